@@ -1,0 +1,57 @@
+"""Train any image classifier of the catalog on any image set, and export it for phones.
+
+Stage 1 (foundation) - MobileNetV2, Sandler et al. 2018, arXiv:1801.04381
+Run:     tfdl run classify_images --data digits
+"""
+
+from dataclasses import dataclass
+
+import tfdl  # first: silences TensorFlow's start-up messages
+import keras
+from tfdl.data import augment, images
+from tfdl.train.command_line import launch
+
+BATCH, RATE, SIZE = 64, 3e-3, 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    model: str = "mobilenet"
+    """key of a classifier: tfdl list --stage 2"""
+    variant: str = "v2_small_images"
+    """row of the model's VARIANTS: tfdl show mobilenet"""
+    data: str = "digits"
+    """digits, a tfds name (mnist, fashion_mnist, cifar10 ...) or a folder of class folders"""
+    epochs: int = 20
+    run: tfdl.Run = tfdl.Run()
+
+
+def main(config: Config):
+    run = config.run.start(config, name=f"{config.data}_{config.model}_{config.variant}")
+
+    # data
+    data = images.load(config.data, batch_size=BATCH, image_size=SIZE, seed=config.run.seed, position=run.position,
+                       augment=augment.random_shift(2), limit=run.limit)  # fmt: skip
+    epochs = run.epochs(config.epochs)
+    updates = epochs * len(data.train)
+
+    # model
+    with run.scope():
+        model = tfdl.build(config.model, config.variant, image_shape=data.image_shape, num_classes=data.num_classes)
+        rate = keras.optimizers.schedules.CosineDecay(0.0, updates, warmup_target=RATE, warmup_steps=updates // 10)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.AdamW(rate, weight_decay=0.05), loss, metrics=["accuracy"])
+
+    # train
+    model.fit(data.train, validation_data=data.validation, epochs=epochs, initial_epoch=run.initial_epoch,
+              callbacks=run.prepare(model, data, monitor="val_accuracy"), verbose=run.verbose)  # fmt: skip
+    run.load_best(model)
+    metrics = model.evaluate(data.test, return_dict=True, verbose=0)
+
+    # export
+    report = tfdl.export_model(model, run.folder / "export", representative=data.validation, labels=data.labels)
+    return run.finish(model, {f"test_{k}": v for k, v in metrics.items()}, export=report)
+
+
+if __name__ == "__main__":
+    launch(main, Config)

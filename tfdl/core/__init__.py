@@ -1,0 +1,1 @@
+"""What everything else stands on: configurations, batch contracts, and the one update step."""

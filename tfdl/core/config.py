@@ -1,0 +1,37 @@
+"""`@config`: a frozen, keyword-only dataclass that Keras can store inside a saved model."""
+
+from dataclasses import dataclass, fields
+
+import keras
+
+from tfdl.core.serial import serializable
+
+
+def config(cls):
+    """Class decorator.  Fields may be numbers, strings, None, tuples (nested too) and other configs.
+
+    JSON knows no tuples, so lists become tuples again on the way back: a config read from a file equals the
+    one that was written.
+    """
+    cls = dataclass(frozen=True, kw_only=True)(cls)
+    cls.get_config = to_json
+    cls.from_config = classmethod(from_json)
+    return serializable(cls)
+
+
+def to_json(instance):
+    """Field name -> value as Keras stores it."""
+    return {f.name: keras.saving.serialize_keras_object(getattr(instance, f.name)) for f in fields(instance)}
+
+
+def from_json(cls, values):
+    """The inverse of `to_json`."""
+    known = {f.name for f in fields(cls)}
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+    return cls(**{name: as_tuple(keras.saving.deserialize_keras_object(value)) for name, value in values.items()})
+
+
+def as_tuple(value):
+    """Lists become tuples, at every depth."""
+    return tuple(as_tuple(v) for v in value) if isinstance(value, (list, tuple)) else value

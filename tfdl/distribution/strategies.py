@@ -1,0 +1,82 @@
+"""Data parallelism: one name for where training runs, and a clear sentence where it can't.
+
+| name     | runs on                                                                     |
+|----------|-----------------------------------------------------------------------------|
+| single   | the first GPU, or the CPU                                                   |
+| mirrored | all GPUs of this machine; without GPUs, the CPUs of `TFDL_LOGICAL_CPUS`     |
+| tpu      | a TPU (slice) that `TPUClusterResolver` finds                               |
+| auto     | mirrored with two or more GPUs, else single                                 |
+"""
+
+import functools
+import os
+
+import keras
+import tensorflow as tf
+
+NAMES = ("auto", "single", "mirrored", "tpu")
+
+
+@functools.cache  # a second MirroredStrategy in one process would mix up its collective operations with the first's
+def create(name="auto"):
+    """The `tf.distribute.Strategy` of that name; the same object for the same name.
+
+    Raises:
+        ValueError: unknown name, or this machine or Keras backend can't do it.
+    """
+    if name not in NAMES:
+        raise ValueError(f"Unknown strategy {name!r}; choose one of {', '.join(NAMES)}.")
+    if keras.backend.backend() != "tensorflow":
+        if name in ("auto", "single"):
+            return tf.distribute.get_strategy()
+        raise ValueError(
+            f"Strategy {name!r} needs the TensorFlow backend; this process runs Keras on {keras.backend.backend()}."
+            " Unset KERAS_BACKEND or use --run.strategy single."
+        )
+    if name == "tpu":
+        return tpu()
+    devices = replica_devices()
+    if name == "mirrored" and len(devices) < 2:
+        raise ValueError(
+            f"Strategy 'mirrored' needs two or more devices and this machine has {len(devices)} ({devices[0]})."
+            " Use --run.strategy single, or set TFDL_LOGICAL_CPUS=2 to rehearse with two logical CPU devices."
+        )
+    if name == "mirrored" or (name == "auto" and len(devices) > 1 and devices[0].startswith("GPU")):
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.get_strategy()
+
+
+def replica_devices():
+    """Names of the devices that a mirrored run would use: the GPUs, or else the (logical) CPUs."""
+    split_cpu(int(os.environ.get("TFDL_LOGICAL_CPUS", "1")))
+    gpus = tf.config.list_logical_devices("GPU")
+    return [f"{d.device_type}:{i}" for i, d in enumerate(gpus or tf.config.list_logical_devices("CPU"))]
+
+
+def split_cpu(count):
+    """Makes `count` logical devices of the CPU.  Raises ValueError if TensorFlow has already started with fewer."""
+    if count == 1:
+        return
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError:  # devices are fixed once TensorFlow has run something
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found != count:
+            raise ValueError(
+                f"TFDL_LOGICAL_CPUS={count}, but TensorFlow already runs with {found} logical CPU device(s)."
+                " Create the strategy before any tensor."
+            ) from None
+
+
+def tpu():
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu="")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"Strategy 'tpu' found no TPU ({reason}). Run on a TPU VM, or use --run.strategy auto."
+        ) from None
+    return tf.distribute.TPUStrategy(resolver)

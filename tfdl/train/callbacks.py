@@ -1,0 +1,163 @@
+"""Keras callbacks of a run: checkpoints and exact resume, the stop at a NaN loss, the metrics log."""
+
+import json
+import math
+import signal
+import threading
+import time
+from pathlib import Path
+
+import keras
+
+from tfdl.core.files import read_json, write_json
+from tfdl.train import checkpoints
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+class Interrupted(RuntimeError):
+    """SIGTERM or Ctrl-C stopped the run after a checkpoint; `signal` is the signal's number."""
+
+    def __init__(self, message, number):
+        super().__init__(message)
+        self.signal = number
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves `last/` every `save_every` seconds and at every epoch's end, `best/model.keras` when `monitor` improves.
+
+    Sets the data's `position` at every epoch's begin, puts back the metrics of an epoch that was left in its middle,
+    and turns SIGTERM and Ctrl-C into a checkpoint followed by `Interrupted`.  A second Ctrl-C doesn't wait.
+    """
+
+    def __init__(self, folder, position, *, resumed=None, monitor="val_loss", save_every=60.0):
+        super().__init__()
+        self.folder, self.position, self.resumed = Path(folder), position, resumed
+        self.monitor, self.save_every = monitor, save_every
+        self.sign = -1.0 if "loss" in monitor or "error" in monitor else 1.0
+        self.epoch, self.step = (resumed.epoch, resumed.step) if resumed else (0, 0)
+        self.seconds_before = resumed.seconds if resumed else 0.0
+        best = self.folder / "best" / "best.json"
+        self.best = read_json(best)["value"] if resumed and best.exists() else None
+        self.signal = None
+
+    @property
+    def seconds(self):
+        """Seconds of training so far, those before an interruption included."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def on_train_begin(self, logs=None):
+        self.started = self.saved = time.perf_counter()
+        self.handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {s: signal.signal(s, self.on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_signal(self, number, frame):
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.step = epoch, 0
+        if self.resumed is not None and epoch == self.resumed.epoch:
+            self.step = self.resumed.step
+            for name, variable in checkpoints.state(self.model).items():
+                if name.startswith("metrics/"):  # fit() has just reset them
+                    variable.assign(self.resumed.tensors[name])
+        self.position.assign([epoch, self.step])
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.signal is not None or time.perf_counter() - self.saved >= self.save_every:
+            self.save(self.epoch, self.step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor not in logs:
+            raise ValueError(f"Cannot monitor {self.monitor!r}: this run reports {', '.join(sorted(logs))}.")
+        value = float(logs[self.monitor])
+        if self.best is None or self.sign * value > self.sign * self.best:
+            self.best = value
+            self.save_best(epoch, value)
+        self.save(epoch + 1, 0)
+
+    def save(self, epoch, step):
+        """Writes `last/`; then, if a signal came, stops the run."""
+        path = checkpoints.save(self.folder / "last", self.model, epoch=epoch, step=step, seconds=self.seconds)
+        self.saved = time.perf_counter()
+        if self.signal is not None:
+            name = signal.Signals(self.signal).name
+            raise Interrupted(f"{name} came; saved {path}. Go on with the same command and --run.resume.", self.signal)
+
+    def save_best(self, epoch, value):
+        folder = self.folder / "best"
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / ".model.tmp.keras"
+        self.model.save(temporary)
+        temporary.replace(folder / "model.keras")
+        write_json(folder / "best.json", {"epoch": epoch, "monitor": self.monitor, "value": value})
+
+    def on_train_end(self, logs=None):
+        self.restore_handlers()
+
+    def restore_handlers(self):
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+
+class StopAtNonFiniteLoss(keras.callbacks.Callback):
+    """Raises `NonFiniteLoss` at the batch where the loss becomes NaN or infinite.
+
+    With float16 an overflow only halves the loss scale and skips the update; there it stops once the scale is below 1.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder, self.epoch = Path(folder), 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if math.isfinite(float(logs["loss"])):
+            return
+        scale = getattr(self.model.optimizer, "dynamic_scale", None)
+        if scale is not None and float(scale.numpy()) >= 1.0:
+            return
+        good = checkpoints.newest_first(self.folder / "last")
+        where = f"the last good checkpoint is {good[0]}" if good else "there is no checkpoint yet"
+        raise NonFiniteLoss(
+            f"The loss is {float(logs['loss'])} at update {int(self.model.optimizer.iterations.numpy())} (epoch"
+            f" {self.epoch + 1}, batch {batch}); {where}. Lower the learning rate, clip gradients, or check that batch."
+        )
+
+
+class MetricsLog(keras.callbacks.Callback):
+    """Appends one JSON line per epoch to `metrics.jsonl`."""
+
+    def __init__(self, path, *, examples, initial_epoch):
+        super().__init__()
+        self.path, self.examples = Path(path), examples
+        if self.path.exists():  # a resumed run repeats the epochs that came after its checkpoint
+            lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["epoch"] < initial_epoch]
+            self.path.write_text("".join(line + "\n" for line in lines))
+        self.history = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started, self.batches = time.perf_counter(), 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+        self.trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch, "updates": int(self.model.optimizer.iterations.numpy())}
+        row |= {name: float(value) for name, value in logs.items()}
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        if self.batches:
+            row["examples_per_second"] = self.examples / (self.trained - self.started)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self.history.append(row)

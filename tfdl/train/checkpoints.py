@@ -1,0 +1,130 @@
+"""Checkpoints for exact resume: everything that training depends on, in one file, written whole or not at all.
+
+A checkpoint is a safetensors file with all model variables (weights, moving statistics and the state of every random
+generator), all metrics, all optimizers, Keras's global seed, and in its header the position (epoch, step) in the data,
+the seconds spent and a digest.  Two are kept; if the newest is damaged, the one before it serves.
+"""
+
+import dataclasses
+import hashlib
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from tfdl.core.files import write_bytes
+from tfdl.core.gradients import optimizers_of
+
+KEPT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read from a file: `tensors` by name, and where training stood."""
+
+    path: Path
+    tensors: dict
+    epoch: int
+    step: int
+    seconds: float
+
+
+def state(model):
+    """Name -> variable: all that the rest of the run depends on, in an order that a rebuilt model repeats."""
+    groups = {"model": model.variables, "metrics": model.metrics_variables}
+    groups |= {name: optimizer.variables for name, optimizer in optimizers_of(model).items()}
+    groups["seed"] = [keras.src.random.seed_generator.global_seed_generator().state]
+    return {f"{group}/{i:05d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
+
+
+def save(folder, model, *, epoch, step, seconds=0.0):
+    """Writes `folder/step_UPDATES.safetensors`, deletes all but the newest two, returns its path.
+
+    Args:
+        epoch, step: where the data goes on: `step` batches of `epoch` have been used.
+
+    Raises:
+        OSError: the folder can't be written or the disk is full; older checkpoints are untouched.
+    """
+    tensors = {name: np.asarray(v.numpy()) for name, v in state(model).items()}
+    header = {"epoch": str(epoch), "step": str(step), "seconds": repr(seconds), "sha256": digest(tensors)}
+    path = Path(folder) / f"step_{int(model.optimizer.iterations.numpy()):010d}.safetensors"
+    write_bytes(path, safetensors.numpy.save(tensors, metadata=header))
+    for old in newest_first(folder)[KEPT:]:
+        old.unlink()
+    return path
+
+
+def newest_first(folder):
+    """Paths of the checkpoints in `folder`."""
+    return sorted(Path(folder).glob("step_*.safetensors"), reverse=True)
+
+
+def read_newest(folder):
+    """The newest undamaged `Checkpoint`.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    damaged = []
+    for path in newest_first(folder):
+        try:
+            return read(path)
+        except ValueError as error:
+            warnings.warn(f"{error} Falling back to the checkpoint before it.", stacklevel=2)
+            damaged.append(path.name)
+    reason = f"all of them are damaged: {', '.join(damaged)}" if damaged else "there is none"
+    raise FileNotFoundError(f"No checkpoint to resume from in {folder} ({reason}). Start without --run.resume.")
+
+
+def read(path):
+    """Reads and checks one file.  Raises ValueError if it is truncated or altered."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            header = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ValueError(f"The checkpoint {path} is damaged ({error}).") from None
+    if header.get("sha256") != digest(tensors):
+        raise ValueError(f"The checkpoint {path} is damaged (its digest differs).")
+    return Checkpoint(Path(path), tensors, int(header["epoch"]), int(header["step"]), float(header["seconds"]))
+
+
+def restore(model, checkpoint):
+    """Puts a checkpoint's values into a model that was built and compiled as the saved one was.
+
+    Raises:
+        ValueError: the variables differ in number or shape; nothing is changed then.
+    """
+    variables = state(model)
+    wrong = sorted(set(variables) ^ set(checkpoint.tensors))
+    wrong += [
+        f"{name} is {checkpoint.tensors[name].shape} in the file and {tuple(v.shape)} in the model"
+        for name, v in variables.items()
+        if name in checkpoint.tensors and checkpoint.tensors[name].shape != tuple(v.shape)
+    ]
+    if wrong:
+        raise ValueError(
+            f"{checkpoint.path} does not fit this model ({'; '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''})."
+            " Resume with the model, optimizer and metrics that the run began with."
+        )
+    for name, variable in variables.items():
+        variable.assign(checkpoint.tensors[name])
+
+
+def digest(tensors):
+    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    result = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        result.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+        result.update(tensor.tobytes())
+    return result.hexdigest()
+
+
+def weights_sha256(model):
+    """Digest of the weights alone, for comparing two runs bit for bit."""
+    return digest({f"{i:05d}": np.asarray(w) for i, w in enumerate(model.get_weights())})

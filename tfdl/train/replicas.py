@@ -1,0 +1,79 @@
+"""What layers must know about replicas: BatchNorm shares its statistics, random layers do not share their draws."""
+
+import contextlib
+import threading
+import types
+
+import keras
+import tensorflow as tf
+
+from tfdl.core.gradients import all_reduce_sum
+
+_thread = threading.local()  # MirroredStrategy traces each replica in a thread of its own
+
+
+@contextlib.contextmanager
+def valid_rows(count, total):
+    """Inside, only the first `count` rows of the batch are samples (the rest is padding), `total` over all replicas."""
+    before = getattr(_thread, "rows", None)
+    _thread.rows = (count, total)
+    try:
+        yield
+    finally:
+        _thread.rows = before
+
+
+def synchronize_batch_norms(model):
+    """Every BatchNormalization of `model` normalizes by the statistics of the global (micro-)batch, without padding."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer._moments = types.MethodType(global_moments, layer)
+
+
+def global_moments(layer, x, mask):
+    """Mean and variance over all axes but `layer.axis`, all replicas, valid rows.  x (B, ..., C) float32 -> (C,) twice.
+
+    Two passes: the sum of squares minus the squared mean, one pass, loses digits where the mean is large.  Where the
+    batch is empty everywhere, the moving statistics, so that they stay as they are.
+    """
+    axes = layer._reduction_axes
+    rows = getattr(_thread, "rows", None)
+    weights = tf.ones_like(x[..., :1]) if mask is None else tf.cast(mask, x.dtype)[..., None]
+    if layer.axis not in (-1, x.shape.rank - 1):
+        weights = tf.ones_like(x)
+    if rows is not None:
+        valid = tf.cast(tf.range(tf.shape(x)[0]) < rows[0], x.dtype)
+        weights = weights * tf.reshape(valid, [-1] + [1] * (x.shape.rank - 1))
+    weights = tf.broadcast_to(weights, tf.shape(x))
+    total, count = all_reduce_sum([tf.reduce_sum(x * weights, axes), tf.reduce_sum(weights, axes)])
+    mean = tf.math.divide_no_nan(total, count)
+    shape = [1] * x.shape.rank
+    shape[layer.axis] = -1
+    squares = all_reduce_sum(tf.reduce_sum(weights * tf.square(x - tf.reshape(mean, shape)), axes))
+    variance = tf.math.divide_no_nan(squares, count)
+    return (
+        tf.where(count > 0, mean, tf.cast(layer.moving_mean, x.dtype)),
+        tf.where(count > 0, variance, tf.cast(layer.moving_variance, x.dtype)),
+    )
+
+
+def fold_replica_into_seeds(model):
+    """Random layers draw differently on each replica; replica 0 draws what a single device would."""
+    for generator in {id(g): g for layer in model._flatten_layers() for g in layer._seed_generators}.values():
+        if "next" not in vars(generator):
+            generator.next = folded(generator.next)
+
+
+def folded(draw):
+    """`SeedGenerator.next` with the replica's index folded in."""
+
+    def next_seed(ordered=True):
+        seed = draw(ordered=ordered)
+        replica = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return seed
+        index = tf.cast(replica.replica_id_in_sync_group, tf.int32)
+        other = tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), index)
+        return tf.where(index > 0, tf.cast(other, seed.dtype), seed)
+
+    return next_seed

@@ -1,0 +1,180 @@
+"""TensorBoard: Keras's own callback, and what it lacks; the same tags under every strategy.
+
+| tab        | tags                                                                                     |
+|------------|------------------------------------------------------------------------------------------|
+| scalars    | epoch_loss, epoch_METRIC, evaluation_* (Keras); learning_rate, gradient_norm, examples_per_second |
+| graphs     | the train function (Keras)                                                               |
+| histograms | every weight, once an epoch (Keras)                                                      |
+| images     | predictions (16 validation images: class, probability, truth), confusion_matrix          |
+| hparams    | the recipe's flags with the last validation metrics                                      |
+| profile    | on request: TFDL_PROFILE=10,20 profiles batches 10 to 20                                 |
+"""
+
+import io
+import os
+import time
+from pathlib import Path
+
+import keras
+import matplotlib
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+from tensorboard.plugins.hparams import api as hparams
+
+EVERY = 20  # batches between two points of the scalar curves
+SAMPLES = 16  # pictures in the grid of predictions
+
+
+def tensorboard_callbacks(folder, data, *, flags):
+    """The callbacks that write to `folder`.
+
+    Args:
+        data: has `counts`, and for classifiers `validation` (images, labels) and `labels`.
+        flags: flat dict of the recipe's flags.
+
+    Raises:
+        ValueError: TFDL_PROFILE isn't "first,last".
+    """
+    profile = os.environ.get("TFDL_PROFILE", "0")
+    try:
+        batches = tuple(int(n) for n in profile.split(","))
+    except ValueError:
+        raise ValueError(f"TFDL_PROFILE={profile!r} should be two batch numbers such as 10,20.") from None
+    board = keras.callbacks.TensorBoard(
+        str(folder), histogram_freq=1, write_graph=True, profile_batch=batches if len(batches) > 1 else batches[0]
+    )
+    callbacks = [board, Curves(folder, data.counts["train"]), HyperParameters(folder, flags)]
+    if getattr(data, "validation", None) is not None and getattr(data, "labels", None):
+        callbacks.append(Pictures(folder, data))
+    return callbacks
+
+
+class Curves(keras.callbacks.Callback):
+    """Learning rate, gradient norm and examples per second, against the number of updates."""
+
+    def __init__(self, folder, examples):
+        super().__init__()
+        self.writer, self.examples = tf.summary.create_file_writer(str(Path(folder) / "train")), examples
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started, self.batches = time.perf_counter(), 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+        self.trained = time.perf_counter()
+        if self.batches % EVERY == 1:
+            self.write()
+
+    def write(self, **more):
+        optimizer = self.model.optimizer
+        values = {"learning_rate": keras.ops.convert_to_numpy(optimizer.learning_rate), **more}
+        if hasattr(self.model, "gradient_norm"):
+            values["gradient_norm"] = self.model.gradient_norm.numpy()
+        with self.writer.as_default(step=int(optimizer.iterations.numpy())):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.batches:
+            self.write(examples_per_second=self.examples / (self.trained - self.started))
+        self.writer.flush()
+
+
+class HyperParameters(keras.callbacks.Callback):
+    """The recipe's flags and the final metrics, for the HParams tab."""
+
+    def __init__(self, folder, flags):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.flags = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in flags.items()}
+
+    def on_train_begin(self, logs=None):
+        with self.writer.as_default():
+            hparams.hparams(self.flags)
+
+    def on_train_end(self, logs=None):
+        with self.writer.as_default(step=0):
+            for name, value in (logs or {}).items():
+                tf.summary.scalar(f"final_{name}", float(value))
+        self.writer.flush()
+
+
+class Pictures(keras.callbacks.Callback):
+    """Validation images with what the model says of them, every epoch; the confusion matrix at the end."""
+
+    def __init__(self, folder, data):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(Path(folder) / "validation"))
+        self.data, self.labels = data, data.labels
+        images, labels = next(iter(data.validation.unbatch().batch(SAMPLES)))
+        self.images, self.truth = images.numpy(), labels.numpy()
+
+    def on_epoch_end(self, epoch, logs=None):
+        figure = prediction_grid(self.images, self.truth, probabilities(self.model, self.images), self.labels)
+        self.write("predictions", figure, epoch)
+
+    def on_train_end(self, logs=None):
+        logits, truth = [], []
+        for images, labels in self.data.validation:
+            logits.append(probabilities(self.model, images))
+            truth.append(labels.numpy())
+        guesses = np.argmax(np.concatenate(logits), axis=-1)
+        matrix = confusion_matrix(np.concatenate(truth), guesses, labels=range(len(self.labels)), normalize="true")
+        self.write("confusion_matrix", confusion_figure(matrix, self.labels), 0)
+
+    def write(self, name, figure, step):
+        with self.writer.as_default(step=step):
+            tf.summary.image(name, png(figure)[None])
+        self.writer.flush()
+
+
+def probabilities(model, images):
+    """(B, H, W, C) -> (B, classes), from logits or from probabilities."""
+    outputs = keras.ops.convert_to_numpy(model(images, training=False)).astype("float32")
+    is_distribution = outputs.min() >= 0 and np.allclose(outputs.sum(-1), 1, atol=1e-3)
+    return outputs if is_distribution else keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+
+
+def prediction_grid(images, truth, scores, labels):
+    """A grid of pictures titled "class probability"; blue where right, orange and with the truth where wrong."""
+    columns = 4
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
+    for i, (image, label, score) in enumerate(zip(images, truth, scores)):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
+        axes.set_axis_off()
+        guess = int(score.argmax())
+        wrong = "" if guess == label else f"\nis {labels[label]}"
+        color = "#D55E00" if wrong else "#0072B2"  # of Okabe and Ito's palette, told apart by color-blind readers
+        axes.set_title(f"{labels[guess]} {score[guess]:.0%}{wrong}", color=color, fontsize=10)
+    return figure
+
+
+def confusion_figure(matrix, labels):
+    """Rows are true classes, columns predicted ones; each row sums to 1."""
+    size = max(4.0, 0.55 * len(labels) + 2)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.add_subplot()
+    picture = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if len(labels) <= 20:
+        for (row, column), value in np.ndenumerate(matrix):
+            color = "black" if value > 0.6 else "white"
+            axes.text(column, row, f"{value:.2f}".lstrip("0") if value < 1 else "1", ha="center", va="center",
+                      color=color, fontsize=7)  # fmt: skip
+    figure.colorbar(picture, ax=axes, shrink=0.7, label="share of the true class")
+    return figure
+
+
+def png(figure):
+    """A figure as an array (height, width, 4) uint8."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"font.family": "DejaVu Sans"}):
+        figure.savefig(buffer, format="png", dpi=100)
+    return tf.io.decode_png(buffer.getvalue(), channels=4).numpy()
