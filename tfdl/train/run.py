@@ -9,6 +9,7 @@ runs/NAME/
 
 import dataclasses
 import sys
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -131,6 +132,8 @@ class Session:
         exact(model, accumulate=self.run.accumulate)
         if self.resumed is not None:
             checkpoints.restore(model, self.resumed)
+            # The rest of an interrupted epoch is shorter than Keras expects.
+            warnings.filterwarnings("ignore", message="Your input ran out of data")
             print(f"resumed from {self.resumed.path} (epoch {self.resumed.epoch + 1}, batch {self.resumed.step})")
         self.saver = Checkpoints(
             self.folder / "checkpoints", self.position, resumed=self.resumed, monitor=monitor, save_every=save_every

@@ -1,0 +1,250 @@
+import os
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdl.core.batches import check
+from tfdl.data import images as images_module
+from tfdl.data.augment import chain, random_brightness, random_shift
+from tfdl.data.images import load, permutation
+
+AUGMENT = chain(random_shift(1), random_brightness(0.3))
+
+
+def digits(**arguments):
+    return load("digits", **({"batch_size": 16, "limit": 50, "augment": AUGMENT} | arguments))
+
+
+def batches(dataset):
+    return list(dataset.as_numpy_iterator())
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        np.array_equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True)
+    )
+
+
+@pytest.fixture(params=["cached", "streamed"])
+def way(request, monkeypatch):
+    """Both ways of reading: from memory, and decoding anew."""
+    if request.param == "streamed":
+        monkeypatch.setattr(images_module, "CACHE_BYTES", 0)
+    return request.param
+
+
+def test_batches_keep_the_contract(way):
+    data = digits()
+    for dataset in (data.train, data.validation, data.test):
+        assert int(dataset.cardinality()) == 4
+        assert [len(labels) for _, labels in dataset] == [16, 16, 16, 2]
+        for images, labels in dataset:
+            check("classification", images, labels)
+    assert data.num_classes == 10 and data.labels[3] == "3" and data.image_shape == (8, 8, 1)
+
+
+def test_every_epoch_has_every_image_once(way):
+    data = digits(augment=None)
+    stored = sorted(row.tobytes() for images, _ in batches(digits(augment=None, seed=7).train) for row in images)
+    for _ in range(3):
+        assert sorted(row.tobytes() for images, _ in batches(data.train) for row in images) == stored
+
+
+def test_two_loads_with_one_seed_give_equal_bits(way):
+    first, second, other = digits(), digits(), digits(seed=1)
+    for _ in range(2):
+        rows = batches(first.train)
+        assert same(rows, batches(second.train))
+        assert not same(rows, batches(other.train))
+
+
+def test_epochs_differ_unless_the_position_is_set(way):
+    data = digits()
+    first, second = batches(data.train), batches(data.train)
+    assert not same(first, second)
+    data.position.assign([0, 0])
+    assert same(first, batches(data.train)) and same(first, batches(data.train))
+
+
+def test_epoch_3_step_2_is_the_same_however_it_is_reached(way):
+    walked = digits()
+    for _ in range(4):
+        rows = batches(walked.train)
+    jumped = digits(position=tf.Variable([3, 2], dtype=tf.int64))
+    assert same(batches(jumped.train), rows[2:])
+    jumped.position.assign([2, 4 + 2])  # a step past the end of epoch 2
+    assert same(batches(jumped.train), rows[2:])
+
+
+def test_reading_ahead_does_not_move_the_position(way):
+    data = digits()
+    data.position.assign([1, 0])
+    stale = iter(data.train)
+    next(stale)
+    assert data.position.numpy().tolist() == [1, 0]
+    expected = batches(data.train)
+    data.position.assign([1, 2])
+    assert same(batches(data.train), expected[2:])
+
+
+def test_augmentation_differs_by_step_and_repeats_by_position():
+    seen = []
+
+    def augment(images, seed):
+        tf.py_function(lambda s: seen.append(tuple(s.numpy())), [seed], [])
+        return images
+
+    data = digits(augment=augment)
+    for epoch in (0, 1, 0):
+        data.position.assign([epoch, 0])
+        batches(data.train)
+    data.position.assign([1, 3])
+    batches(data.train)
+    assert len(set(seen[:8])) == 8 and seen[8:12] == seen[:4] and seen[12:] == [seen[7]]
+
+
+def test_held_out_images_are_never_augmented_nor_shuffled(way):
+    data = digits()
+    assert same(batches(data.test), batches(data.test)) and same(batches(data.test), batches(digits(augment=None).test))
+
+
+def test_shards_together_are_the_global_batch(way, count=3):
+    whole = digits()
+    parts = [digits(shard=(index, count)) for index in range(count)]
+    for split in ("train", "test"):
+        expected = batches(getattr(whole, split))
+        found = [batches(getattr(part, split)) for part in parts]
+        assert {len(rows) for rows in found} == {4}
+        joined = [
+            tuple(np.concatenate(fields) for fields in zip(*step, strict=True)) for step in zip(*found, strict=True)
+        ]
+        assert same(joined, expected)
+    sizes = [len(part[-1][1]) for part in found]  # 2 images among the shards
+    assert sum(sizes) == 2 and max(sizes) - min(sizes) <= 1
+
+
+def test_permutations_of_neighboring_epochs_have_nothing_in_common():
+    orders = np.stack([permutation((0, epoch), 5000) for epoch in range(4)] + [permutation((1, 0), 5000)])
+    assert (np.sort(orders) == np.arange(5000)).all()
+    correlation = np.corrcoef(np.concatenate([orders, np.arange(5000)[None]]))
+    assert np.abs(correlation - np.eye(6)).max() < 0.06
+
+
+def test_order_does_not_depend_on_the_global_seed(way):
+    keras.utils.set_random_seed(1)
+    first = batches(digits().train)
+    keras.utils.set_random_seed(2)
+    assert same(first, batches(digits().train))
+
+
+def test_resizing_keeps_flat_images_flat():
+    image = tf.fill((7, 5, 3), tf.constant(200, tf.uint8))
+    out = images_module.resized(image, (16, 4, 1))
+    assert out.shape == (16, 4, 1) and set(np.unique(out)) == {200}
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"channels": 2}, "channels is 2; give 1, 3"),
+        ({"limit": 0}, "limit is 0"),
+        ({"image_size": 0}, "image_size is 0"),
+        ({"shard": (2, 2)}, "index < count"),
+        ({"position": tf.Variable([0, 0])}, "int64 variable"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        digits(**arguments)
+
+
+def test_load_inside_a_scope_is_refused():
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope(), pytest.raises(ValueError, match="before the scope"):
+        digits()
+
+
+class StartAt(keras.callbacks.Callback):
+    """Says the position before each epoch; the first one is entered at `step`."""
+
+    def __init__(self, position, epoch=0, step=0):
+        super().__init__()
+        self.position, self.first, self.seen = position, (epoch, step), []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.position.assign((epoch, self.first[1] if epoch == self.first[0] else 0))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(self.model.get_weights())
+
+
+def linear():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax", kernel_initializer="zeros")]
+    )
+    model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
+    return model
+
+
+def test_fit_resumed_in_the_middle_of_an_epoch_ends_with_the_same_weights(way):
+    data = digits()
+    whole, model = StartAt(data.position), linear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(data.train, epochs=3, verbose=0, shuffle=False, callbacks=[whole], validation_data=data.validation)
+    assert len(whole.seen) == 12
+    data, resumed = digits(), linear()
+    resumed.set_weights(whole.seen[6])  # after step 2 of epoch 1
+    again = StartAt(data.position, epoch=1, step=3)
+    with pytest.warns(UserWarning, match="ran out of data"):  # the rest of epoch 1 is shorter than its cardinality
+        resumed.fit(data.train, initial_epoch=1, epochs=3, verbose=0, shuffle=False, callbacks=[again])
+    assert len(again.seen) == 5
+    for resumed_weight, weight in zip(resumed.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(resumed_weight, weight)
+
+
+MIRRORED = """
+import sys
+import numpy as np, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from test_images import StartAt, digits, linear
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+data, single = digits(limit=48), digits(limit=48)
+for epoch, step in ((0, 0), (2, 1)):
+    data.position.assign([epoch, step]); single.position.assign([epoch, step])
+    expected = list(single.train)
+    found = list(strategy.experimental_distribute_dataset(data.train))
+    assert len(expected) == len(found) == 3 - step
+    for (x, y), (replicas_x, replicas_y) in zip(expected, found):
+        local = strategy.experimental_local_results
+        assert len(local(replicas_y)) == 2
+        assert np.array_equal(np.concatenate(local(replicas_x)), x)
+        assert np.array_equal(np.concatenate(local(replicas_y)), y)
+with strategy.scope():
+    mirrored = linear()
+always = {"epochs": 3, "verbose": 0, "shuffle": False}
+mirrored.fit(data.train, callbacks=[StartAt(data.position)], validation_data=data.validation, **always)
+one = linear()
+one.fit(single.train, callbacks=[StartAt(single.position)], **always)
+difference = max(np.abs(a - b).max() for a, b in zip(mirrored.get_weights(), one.get_weights()))
+assert difference < 1e-6, difference
+with strategy.scope():
+    plain = linear()
+plain.fit(digits(limit=48).train, epochs=2, verbose=0, shuffle=False)
+print("right")
+"""
+
+
+def test_two_mirrored_devices_see_the_batches_of_one():
+    here = os.path.dirname(__file__)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *sys.path]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", MIRRORED], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "right", done.stderr[-2000:]

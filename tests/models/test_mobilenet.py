@@ -1,0 +1,185 @@
+"""MobileNets: the papers' counts and strides, equality with keras.applications, and the builder's contract."""
+
+import functools
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from tfdl.models.convnets.mobilenet import VARIANTS, MobileNetConfig, mobilenet
+
+REFERENCES = {
+    "v1": keras.applications.MobileNet,
+    "v2": keras.applications.MobileNetV2,
+    "v3_small": functools.partial(keras.applications.MobileNetV3Small, include_preprocessing=False),
+    "v3_large": functools.partial(keras.applications.MobileNetV3Large, include_preprocessing=False),
+}
+COUNTS = {"v1": 4_231_976, "v2": 3_504_872, "v3_small": 2_542_856, "v3_large": 5_483_032}
+SHAPE = (97, 65, 3)  # the map is odd before every stride of 2: there TensorFlow's padding is symmetric too
+
+
+@functools.cache
+def full_size(variant):
+    return mobilenet(variant, image_shape=SHAPE, normalize=None)
+
+
+def tiny(**kwargs):
+    keras.utils.set_random_seed(0)
+    return mobilenet("nano", **{"image_shape": (17, 22, 3), "num_classes": 5, **kwargs})
+
+
+def trainable(model):
+    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+
+
+def images_of(*shape):
+    return np.random.default_rng(0).uniform(size=shape).astype("float32")
+
+
+@pytest.mark.parametrize("variant", COUNTS)
+def test_parameter_count_is_the_published_one(variant):
+    assert trainable(full_size(variant)) == COUNTS[variant]
+
+
+@pytest.mark.parametrize("variant, width", [("v1", 0.25), ("v2", 0.5), ("v2", 1.4), ("v3_small", 0.75)])
+def test_width_narrows_and_widens_as_in_keras_applications(variant, width):
+    ours = mobilenet(replace(VARIANTS[variant], width=width), image_shape=(32, 32, 3))
+    reference = REFERENCES[variant](alpha=width, weights=None, input_shape=(32, 32, 3))
+    assert trainable(ours) == trainable(reference)
+
+
+@pytest.mark.parametrize("variant", REFERENCES)
+def test_logits_equal_keras_applications_given_its_weights(variant):
+    ours = full_size(variant)
+    reference = REFERENCES[variant](weights=None, input_shape=SHAPE, classifier_activation=None)
+    for layer in reference.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = VARIANTS[variant].epsilon  # theirs is 1e-3 everywhere, torchvision's V2 has 1e-5
+        if variant == "v1" and isinstance(layer, keras.layers.ZeroPadding2D):
+            layer.padding = ((1, 1), (1, 1))  # theirs pads below and right only, odd sizes or not
+    randomize(reference)
+    sources, targets = ([layer for layer in m.layers if layer.weights] for m in (reference, ours))
+    for source, target in zip(sources, targets, strict=True):
+        target.set_weights([v.reshape(w.shape) for v, w in zip(source.get_weights(), target.weights, strict=True)])
+
+    images = images_of(2, *SHAPE)
+    expected = np.array(reference(images))
+    assert np.abs(expected[0] - expected[1]).max() > 0.1  # else the tolerance below says nothing
+    np.testing.assert_allclose(ours(images), expected, atol=1e-4)
+
+
+def randomize(model):
+    """Moves every weight and moving statistic off its start, and keeps the outputs dependent on the images."""
+    rng = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # so that the call below stores the statistics of its images
+        for w in layer.trainable_weights:
+            w.assign(w + rng.normal(0, 0.2 if w.ndim == 1 else 0.02, w.shape))
+    model(images_of(4, *(s or 40 for s in model.input_shape[1:])), training=True)
+
+
+@pytest.mark.parametrize(
+    "variant, channels",
+    [
+        ("nano", (8, 8, 16, 24, 64)),
+        ("v1", (64, 128, 256, 512, 1024)),
+        ("v2", (16, 24, 32, 96, 1280)),
+        ("v3_small", (16, 16, 24, 48, 576)),
+        ("v3_large", (16, 24, 40, 112, 960)),
+    ],
+)
+def test_without_classes_it_gives_the_last_map_at_each_stride(variant, channels):
+    maps = mobilenet(variant, image_shape=(75, 34, 3), num_classes=None).output
+    assert {name: tuple(m.shape[1:]) for name, m in maps.items()} == {
+        f"stride{s}": (-(-75 // s), -(-34 // s), c) for s, c in zip((2, 4, 8, 16, 32), channels)
+    }
+
+
+def test_removed_strides_keep_small_images_large_and_cost_no_parameter():
+    config = replace(VARIANTS["nano"], strides_removed=3)
+    shapes = {k: m.shape for k, m in mobilenet(config, image_shape=(8, 12, 1), num_classes=None).output.items()}
+    assert {k: s[1:3] for k, s in shapes.items()} == {"stride1": (8, 12), "stride2": (4, 6), "stride4": (2, 3)}
+    kept, removed = (mobilenet(c, image_shape=(8, 12, 1)) for c in ("nano", config))
+    assert trainable(kept) == trainable(removed)
+
+
+def test_small_images_variant_is_v2_with_an_eighth_of_its_resolution():
+    maps = mobilenet("v2_small_images", image_shape=(8, 8, 1), num_classes=None).output
+    assert maps["stride8"].shape == (None, 1, 1, 1280)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (8, 8, 1), (32, 32, 3), (33, 20, 3), (None, None, 3)])
+def test_any_image_shape_gives_finite_logits(shape):
+    model = tiny(image_shape=shape)
+    logits = model(images_of(2, *(s or 40 for s in shape)))
+    assert logits.shape == (2, 5) and np.isfinite(logits).all()
+
+
+def test_an_images_logits_do_not_depend_on_its_batch():
+    model, images = tiny(), images_of(3, 17, 22, 3)
+    np.testing.assert_allclose(model(images)[1:2], model(images[1:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize("normalize, scale", [("imagenet", None), ("unit", 2.0)])
+def test_normalization_is_part_of_the_model(normalize, scale):
+    inside, outside = tiny(normalize=normalize), tiny(normalize=None)
+    randomize(inside)
+    outside.set_weights(inside.get_weights())
+    images = images_of(2, 17, 22, 3)
+    by_hand = images * 2 - 1 if scale else (images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(inside(images), outside(by_hand), atol=1e-5)
+    assert np.abs(inside(images) - outside(images)).max() > 1e-2
+
+
+def test_names_and_dtypes_are_those_that_export_relies_on():
+    model = tiny(name="tiny")
+    assert (model.name, model.inputs[0].name, model.layers[-1].name) == ("tiny", "images", "logits")
+    assert (model.inputs[0].dtype, model.layers[-1].compute_dtype) == ("float32", "float32")
+
+
+def test_save_and_load_changes_nothing_and_needs_no_code_of_ours(tmp_path):
+    model = tiny()
+    randomize(model)
+    model.save(tmp_path / "model.keras")
+    images = images_of(2, 17, 22, 3)
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(images), model(images))
+    assert "tfdl" not in model.to_json()
+
+
+def test_weights_file_fits_a_second_model(tmp_path):
+    first, second = tiny(), tiny()
+    randomize(first)
+    first.save_weights(tmp_path / "model.weights.h5")
+    second.load_weights(tmp_path / "model.weights.h5")
+    images = images_of(2, 17, 22, 3)
+    np.testing.assert_array_equal(first(images), second(images))
+
+
+def test_every_weight_learns():
+    model = tiny(image_shape=(64, 64, 3))
+    before = [np.array(w) for w in model.trainable_weights]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1.0), loss, run_eagerly=True)  # one step: no graph to compile
+    model.fit(images_of(6, 64, 64, 3), np.arange(6) % 5, batch_size=6, verbose=0)
+    stuck = [w.path for w, b in zip(model.trainable_weights, before) if np.array_equal(w, b)]
+    assert not stuck
+
+
+def test_a_config_is_stored_and_read_back():
+    for config in VARIANTS.values():
+        assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(config)) == config
+
+
+def test_errors_name_the_value_and_the_remedy():
+    with pytest.raises(ValueError, match=r"'v4'.*nano.*v3_large.*width=0.5"):
+        mobilenet("v4")
+    with pytest.raises(ValueError, match=r"num_classes must be at least 1, or None.* 0"):
+        tiny(num_classes=0)
+    with pytest.raises(ValueError, match=r"width must be positive, not -0.5"):
+        replace(VARIANTS["v2"], width=-0.5)
+    with pytest.raises(ValueError, match="strides_removed must be from 0 to 5, not 6"):
+        replace(VARIANTS["v2"], strides_removed=6)
+    with pytest.raises(ValueError, match=r"activation 'swish'.*hard_swish"):
+        MobileNetConfig(blocks=((3, 8, 8, False, "swish", 1),), stem=8)

@@ -1,0 +1,84 @@
+"""Trains one small network on one device or on two logical CPU devices and prints weights and logs.
+
+Run as a program (logical devices must be made before TensorFlow starts):  python replicas.py RESULT.npz CASE...
+A case is REPLICAS,OPTIMIZER,SAMPLES,ACCUMULATE[,option...]; the results of all cases go into one file.
+"""
+
+import os
+import sys
+import warnings
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+warnings.filterwarnings("ignore")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdl.distribution import strategies
+from tfdl.train.step import exact
+
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+    "adam": lambda: keras.optimizers.Adam(0.01),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, global_clipnorm=0.3),
+    "ema": lambda: keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.9),
+    "schedule": lambda: keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.2, 1, 0.8)),
+}
+BATCH, EPOCHS, CLASSES = 16, 2, 3
+
+
+def network(norm=False, dropout=False):
+    """Images (B, 5, 4, 2) -> logits (B, 3)."""
+    images = x = keras.Input((5, 4, 2))
+    x = keras.layers.Conv2D(6, 3, padding="same", use_bias=not norm, kernel_regularizer="l2")(x)
+    if norm:
+        x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.DepthwiseConv2D(3, activation="tanh")(x)
+    x = keras.layers.Flatten()(x)
+    if dropout:
+        x = keras.layers.Dropout(0.5, seed=3)(x)
+    return keras.Model(images, keras.layers.Dense(CLASSES, dtype="float32")(x))
+
+
+def data(samples, infinite=False):
+    random = np.random.default_rng(0)
+    images = random.normal(2.0, 1.0, size=(samples, 5, 4, 2)).astype("float32")
+    if infinite:
+        images[1] = np.inf
+    labels = (images.mean((1, 2, 3)) * 4).astype("int32") % CLASSES
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH)
+
+
+def train(replicas, optimizer, samples, accumulate, *options):
+    """Returns weights, logs and counters after two epochs."""
+    keras.config.set_dtype_policy("mixed_float16" if "float16" in options else "float32")
+    keras.utils.set_random_seed(1)
+    strategy = strategies.create("mirrored" if replicas > 1 else "single")
+    assert strategy.num_replicas_in_sync == replicas
+    with strategy.scope():
+        model = network("norm" in options, "dropout" in options)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(OPTIMIZERS[optimizer](), loss, metrics=["accuracy"])
+    batches = data(samples, "infinite" in options)
+    if "stock" not in options:
+        exact(model, accumulate=accumulate)
+    history = model.fit(batches, epochs=EPOCHS, verbose=0, validation_data=batches).history
+    predictions = model.predict(batches, verbose=0)
+    result = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
+    result |= {f"log_{name}": np.array(values) for name, values in history.items()}
+    result |= {"predictions": predictions, "updates": model.optimizer.iterations.numpy()}
+    if "float16" in options:
+        result["scale"] = model.optimizer.dynamic_scale.numpy()
+    return result
+
+
+if __name__ == "__main__":
+    path, *cases = sys.argv[1:]
+    strategies.create("mirrored")
+    results = {}
+    for case in cases:
+        replicas, optimizer, samples, accumulate, *options = case.split(",")
+        found = train(int(replicas), optimizer, int(samples), int(accumulate), *options)
+        results |= {f"{case}/{name}": value for name, value in found.items()}
+    np.savez(path, **results)

@@ -1,0 +1,145 @@
+"""One device, two devices and accumulation end with the same weights and logs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tfdl.train.step import exact
+
+# 32 samples: even batches of 16; 33: a last batch of 1, so that one replica (and two of three micro-batches) get none;
+# 37: a last batch of 5, 3 and 2.
+CASES = {
+    "1,sgd,32,1": ["2,sgd,32,1"],
+    "1,sgd,37,1": ["2,sgd,37,1", "1,sgd,37,3", "2,sgd,37,3"],
+    "1,sgd,33,1": ["2,sgd,33,1", "2,sgd,33,3"],
+    "1,adam,33,1": ["2,adam,33,1"],
+    "1,adamw,33,1": ["2,adamw,33,1", "1,adamw,33,3"],
+    "1,ema,37,1": ["2,ema,37,1", "1,ema,37,3"],
+    "1,schedule,37,1": ["1,schedule,37,3"],
+    "1,sgd,33,1,norm": ["2,sgd,33,1,norm"],
+    "1,adamw,37,1,norm": ["2,adamw,37,1,norm"],
+}
+OTHERS = [
+    "1,sgd,33,3,norm",
+    "2,sgd,33,3,norm",
+    "1,sgd,37,1,float16,infinite",
+    "2,sgd,37,1,float16,infinite",
+    "1,sgd,37,1,dropout",
+    "2,sgd,37,1,dropout",
+    "2,sgd,37,1,stock",
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Case -> name -> array; all cases run in one process of their own, which has two logical CPU devices."""
+    path = tmp_path_factory.mktemp("replicas") / "results.npz"
+    cases = [*CASES, *[case for others in CASES.values() for case in others], *OTHERS]
+    environment = os.environ | {"TFDL_LOGICAL_CPUS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
+    program = Path(__file__).with_name("replicas.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(path), *cases], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {}
+    for key, value in np.load(path).items():
+        case, name = key.split("/")
+        found.setdefault(case, {})[name] = value
+    return found
+
+
+def difference(a, b, prefix):
+    return max(float(np.abs(a[name] - b[name]).max()) for name in a if name.startswith(prefix))
+
+
+PAIRS = [(one, other) for one, others in CASES.items() for other in others]
+
+
+@pytest.mark.parametrize("one, other", PAIRS)
+def test_weights_equal_those_of_one_device(results, one, other):
+    limit = 1e-5 if "adam" in one else 1e-6
+    assert difference(results[one], results[other], "weight") <= limit
+
+
+@pytest.mark.parametrize("one, other", PAIRS)
+def test_loss_accuracy_and_predictions_equal_those_of_one_device(results, one, other):
+    assert difference(results[one], results[other], "log_") <= 1e-5
+    assert results[one]["predictions"].shape == results[other]["predictions"].shape
+    assert difference(results[one], results[other], "predictions") <= 1e-4
+
+
+def test_schedules_and_averages_count_updates_not_micro_batches(results):
+    assert results["1,schedule,37,1"]["updates"] == results["1,schedule,37,3"]["updates"] == 6
+
+
+def test_keras_own_step_differs_where_ours_does_not(results):
+    """If this fails, Keras has mended the uneven last batch, and the engine may become simpler."""
+    assert difference(results["1,sgd,37,1"], results["2,sgd,37,1,stock"], "weight") > 1e-3
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_empty_micro_batches_leave_statistics_finite(results, replicas):
+    weights = [v for k, v in results[f"{replicas},sgd,33,3,norm"].items() if k.startswith("weight")]
+    assert all(np.isfinite(w).all() for w in weights)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_infinite_gradient_on_one_replica_skips_the_update_everywhere(results, replicas):
+    found = results[f"{replicas},sgd,37,1,float16,infinite"]
+    assert all(np.isfinite(v).all() for k, v in found.items() if k.startswith("weight"))
+    assert found["updates"] == 4  # 3 batches an epoch, of which the first overflows
+    assert found["scale"] == 2.0**15 / 4
+    assert difference(results["1,sgd,37,1,float16,infinite"], found, "weight") <= 2e-3  # float16 sums round differently
+
+
+def test_dropout_differs_between_replicas(results):
+    """With one mask for both replicas the gradients of 16 samples would be those of 8 masks."""
+    assert difference(results["1,sgd,37,1,dropout"], results["2,sgd,37,1,dropout"], "weight") > 1e-4
+
+
+def compiled(optimizer="sgd", loss="mse", **options):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(optimizer, loss, **options)
+    return model
+
+
+def test_gradient_norm_is_that_of_the_whole_batch():
+    model = exact(compiled(keras.optimizers.SGD(0.0)), accumulate=2)
+    x, y = np.ones((5, 3), "float32"), np.zeros((5, 2), "float32")
+    model.fit(x, y, batch_size=5, verbose=0)
+    error = model.predict(x, verbose=0)[0]  # (2,)
+    kernel = np.repeat(error[None], 3, axis=0)  # d mean(error^2) / d kernel, for x = 1
+    assert model.gradient_norm.numpy() == pytest.approx(np.sqrt((kernel**2).sum() + (error**2).sum()), rel=1e-5)
+
+
+def test_accumulation_in_the_optimizer_is_refused():
+    with pytest.raises(ValueError, match="gradient_accumulation_steps=4"):
+        exact(compiled(keras.optimizers.SGD(0.1, gradient_accumulation_steps=4)))
+
+
+def test_summed_losses_are_refused():
+    with pytest.raises(ValueError, match="reduction='sum'"):
+        exact(compiled(loss=keras.losses.MeanSquaredError(reduction="sum")))
+
+
+def test_uncompiled_models_are_refused():
+    with pytest.raises(ValueError, match="not compiled"):
+        exact(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+
+
+def test_accumulate_must_be_positive():
+    with pytest.raises(ValueError, match="accumulate=0"):
+        exact(compiled(), accumulate=0)
+
+
+def test_saved_model_does_not_remember_the_step(tmp_path):
+    model = exact(compiled())
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])

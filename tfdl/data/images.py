@@ -1,0 +1,319 @@
+"""Any image-classification set as batches of images (B, H, W, C) float32 in [0, 1] and labels (B) int32.
+
+    data = load("digits", batch_size=64, image_size=32, channels=3, augment=random_shift(2))
+    model.fit(data.train, validation_data=data.validation, epochs=5)
+
+The order of the training images and what augmentation does to them are pure functions of (seed, epoch, step): a run
+that stops after any step and starts again there sees the same batches, bit for bit.  `position` says where the next
+iteration of `train` starts; see `ImageData`.
+
+Several hosts: `load(..., shard=(index, count))` yields the rows of every global batch that belong to input pipeline
+`index`, so that the pipelines together hold exactly the batches of a single one, in the same number of steps:
+
+    def pipeline(context):  # a tf.distribute.InputContext; one replica per pipeline
+        return load(name, shard=(context.input_pipeline_id, context.num_input_pipelines)).train
+
+    strategy.distribute_datasets_from_function(pipeline)
+
+`batch_size` is the global one.  Under Keras's `fit` leave `shard` alone: TensorFlow splits the batches itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tfdl.data.sources import open_source
+
+CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded anew in every epoch
+HELD_OUT = 10  # a set without a validation or test split gives every 10th part of train, from its end
+AUTOMATIC = (-1, 0)  # the position at which each iteration takes the next epoch by itself
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """One set, ready for `fit`.
+
+    `train` is one epoch, in another order each time; `validation` and `test` keep their order.  The last batch of
+    each may be smaller.
+
+    `position` (epoch, step), an int64 variable: a new iteration of `train` starts at that step of that epoch and
+    runs to the end of the epoch; it is only read here.  Whoever sets it says so before each epoch, as a training
+    callback does in `on_epoch_begin`.  While its epoch is negative, as it is at first, iterations take epochs
+    0, 1, 2 ... by themselves.  An epoch entered in the middle has fewer steps than `train.cardinality()`, at which
+    Keras warns that "input ran out of data".
+    """
+
+    name: str
+    train: tf.data.Dataset
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    image_shape: tuple[int, int, int]
+    labels: tuple[str, ...]
+    num_classes: int
+    counts: dict[str, int]  # split -> number of images
+    position: tf.Variable
+
+
+def load(
+    name,
+    *,
+    batch_size=32,
+    image_size=None,
+    channels=None,
+    seed=0,
+    position=None,
+    augment=None,
+    shard=(0, 1),
+    limit=None,
+    data_dir=None,
+    download=False,
+):
+    """Reads the set called `name` (see `sources`).
+
+    Args:
+        batch_size: images in a global batch.
+        image_size: height and width, one number or a pair; bilinear with antialiasing, without keeping the aspect.
+            None keeps the stored size, which must then be the same for all images.
+        channels: 1 or 3; None keeps the stored number.
+        seed: of order and augmentation.
+        position: an int64 variable (2) to start epochs from, made here if None.
+        augment: `(images, seed) -> images` applied to whole training batches; see `augment`.
+        shard: (index, count) of this input pipeline.
+        limit: keep the first so many images of each split.
+        data_dir: where prepared sets lie; None is `sources.data_dir()`.
+        download: allow tensorflow_datasets to fetch a missing set.
+
+    Raises:
+        FileNotFoundError: the set is not there; the message says where it was looked for and what to do.
+        ValueError: an unknown name, or an argument out of its range.
+    """
+    check_arguments(batch_size, channels, shard, limit, position)
+    source = open_source(name, data_dir, download)
+    image_shape = final_shape(source, image_size, channels)
+    splits = with_held_out(source.splits)
+    if limit is not None:
+        splits = {key: split.part(0, min(limit, split.count)) for key, split in splits.items()}
+    counts = {key: split.count for key, split in splits.items()}
+
+    def decode(raw, label):
+        return resized(source.decode(raw), image_shape), label
+
+    cached = sum(counts.values()) * int(np.prod(image_shape)) <= CACHE_BYTES
+    with tf.device("CPU:0"):
+        position = tf.Variable(AUTOMATIC, dtype=tf.int64, trainable=False) if position is None else position
+        keys = Keys(seed, position, tf.Variable(0, dtype=tf.int64, trainable=False), batch_size, counts["train"])
+        if cached:
+            tables = {key: table(split, decode, image_shape) for key, split in splits.items()}
+            train = keys.shuffled_table(tables["train"])
+            held_out = {key: in_order(tables[key], batch_size) for key in ("validation", "test")}
+        else:
+            train = keys.shuffled_stream(splits["train"], decode, source.window or counts["train"])
+            held_out = {
+                key: splits[key].examples.map(decode, tf.data.AUTOTUNE).batch(batch_size)
+                for key in ("validation", "test")
+            }
+
+    def finish(images, labels, batch_seed=None):
+        images = tf.cast(images, tf.float32) / 255.0
+        if augment is not None and batch_seed is not None:
+            images = augment(images, batch_seed)  # of the whole batch, so that no pixel depends on the shards
+        return share(images, shard), share(labels, shard)
+
+    return ImageData(
+        name=name,
+        train=polished(train.map(finish, tf.data.AUTOTUNE), shard),
+        **{key: polished(dataset.map(finish, tf.data.AUTOTUNE), shard) for key, dataset in held_out.items()},
+        image_shape=image_shape,
+        labels=source.labels,
+        num_classes=len(source.labels),
+        counts=counts,
+        position=position,
+    )
+
+
+# Training batches: (images uint8, labels, seed of the batch), one epoch from `position` on
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """What the order of an epoch depends on."""
+
+    seed: int
+    position: tf.Variable
+    begun: tf.Variable  # epochs that were started automatically
+    batch_size: int
+    count: int
+
+    @property
+    def steps(self):
+        return -(-self.count // self.batch_size)
+
+    def shuffled_table(self, arrays):
+        """Batches gathered from `arrays`, a pair with axis 0 of `count`."""
+
+        def epoch_keys(_):
+            epoch, step = self.start()
+            order = permutation((self.seed, epoch), self.count)
+
+            def key(step):
+                return order[step * self.batch_size : (step + 1) * self.batch_size], self.batch_seed(epoch, step)
+
+            return tf.data.Dataset.range(step, self.steps).map(key)
+
+        def gather(rows, batch_seed):
+            return *(tf.gather(array, rows) for array in arrays), batch_seed
+
+        return one_epoch(epoch_keys, self.steps).map(gather, tf.data.AUTOTUNE)
+
+    def shuffled_stream(self, split, decode, window):
+        """Batches decoded as they come; stored neighbors are shuffled, `window` at a time."""
+
+        def epoch_batches(_):
+            epoch, step = self.start()
+            epoch_seed = tf.random.experimental.stateless_fold_in(tf.stack((self.seed, epoch)), 0)
+
+            def shuffled(number, block):
+                seed = tf.random.experimental.stateless_fold_in(epoch_seed, number)
+                order = permutation(tf.unstack(seed), tf.shape(block[1], tf.int64)[0])
+                return tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(lambda x: tf.gather(x, order), block))
+
+            return (
+                split.examples.batch(window)
+                .enumerate()
+                .flat_map(lambda number, block: shuffled(number, block))
+                .skip(step * self.batch_size)
+                .map(decode, tf.data.AUTOTUNE)
+                .batch(self.batch_size)
+                .enumerate(step)
+                .map(lambda step, batch: (*batch, self.batch_seed(epoch, step)))
+            )
+
+        return one_epoch(epoch_batches, self.steps)
+
+    def start(self):
+        """Epoch and step of the iteration that begins now; a step past the end lies in a later epoch."""
+        position = self.position.read_value()
+        epoch, step = tf.cond(
+            position[0] < 0,
+            lambda: (self.begun.assign_add(1) - 1, tf.zeros((), tf.int64)),
+            lambda: (position[0], position[1]),
+        )
+        return epoch + step // self.steps, step % self.steps
+
+    def batch_seed(self, epoch, step):
+        """() and () -> (2) int64."""
+        return tf.random.experimental.stateless_fold_in(tf.stack((self.seed, epoch)), step + 1)
+
+
+def permutation(seed, count):
+    """0 ... count - 1 in an order that is a pure function of the pair `seed`.  -> (count) int64.
+
+    Not `index_shuffle`, which needs no memory, but whose permutations for seeds (s, 0), (s, 1) ... correlate by 0.9.
+    """
+    seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
+    return tf.random.experimental.stateless_shuffle(tf.range(tf.cast(count, tf.int64)), seed, alg="philox")
+
+
+def one_epoch(make, steps):
+    """The dataset that `make` returns, made anew for each iteration and known to have (at most) `steps` elements.
+
+    `assert_cardinality` would fail on an epoch that is entered in the middle.  So the epoch is followed by a dataset
+    that TensorFlow holds for endless, though it has no element, and the two are cut after `steps`.
+    """
+    epoch = tf.data.Dataset.from_tensors(0).flat_map(make)
+    nothing = epoch.take(0).filter(lambda *_: False).repeat()
+    return epoch.concatenate(nothing).take(steps)
+
+
+# Parts
+
+
+def check_arguments(batch_size, channels, shard, limit, position):
+    """Errors at the door."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; give 1 or more.")
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels is {channels}; give 1, 3 or None to keep what is stored.")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; give 1 or more, or None for the whole set.")
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"shard is {shard}; give (index, count) with 0 <= index < count.")
+    if tf.distribute.has_strategy():
+        raise ValueError("load was called inside a strategy's scope; call it before the scope is entered.")
+    if isinstance(position, tf.distribute.DistributedValues):
+        raise ValueError("position is a distributed variable; make it outside of any strategy's scope.")
+    if position is not None and (position.dtype != tf.int64 or tuple(position.shape) != (2,)):
+        raise ValueError(f"position is {position.dtype.name} {tuple(position.shape)}; give an int64 variable (2,).")
+
+
+def final_shape(source, image_size, channels):
+    """(H, W, C) after resizing."""
+    height, width, stored_channels = source.image_shape
+    if image_size is not None:
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if height is None or width is None:
+        raise ValueError(f"The images of {source.name!r} differ in size; give an image_size.")
+    if height < 1 or width < 1:
+        raise ValueError(f"image_size is {image_size}; give 1 or more pixels.")
+    return height, width, channels or stored_channels
+
+
+def with_held_out(splits):
+    """All three splits: a missing test split, then a missing validation split, is the last tenth of train."""
+    for key in ("test", "validation"):
+        if key not in splits:
+            train = splits["train"]
+            kept = train.count - train.count // HELD_OUT
+            splits = splits | {"train": train.part(0, kept), key: train.part(kept, train.count)}
+    return {key: splits[key] for key in ("train", "validation", "test")}
+
+
+def resized(image, shape):
+    """(h, w, c) uint8 -> `shape` uint8."""
+    if shape[2] != image.shape[-1]:
+        image = tf.image.grayscale_to_rgb(image) if shape[2] == 3 else tf.image.rgb_to_grayscale(image[..., :3])
+    if tuple(image.shape[:2]) != shape[:2]:
+        image = tf.image.resize(image, shape[:2], "bilinear", antialias=True)
+        image = tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)
+    return tf.ensure_shape(image, shape)
+
+
+def table(split, decode, image_shape):
+    """A split in memory: images (N, H, W, C) uint8 and labels (N) int32."""
+    images, labels = np.empty((split.count, *image_shape), "uint8"), np.empty(split.count, "int32")
+    row = 0
+    try:
+        for x, y in split.examples.map(decode, tf.data.AUTOTUNE).batch(512).as_numpy_iterator():
+            images[row : row + len(x)], labels[row : row + len(x)] = x, y
+            row += len(x)
+    except tf.errors.InvalidArgumentError as error:
+        if "ValueError: " not in error.message:
+            raise
+        raise ValueError(error.message.split("ValueError: ")[1].splitlines()[0]) from None
+    return tf.constant(images), tf.constant(labels)
+
+
+def in_order(arrays, batch_size):
+    """Batches of `arrays` one after the other."""
+    steps = -(-len(arrays[1]) // batch_size)
+    return tf.data.Dataset.range(steps).map(
+        lambda step: tuple(array[step * batch_size : (step + 1) * batch_size] for array in arrays)
+    )
+
+
+def share(rows, shard):
+    """The rows of one global batch that belong to pipeline `index` of `count`: contiguous, equal but for 1."""
+    index, count = shard
+    size = tf.shape(rows)[0]
+    return rows[index * size // count : (index + 1) * size // count]
+
+
+def polished(dataset, shard):
+    """Prefetched, in a fixed order, and to be split by TensorFlow only where it is not yet."""
+    options = tf.data.Options()
+    options.deterministic = True
+    policy = tf.data.experimental.AutoShardPolicy
+    options.experimental_distribute.auto_shard_policy = policy.DATA if shard == (0, 1) else policy.OFF
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
