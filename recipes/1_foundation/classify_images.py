@@ -6,8 +6,9 @@ Run:     tfdl run classify_images --data digits
 
 from dataclasses import dataclass
 
-import tfdl  # first: silences TensorFlow's start-up messages
 import keras
+
+import tfdl  # first: silences TensorFlow's start-up messages
 from tfdl.data import augment, images
 from tfdl.train.command_line import launch
 

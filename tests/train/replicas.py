@@ -4,12 +4,7 @@ Run as a program (logical devices must be made before TensorFlow starts):  pytho
 A case is REPLICAS,OPTIMIZER,SAMPLES,ACCUMULATE[,option...]; the results of all cases go into one file.
 """
 
-import os
 import sys
-import warnings
-
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-warnings.filterwarnings("ignore")
 
 import keras
 import numpy as np
@@ -63,7 +58,7 @@ def train(replicas, optimizer, samples, accumulate, *options):
     batches = data(samples, "infinite" in options)
     if "stock" not in options:
         exact(model, accumulate=accumulate)
-    history = model.fit(batches, epochs=EPOCHS, verbose=0, validation_data=batches).history
+    history = model.fit(batches, epochs=EPOCHS, verbose=0, validation_data=batches, shuffle=False).history
     predictions = model.predict(batches, verbose=0)
     result = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
     result |= {f"log_{name}": np.array(values) for name, values in history.items()}

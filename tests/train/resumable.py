@@ -3,17 +3,14 @@
 python resumable.py [--run.out FOLDER] [--run.resume] [--poison] [--slow]
 """
 
-import os
 import time
 from dataclasses import dataclass
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 
+import tfdl
 from tfdl.data import augment, images
 from tfdl.train.command_line import launch
-from tfdl.train.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +20,7 @@ class Config:
     """seconds to sleep after each batch"""
     poison: bool = False
     """a learning rate that makes the loss infinite"""
-    run: Run = Run()
+    run: tfdl.Run = tfdl.Run()
 
 
 def main(config):

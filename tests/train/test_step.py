@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdl.train.step import exact
 
@@ -115,6 +116,13 @@ def test_gradient_norm_is_that_of_the_whole_batch():
     error = model.predict(x, verbose=0)[0]  # (2,)
     kernel = np.repeat(error[None], 3, axis=0)  # d mean(error^2) / d kernel, for x = 1
     assert model.gradient_norm.numpy() == pytest.approx(np.sqrt((kernel**2).sum() + (error**2).sum()), rel=1e-5)
+
+
+def test_end_of_data_of_unknown_length_counts_no_update():
+    model = exact(compiled())
+    batch = tf.data.Dataset.from_tensors((np.ones((5, 3), "float32"), np.zeros((5, 2), "float32")))
+    model.fit(batch.repeat(4).filter(lambda *_: True), epochs=2, verbose=0)
+    assert model.optimizer.iterations.numpy() == 8
 
 
 def test_accumulation_in_the_optimizer_is_refused():

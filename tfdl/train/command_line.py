@@ -17,6 +17,7 @@ import sys
 
 import tyro
 
+from tfdl.core.errors import explains_itself, sentence
 from tfdl.train.callbacks import Interrupted, NonFiniteLoss
 
 BAD_INPUT, NON_FINITE, TRY_AGAIN, CTRL_C = 2, 3, 75, 130
@@ -27,22 +28,17 @@ def launch(main, config_class):
     config = tyro.cli(config_class, description=sys.modules[main.__module__].__doc__)
     try:
         main(config)
-    except (ValueError, OSError, ImportError) as error:
-        stop(error, BAD_INPUT)
-    except NonFiniteLoss as error:
-        stop(error, NON_FINITE)
-    except Interrupted as error:
-        stop(error, CTRL_C if error.signal == signal.SIGINT else TRY_AGAIN)
     except KeyboardInterrupt:
         sys.exit(CTRL_C)
+    except Exception as error:
+        if os.environ.get("TFDL_VERBOSE") or not explains_itself(error):
+            raise
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        sys.exit(code(error))
 
 
-def stop(error, code):
-    """Prints the message on stderr and exits; re-raises when TFDL_VERBOSE is set."""
-    if os.environ.get("TFDL_VERBOSE"):
-        raise error
-    message = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        message = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(code)
+def code(error):
+    """The exit code that tells what to do next."""
+    if isinstance(error, Interrupted):
+        return CTRL_C if error.signal == signal.SIGINT else TRY_AGAIN
+    return NON_FINITE if isinstance(error, NonFiniteLoss) else BAD_INPUT

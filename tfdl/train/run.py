@@ -129,6 +129,8 @@ class Session:
         Raises:
             ValueError: the checkpoint does not fit the model, or an option would be silently wrong (see `exact`).
         """
+        with self.scope():
+            model._symbolic_build(data_batch=data.train.element_spec)  # metrics and optimizer too: they are restored
         exact(model, accumulate=self.run.accumulate)
         if self.resumed is not None:
             checkpoints.restore(model, self.resumed)

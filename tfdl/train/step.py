@@ -52,8 +52,23 @@ def exact(model, *, accumulate=1):
     for name, step in (("train_step", train_step), ("test_step", test_step), ("predict_step", predict_step)):
         if getattr(type(model), name) is getattr(keras.Model, name):
             setattr(model, name, types.MethodType(step, model))
+    model.train_step = after_data(model.train_step)
     model.train_function = model.test_function = model.predict_function = None
     return model
+
+
+def after_data(step):
+    """A train step none of whose effects comes before its data.
+
+    At the end of a data set of unknown length Keras calls the step once more; TensorFlow then counts an update and
+    draws random numbers for it before it finds that there is no batch.
+    """
+
+    def ordered(data):
+        with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
+            return step(data)
+
+    return ordered
 
 
 def train_step(model, data):

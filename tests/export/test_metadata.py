@@ -1,0 +1,121 @@
+import io
+import json
+import os
+import subprocess
+import zipfile
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import number_types as types
+
+from tfdl.export.tflite import run_tflite
+
+
+class Table:
+    """Reads a flatbuffer table by slot number, independently of the code that wrote it."""
+
+    def __init__(self, data, position):
+        self.table = flatbuffers.table.Table(data, position)
+
+    def at(self, slot):
+        offset = self.table.Offset(4 + 2 * slot)
+        return self.table.Pos + offset if offset else None
+
+    def text(self, slot):
+        return self.table.String(self.at(slot)).decode()
+
+    def number(self, slot, kind):
+        return self.table.Get(kind, self.at(slot))
+
+    def one(self, slot):
+        return Table(self.table.Bytes, self.table.Indirect(self.at(slot)))
+
+    def many(self, slot):
+        offset = self.at(slot) - self.table.Pos
+        start = self.table.Vector(offset)
+        return [
+            Table(self.table.Bytes, self.table.Indirect(start + 4 * i)) for i in range(self.table.VectorLen(offset))
+        ]
+
+    def floats(self, slot):
+        offset = self.at(slot) - self.table.Pos
+        start = self.table.Vector(offset)
+        return [self.table.Get(types.Float32Flags, start + 4 * i) for i in range(self.table.VectorLen(offset))]
+
+
+def metadata(content):
+    model = schema.Model.GetRootAsModel(content, 0)
+    entries = {model.Metadata(i).Name(): model.Metadata(i).Buffer() for i in range(model.MetadataLength())}
+    data = model.Buffers(entries[b"TFLITE_METADATA"]).DataAsNumpy().tobytes()
+    assert data[4:8] == b"M001"
+    return Table(data, int.from_bytes(data[:4], "little"))
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "model_float16.tflite", "model_int8.tflite", "model_uint8.tflite"])
+def test_normalization_color_and_labels_can_be_read_back(all_formats, file):
+    content = (all_formats[1] / file).read_bytes()
+    (graph,) = metadata(content).many(3)
+    (images,), (logits,) = graph.many(2), graph.many(3)
+    assert images.text(0) == "images" and logits.text(0) == "logits"
+    (unit,) = images.many(4)
+    assert unit.number(0, types.Uint8Flags) == 1  # NormalizationOptions
+    assert unit.one(1).floats(0) == [0.0] and unit.one(1).floats(1) == [255.0]
+    assert images.one(3).number(0, types.Uint8Flags) == 2  # ImageProperties
+    assert images.one(3).one(1).number(0, types.Int8Flags) == 1  # RGB
+    (labels,) = logits.many(6)
+    assert labels.text(0) == "labels.txt" and labels.number(2, types.Int8Flags) == 2  # TENSOR_AXIS_LABELS
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.read("labels.txt").decode().split() == ["cat", "dog", "emu", "fox", "gnu"]
+
+
+def test_weights_stay_aligned_to_16_bytes(all_formats):
+    content = (all_formats[1] / "model.tflite").read_bytes()
+    model = schema.Model.GetRootAsModel(content, 0)
+    starts = []
+    for i in range(model.BuffersLength()):
+        buffer = model.Buffers(i)
+        if buffer.DataLength():
+            starts.append(buffer._tab.Vector(buffer._tab.Offset(4)))
+    assert len(starts) > 4 and all(start % 16 == 0 for start in starts)
+
+
+def test_file_keeps_its_other_metadata_and_identifier(all_formats):
+    content = (all_formats[1] / "model.tflite").read_bytes()
+    model = schema.Model.GetRootAsModel(content, 0)
+    names = [model.Metadata(i).Name() for i in range(model.MetadataLength())]
+    assert content[4:8] == b"TFL3" and b"min_runtime_version" in names and len(names) == len(set(names))
+
+
+CLASSIFY = """
+import json, sys
+import mediapipe, numpy
+from mediapipe.tasks.python import BaseOptions, vision
+image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=numpy.load(sys.argv[1]))
+for file in sys.argv[2:]:
+    options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=file), max_results=-1)
+    with vision.ImageClassifier.create_from_options(options) as classifier:
+        found = classifier.classify(image).classifications[0].categories
+        print("RESULT", json.dumps({category.category_name: category.score for category in found}))
+"""
+
+
+def test_mediapipe_classifies_with_each_file(all_formats, tmp_path):
+    python = os.environ.get("TFDL_MEDIAPIPE_PYTHON")
+    if not python:
+        pytest.skip("TFDL_MEDIAPIPE_PYTHON names no interpreter that has mediapipe (its own environment: other pins)")
+    if subprocess.run([python, "-c", "import mediapipe"], capture_output=True).returncode:
+        pytest.skip(f"{python} cannot import mediapipe")
+    pixels = np.random.default_rng(9).integers(0, 256, (16, 12, 3), dtype="uint8")
+    np.save(tmp_path / "image.npy", pixels)
+    files = [str(all_formats[1] / f"model{kind}.tflite") for kind in ("", "_float16", "_int8", "_uint8")]
+    run = subprocess.run([python, "-c", CLASSIFY, str(tmp_path / "image.npy"), *files], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    results = [json.loads(line.removeprefix("RESULT ")) for line in run.stdout.splitlines() if "RESULT" in line]
+    for file, result in zip(files, results, strict=True):
+        with open(file, "rb") as content:
+            logits = run_tflite(content.read(), {"images": pixels[None] / np.float32(255)})["logits"][0]
+        assert [result[label] for label in ("cat", "dog", "emu", "fox", "gnu")] == pytest.approx(
+            logits.tolist(), abs=1e-3
+        )

@@ -1,0 +1,145 @@
+"""The developer tools: results from run folders, a page from results, a new topic from nothing."""
+
+import json
+import runpy
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import new_topic, readme_table, results_table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_folder(place, seed, accuracy, **changes):
+    """A finished run's folder with the summary.json that `tfdl.train.run.Session.finish` writes."""
+    folder = place / f"seed{seed}_{accuracy}"
+    folder.mkdir()
+    config = {"model": "mobilenet", "epochs": 3, "run.seed": seed, "run.out": str(folder.name), "run.smoke": False}
+    summary = {
+        "command": f"python recipes/classify_images.py --epochs 3 --run.seed {seed} --run.out {folder.name}",
+        "commit": "0123456789ab",
+        "seed": seed,
+        "metrics": {"test_accuracy": accuracy, "test_loss": 0.5},
+        "seconds": 60.0 + seed,
+        "weights_sha256": f"{seed:064x}",
+        "versions": {"keras": "3.15.1"},
+        "config": config | changes,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    return folder
+
+
+def recorded(folders, target=0.9, at_most=False, metric="test_accuracy"):
+    return results_table.record(folders, "digits | nano", metric, target, at_most, "ours")
+
+
+def test_results_page_is_current():
+    assert results_table.main(["--check"]) == 0
+
+
+def test_record_gathers_seeds_and_drops_them_from_the_command(tmp_path):
+    row = recorded([run_folder(tmp_path, seed, value) for seed, value in ((0, 0.91), (1, 0.97))])
+    assert [(run["seed"], run["value"]) for run in row["runs"]] == [(0, 0.91), (1, 0.97)]
+    assert row["command"] == "python recipes/classify_images.py --epochs 3"
+    assert row["config"] == {"model": "mobilenet", "epochs": 3, "run.smoke": False}
+
+
+def test_line_shows_mean_deviation_and_minutes(tmp_path):
+    values = [0.91, 0.97, 0.95]
+    line = results_table.line(recorded([run_folder(tmp_path, seed, value) for seed, value in enumerate(values)]))
+    assert f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f} |" in line
+    assert "| 0, 1, 2 | 1.0 |" in line
+    assert "digits \\| nano" in line
+    assert line.replace("\\|", "").count("|") == results_table.HEADER.splitlines()[-1].count("|")
+
+
+def test_missed_target_is_shown_as_missed_in_both_directions(tmp_path):
+    folder = run_folder(tmp_path, 0, 0.95)
+    assert "(missed)" in results_table.line(recorded([folder], target=0.96))
+    assert "(missed)" not in results_table.line(recorded([folder], target=0.94))
+    assert "(missed)" in results_table.line(recorded([folder], target=0.4, at_most=True, metric="test_loss"))
+
+
+def test_record_refuses_what_would_mislead(tmp_path):
+    first = run_folder(tmp_path, 0, 0.9)
+    with pytest.raises(ValueError, match=r"differs .* in epochs"):
+        recorded([first, run_folder(tmp_path, 1, 0.9, epochs=4)])
+    with pytest.raises(ValueError, match="same seed"):
+        recorded([first, run_folder(tmp_path, 0, 0.8)])
+    with pytest.raises(ValueError, match="smoke run"):
+        recorded([run_folder(tmp_path, 2, 0.9, **{"run.smoke": True})])
+    with pytest.raises(ValueError, match="no metric 'accuracy'; it has test_accuracy, test_loss"):
+        recorded([first], metric="accuracy")
+    with pytest.raises(FileNotFoundError, match=r"no summary\.json"):
+        recorded([tmp_path])
+
+
+def test_check_sees_a_stale_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(results_table, "ROOT", tmp_path)
+    folder = run_folder(tmp_path, 0, 0.95)
+    arguments = ["record", str(folder), "--name", "digits", "--title", "digits", "--target", "0.9", "--source", "ours"]
+    assert results_table.main(arguments) == 0
+    assert "0.9500" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert results_table.main(["--check"]) == 0
+    (tmp_path / "results" / "digits.json").unlink()
+    assert results_table.main(["--check"]) == 1
+    assert not list(tmp_path.rglob("*.new"))
+
+
+def test_readme_table_needs_its_markers():
+    text = f"a\n{readme_table.BEGIN}\nold\n{readme_table.END}\nb\n"
+    filled = readme_table.filled(text)
+    assert filled.startswith("a\n") and filled.endswith("\nb\n") and "old" not in filled
+    assert readme_table.filled(filled) == filled
+    with pytest.raises(ValueError, match="once each"):
+        readme_table.filled("no markers")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """As much of the tree as a new topic touches."""
+    (tmp_path / "tfdl").mkdir()
+    shutil.copy(ROOT / "tfdl" / "catalog.py", tmp_path / "tfdl" / "catalog.py")
+    return tmp_path
+
+
+def test_new_topic_writes_model_test_and_row(checkout):
+    key = "yolo_v5"
+    model, test, init = new_topic.scaffold(checkout, key, "models/detection")
+    assert model.relative_to(checkout).as_posix() == "tfdl/models/detection/yolo_v5.py"
+    rows = runpy.run_path(str(checkout / "tfdl" / "catalog.py"))["TOPICS"]
+    assert [row.module for row in rows if row.key == key] == ["tfdl.models.detection.yolo_v5"]
+    network = runpy.run_path(str(model))[key]("nano", image_shape=(32, 48, 3), num_classes=10)
+    assert network.output_shape == (None, 10)
+    assert sum(weight.shape.num_elements() for weight in network.trainable_weights) == new_topic.COUNT
+    ruff = [sys.executable, "-m", "ruff"]
+    for step in (["check", "--config", str(ROOT / "pyproject.toml")], ["format", "--check", "--line-length", "120"]):
+        result = subprocess.run([*ruff, *step, str(model), str(test), str(init)], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_new_topic_overwrites_nothing(checkout):
+    new_topic.scaffold(checkout, "vgg", "models/convnets")
+    before = (checkout / "tfdl/models/convnets/vgg.py").read_text(encoding="utf-8")
+    with pytest.raises(FileExistsError):
+        new_topic.scaffold(checkout, "vgg", "models/convnets")
+    assert (checkout / "tfdl/models/convnets/vgg.py").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    "key, folder, message",
+    [
+        ("mobilenet", "models/convnets", "built already"),
+        ("vgg", "layers", "image models"),
+        ("vgh", "models/convnets", "nearest are 'vgg'"),
+    ],
+)
+def test_new_topic_refuses_with_a_reason(checkout, key, folder, message):
+    with pytest.raises(ValueError, match=message):
+        new_topic.scaffold(checkout, key, folder)
+    assert not (checkout / "tfdl" / "models").exists()

@@ -1,0 +1,88 @@
+"""`tfdl export SOURCE FOLDER`: a trained model to SavedModel and TFLite files, each run and compared with the model."""
+
+import argparse
+import importlib
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import tfdl
+
+INT8 = "tflite_int8"
+FORMATS = ("savedmodel", "tflite", "tflite_float16", INT8)  # tfdl.export.exporter's, a test sees to it
+SAMPLES = 256  # images of the representative set: half calibrate the int8 file, half judge it
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="tfdl export", description=__doc__)
+    parser.add_argument("source", type=Path, help="a .keras file, or a run folder (its best checkpoint is taken)")
+    parser.add_argument("folder", type=Path, help="where the files go")
+    parser.add_argument("--formats", nargs="+", help=f"of {' '.join(FORMATS)}; default: all that can be made")
+    parser.add_argument(
+        "--representative",
+        metavar="DATASET",
+        help=f"image set that calibrates {INT8}; default: the one that the run folder was trained on",
+    )
+    args = parser.parse_args(argv)
+    file = model_file(args.source)
+    dataset = args.representative or trained_on(args.source)
+    formats = tuple(args.formats or (f for f in FORMATS if f != INT8 or dataset))
+    if INT8 in formats and not dataset:
+        raise ValueError(f"{INT8} needs --representative DATASET, for example --representative digits.")
+    model = load(file)
+    samples, labels = representative(dataset, model) if dataset else (None, None)
+    report = tfdl.export_model(model, args.folder, formats=formats, representative=samples, labels=labels)
+    print(f"{file} -> {args.folder}: {', '.join(report['artifacts'])}.  `tfdl verify {args.folder}` checks them again.")
+    return 0
+
+
+def trained_on(source):
+    """The image set of a run folder; None for anything else."""
+    config = source / "config.json"
+    return json.loads(config.read_text(encoding="utf-8")).get("data") if config.is_file() else None
+
+
+def model_file(source):
+    """A .keras file as it is; of a run folder its best checkpoint."""
+    file = source / "checkpoints" / "best" / "model.keras" if source.is_dir() else source
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"There is no model at {file}; give a .keras file or a folder that `tfdl run` has written."
+        )
+    return file
+
+
+def load(file):
+    """The model in a .keras file, without its optimizer.  Nothing in the file is executed.
+
+    Keras only knows our layers once their modules are imported; the file names them.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{file} is no Keras model file ({error}); `model.save('name.keras')` writes one.") from error
+    for module in sorted(own_modules(config)):
+        importlib.import_module(module)
+    import keras
+
+    return keras.saving.load_model(file, compile=False, safe_mode=True)
+
+
+def own_modules(config):
+    """Dotted names of tfdl's own modules, anywhere in a Keras configuration."""
+    if isinstance(config, dict):
+        found = set().union(*map(own_modules, config.values()))
+        named = str(config.get("module"))
+        return found | {named} if re.fullmatch(r"tfdl(\.[a-z0-9_]+)+", named) else found
+    return set().union(*map(own_modules, config)) if isinstance(config, list) else set()
+
+
+def representative(name, model):
+    """Held-out images of the set `name` in the model's own size, and its class names."""
+    from tfdl.data import images
+
+    _, height, width, channels = model.input_shape
+    data = images.load(name, image_size=(height, width), channels=channels, batch_size=32)
+    return data.validation.take(SAMPLES // 32), data.labels

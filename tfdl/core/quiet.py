@@ -1,0 +1,57 @@
+"""TensorFlow without its start-up chatter.  `import tfdl` installs this; TFDL_VERBOSE=1 leaves the messages on.
+
+No environment variable stops what TensorFlow's libraries print while they load, so an import hook catches it.
+"""
+
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+
+
+def install():
+    """Puts the hook in place once; it does nothing until `tensorflow` is imported."""
+    if not any(isinstance(finder, QuietTensorFlow) for finder in sys.meta_path):
+        sys.meta_path.insert(0, QuietTensorFlow())
+
+
+class QuietTensorFlow:
+    """Import hook for the one name `tensorflow`."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        if os.environ.get("TFDL_VERBOSE"):
+            return None
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        for logger in ("absl", "tensorflow"):
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            spec.loader.exec_module = caught(spec.loader.exec_module)
+        return spec
+
+
+def caught(load):
+    """`load(module)` with file descriptor 2 (C++ writes there) turned away; if it fails, all that was said is shown."""
+
+    def exec_module(module):
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        with tempfile.TemporaryFile() as said:
+            os.dup2(said.fileno(), 2)
+            try:
+                load(module)
+            except BaseException:
+                said.seek(0)
+                os.write(stderr, said.read())
+                raise
+            finally:
+                sys.stderr.flush()
+                os.dup2(stderr, 2)
+                os.close(stderr)
+
+    return exec_module

@@ -1,0 +1,117 @@
+"""Is this file that model?  Differences, top-1 agreement, the gate of each format and the wrong-weights control.
+
+Loading a file proves nothing.  Each file is run and its outputs are compared with the live model's; the same
+comparison with the outputs of the same network under shuffled weights must fail, or the check could not fail at all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+GATES = {
+    # noise: root mean square difference / standard deviation of the live outputs; difference: largest absolute
+    # difference / max(1, largest live output); agreement: share of the decided samples with the same top-1 class.
+    "savedmodel": {"difference": 1e-4, "noise": 1e-3, "agreement": 1.0},
+    "tflite": {"difference": 1e-4, "noise": 1e-3, "agreement": 1.0},
+    "tflite_float16": {"noise": 5e-2, "agreement": 0.99},  # 11 bits of mantissa; untrained networks: up to 1.5e-2
+    "tflite_int8": {"noise": 0.5, "agreement": 0.9},  # the wrong weights' noise is about 1.4
+    "rebuilt": {"noise": 0.2, "agreement": 0.9},  # float32 copy against a bfloat16 model: 8 bits of mantissa
+}
+DECIDED = 0.2  # a sample counts as decided if its two best logits lie further apart than this share of their spread
+
+
+class ExportError(ValueError):
+    """An exported file is wrong: foreign operators, outputs unlike the live model's, or changed since the export."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a file is compared with: {name: array (N, ...)} of inputs, the live outputs, and those of wrong weights."""
+
+    inputs: dict[str, np.ndarray]
+    live: dict[str, np.ndarray]
+    wrong: dict[str, np.ndarray]
+
+    def first(self, count):
+        parts = (self.inputs, self.live, self.wrong)
+        return Reference(**dict(zip(("inputs", "live", "wrong"), (first(part, count) for part in parts))))
+
+
+def first(arrays, count):
+    return {name: values[:count] for name, values in arrays.items()}
+
+
+def compare(outputs, live):
+    """The worst of all outputs: `difference`, `noise`, `agreement`, `decided_agreement` (None without classes).
+
+    outputs, live: {name: float32 array (N, ...)} of the file and of the live model for the same N inputs.
+    An output (N, K) with K > 1 counts as scores of K classes.
+    Raises ExportError if names or shapes differ.
+    """
+    if set(outputs) != set(live):
+        raise ExportError(f"outputs are named {', '.join(sorted(outputs))} instead of {', '.join(sorted(live))}")
+    rows = [compare_one(name, outputs[name], live[name]) for name in sorted(live)]
+    return {key: worst([row[key] for row in rows], key) for key in rows[0]}
+
+
+def compare_one(name, output, live):
+    if output.shape != live.shape:
+        raise ExportError(f"output {name!r} has the shape {output.shape} instead of {live.shape}")
+    if not np.isfinite(output).all():
+        return {"difference": np.inf, "noise": np.inf, "agreement": 0.0, "decided_agreement": 0.0}
+    error = np.abs(output.astype("float64") - live)
+    row = {
+        "difference": error.max() / max(1.0, np.abs(live).max()),
+        "noise": np.sqrt(np.mean(error**2)) / max(float(np.std(live)), 1e-12),
+        "agreement": None,
+        "decided_agreement": None,
+    }
+    if live.ndim == 2 and live.shape[1] > 1:
+        same = output.argmax(axis=1) == live.argmax(axis=1)
+        second, first = np.sort(live, axis=1)[:, -2:].T
+        decided = first - second > DECIDED * np.std(live)
+        row["agreement"] = same.mean()
+        row["decided_agreement"] = same[decided].mean() if decided.any() else 1.0
+    return row
+
+
+def worst(values, key):
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return None
+    return max(known) if key in ("difference", "noise") else min(known)
+
+
+def failures(comparison, gate):
+    """One sentence for each limit of `gate` that `comparison` breaks; empty if the file passes."""
+    broken = []
+    for key in ("difference", "noise"):
+        if key in gate and not comparison[key] <= gate[key]:
+            broken.append(f"{key} {comparison[key]:.3g} is over {gate[key]:g}")
+    decided = comparison["decided_agreement"]
+    if decided is not None and decided < gate["agreement"]:
+        broken.append(f"top-1 agreement {decided:.3f} is under {gate['agreement']:g}")
+    return broken
+
+
+def check(name, outputs, reference, gate):
+    """The report's comparison of one file, with its control.
+
+    Raises ExportError if the file fails its gate, or if wrong weights would have passed it.
+    """
+    comparison, control = compare(outputs, reference.live), compare(outputs, reference.wrong)
+    broken = failures(comparison, gate)
+    if broken:
+        raise ExportError(f"{name} does not compute what the live model does: {'; '.join(broken)}")
+    if not failures(control, gate):
+        raise ExportError(
+            f"the check of {name} proves nothing: shuffled weights pass it too (noise {control['noise']:.3g}); "
+            "the outputs hardly depend on the weights: train the model first"
+        )
+    return {**comparison, "gate": gate, "control": {"difference": control["difference"], "noise": control["noise"]}}
+
+
+def shuffled(weights, *, seed):
+    """Each array's values in another order: wrong weights of the right size and scale (variances stay positive)."""
+    random = np.random.default_rng(seed)
+    return [random.permutation(weight.ravel()).reshape(weight.shape) for weight in weights]

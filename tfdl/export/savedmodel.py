@@ -1,0 +1,42 @@
+"""SavedModel with a dynamic batch: `serve` takes the model's own inputs, `serve_uint8` takes raw pixels."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdl.export.signatures import model_call
+
+
+def write_saved_model(model, signature, folder):
+    """Writes `model` to `folder` with the signatures `serve` (also `serving_default`) and, for images, `serve_uint8`.
+
+    serve: named inputs (B, ...) -> named outputs; serve_uint8: images (B, H, W, C) uint8 in [0, 255] -> the same.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    spec = {n: tf.TensorSpec((None, *shape), dtype, name=n) for n, (shape, dtype) in signature.inputs.items()}
+    serve = archive.add_endpoint("serve", lambda inputs: model_call(model, inputs), input_signature=[spec])
+    if signature.is_image_model:
+        (name, (shape, _)) = next(iter(signature.inputs.items()))
+        pixels = {name: tf.TensorSpec((None, *shape), tf.uint8, name=name)}
+        archive.add_endpoint(
+            "serve_uint8",
+            lambda inputs: serve({name: tf.cast(inputs[name], tf.float32) / 255.0}),  # traced once
+            input_signature=[pixels],
+        )
+    archive.write_out(str(folder), verbose=False)
+
+
+def load_saved_model(folder):
+    """A function `run(inputs, endpoint="serve")` of the SavedModel's signatures.
+
+    It takes {name: array (N, ...)} and returns {name: float32 array (N, ...)}.
+    """
+    loaded = tf.saved_model.load(str(folder))  # kept by the function below: signatures die with their model
+
+    def run(inputs, endpoint="serve"):
+        tensors = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
+        outputs = loaded.signatures[endpoint](**tensors)
+        return {name: np.asarray(tf.cast(value, tf.float32)) for name, value in outputs.items()}
+
+    return run

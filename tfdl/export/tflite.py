@@ -1,0 +1,91 @@
+"""TFLite files of built-in operators only: convert, list the operators, refuse the foreign ones, run.
+
+A file with `Flex*` operators (TensorFlow kernels) converts without a word and is then refused by the phone's
+interpreter, so the flatbuffer itself is read: no file leaves here with an operator that LiteRT does not have.
+"""
+
+from collections import Counter
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from tfdl.export.parity import ExportError
+
+ALLOWED_CUSTOM = frozenset({"TFLite_Detection_PostProcess"})  # the one custom operator in every LiteRT runtime
+BUILTIN_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+
+
+def converter(module):
+    """A converter of `module.serve` (see `signatures.frozen`) that may emit built-in and custom operators only."""
+    result = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
+    result.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    result.allow_custom_ops = True  # what is no built-in becomes custom, and the scan below can name it
+    return result
+
+
+def convert_float(module, *, half=False):
+    """TFLite bytes with float32 inputs and outputs; `half` stores the weights as float16, half the bytes."""
+    setup = converter(module)
+    if half:
+        setup.optimizations = [tf.lite.Optimize.DEFAULT]
+        setup.target_spec.supported_types = [tf.float16]
+    return refuse_foreign(setup.convert())
+
+
+def refuse_foreign(content):
+    """Returns `content`.  Raises ExportError that names every operator in it which LiteRT lacks."""
+    custom = [name.removeprefix("CUSTOM:") for name in operators(content) if name.startswith("CUSTOM:")]
+    foreign = [name for name in custom if name not in ALLOWED_CUSTOM]
+    if foreign:
+        raise ExportError(
+            f"the model needs operators that LiteRT does not have: {', '.join(foreign)}; "
+            "rewrite those layers with built-in operations (for instance top_k(x, 1)[1] instead of argmax)"
+        )
+    return content
+
+
+def operators(content):
+    """How often each operator occurs, {name: count}; custom ones are written CUSTOM:name (Flex ones CUSTOM:Flex...)."""
+    model = schema.Model.GetRootAsModel(content, 0)
+    names = []
+    for i in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(i)
+        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # old files fill only the second
+        custom = f"CUSTOM:{(code.CustomCode() or b'').decode()}"
+        names.append(custom if kind == schema.BuiltinOperator.CUSTOM else BUILTIN_NAMES[kind])
+    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    indices = (g.Operators(i).OpcodeIndex() for g in graphs for i in range(g.OperatorsLength()))
+    return dict(sorted(Counter(names[index] for index in indices).items()))
+
+
+def run_tflite(content, inputs, *, threads=1):
+    """Outputs {name: float32 array (N, ...)} of a TFLite file, run one sample at a time.
+
+    inputs: {name: array (N, ...)} of real values.  Integer inputs and outputs are quantized and de-quantized here with
+    the file's own scale and zero point, as an app has to.
+    """
+    interpreter = Interpreter(model_content=content, num_threads=threads)
+    runner = interpreter.get_signature_runner()
+    takes, gives = runner.get_input_details(), runner.get_output_details()
+    rows = []
+    for i in range(len(next(iter(inputs.values())))):
+        result = runner(**{name: quantized(inputs[name][i : i + 1], detail) for name, detail in takes.items()})
+        rows.append({name: real(result[name], detail).copy() for name, detail in gives.items()})
+    return {name: np.concatenate([row[name] for row in rows]) for name in gives}
+
+
+def quantized(values, detail):
+    """Real values in the input's dtype: q = round(x / scale) + zero point where it is quantized."""
+    scale, zero = detail["quantization"]
+    if not scale:
+        return np.asarray(values, detail["dtype"])
+    limits = np.iinfo(detail["dtype"])
+    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(detail["dtype"])
+
+
+def real(values, detail):
+    """The output as float32: x = scale (q - zero point) where it is quantized."""
+    scale, zero = detail["quantization"]
+    return (values.astype("float32") - zero) * np.float32(scale) if scale else values.astype("float32")
