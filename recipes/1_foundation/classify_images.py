@@ -6,23 +6,25 @@ Run:     tfdl run classify_images --data digits
 
 from dataclasses import dataclass
 
+import tfdl
 import keras
 
-import tfdl  # first: silences TensorFlow's start-up messages
 from tfdl.data import augment, images
+from tfdl.export.card import write_card
 from tfdl.train.command_line import launch
 
-BATCH, RATE, SIZE = 64, 3e-3, 32
+BATCH, RATE, DECAY = 64, 3e-3, 0.05
+SIZES = {"digits": 16}  # pixels a side that an image is resized to; 32 for other sets
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     model: str = "mobilenet"
-    """key of a classifier: tfdl list --stage 2"""
+    """key of an image classifier: tfdl list --stage 2"""
     variant: str = "v2_small_images"
     """row of the model's VARIANTS: tfdl show mobilenet"""
     data: str = "digits"
-    """digits, a tfds name (mnist, fashion_mnist, cifar10 ...) or a folder of class folders"""
+    """digits, a tfds name (mnist, fashion_mnist, cifar10 ...) or a folder with a folder of images per class"""
     epochs: int = 20
     run: tfdl.Run = tfdl.Run()
 
@@ -31,8 +33,8 @@ def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_{config.model}_{config.variant}")
 
     # data
-    data = images.load(config.data, batch_size=BATCH, image_size=SIZE, seed=config.run.seed, position=run.position,
-                       augment=augment.random_shift(2), limit=run.limit)  # fmt: skip
+    data = images.load(config.data, batch_size=BATCH, image_size=SIZES.get(config.data, 32), seed=config.run.seed,
+                       position=run.position, augment=augment.random_shift(2), limit=run.limit)  # fmt: skip
     epochs = run.epochs(config.epochs)
     updates = epochs * len(data.train)
 
@@ -41,17 +43,20 @@ def main(config: Config):
         model = tfdl.build(config.model, config.variant, image_shape=data.image_shape, num_classes=data.num_classes)
         rate = keras.optimizers.schedules.CosineDecay(0.0, updates, warmup_target=RATE, warmup_steps=updates // 10)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.AdamW(rate, weight_decay=0.05), loss, metrics=["accuracy"])
+        model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY), loss, metrics=["accuracy"])
 
     # train
+    callbacks = run.prepare(model, data, monitor="val_accuracy")
     model.fit(data.train, validation_data=data.validation, epochs=epochs, initial_epoch=run.initial_epoch,
-              callbacks=run.prepare(model, data, monitor="val_accuracy"), verbose=run.verbose)  # fmt: skip
+              callbacks=callbacks, shuffle=False, verbose=run.verbose)  # fmt: skip
     run.load_best(model)
     metrics = model.evaluate(data.test, return_dict=True, verbose=0)
 
     # export
     report = tfdl.export_model(model, run.folder / "export", representative=data.validation, labels=data.labels)
-    return run.finish(model, {f"test_{k}": v for k, v in metrics.items()}, export=report)
+    summary = run.finish(model, {f"test_{name}": value for name, value in metrics.items()}, export=report)
+    #    write_card(run.folder / "MODEL_CARD.md", summary=summary, report=report, data=data)
+    return summary
 
 
 if __name__ == "__main__":

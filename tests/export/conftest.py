@@ -15,6 +15,7 @@ def network(channels=3, name="tiny"):
     images = keras.Input((16, 12, channels), name="images")
     x = keras.layers.Conv2D(6, 3, strides=2, use_bias=False)(images)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Add()([x, keras.ops.relu6(x + 3.0)])  # an operation Add beside the layer Add
     x = keras.layers.Flatten()(keras.layers.DepthwiseConv2D(3)(x))
     return keras.Model(images, keras.layers.Dense(5, dtype="float32", name="logits")(x), name=name)
 

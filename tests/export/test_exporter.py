@@ -12,7 +12,7 @@ from tfdl.export import exporter
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.exporter import export_model
 from tfdl.export.parity import ExportError
-from tfdl.export.savedmodel import run_saved_model
+from tfdl.export.savedmodel import load_saved_model
 from tfdl.export.signatures import portable, signature_of
 from tfdl.export.tflite import operators, run_tflite
 
@@ -34,13 +34,12 @@ def test_tflite_file_computes_what_the_model_does(all_formats, file, tolerance):
 
 def test_saved_model_takes_any_batch_and_raw_pixels(all_formats):
     model, folder = all_formats
+    run = load_saved_model(folder / "saved_model")
     for count in (1, 7):
         x = fresh_images(count)
-        np.testing.assert_allclose(
-            run_saved_model(folder / "saved_model", {"images": x})["logits"], model(x), atol=1e-6
-        )
+        np.testing.assert_allclose(run({"images": x})["logits"], model(x), atol=1e-6)
     pixels = np.random.default_rng(2).integers(0, 256, (3, 16, 12, 3), dtype="uint8")
-    served = run_saved_model(folder / "saved_model", {"images": pixels}, endpoint="serve_uint8")["logits"]
+    served = run({"images": pixels}, endpoint="serve_uint8")["logits"]
     np.testing.assert_allclose(served, model(pixels / np.float32(255)), atol=1e-6)
 
 

@@ -42,12 +42,12 @@ def test_other_names_and_shapes_are_errors():
 def test_gate_passes_the_right_weights_and_stops_the_wrong_ones(form):
     live, wrong = logits(40, 6, 1), logits(40, 6, 2)
     reference = Reference(inputs={}, live=live, wrong=wrong)
-    row = check("file", live, reference, GATES[form])
+    row = check("file", live, reference, form)
     assert row["difference"] == 0 and row["control"]["noise"] > 1
     with pytest.raises(ExportError, match="does not compute"):
-        check("file", wrong, reference, GATES[form])
+        check("file", wrong, reference, form)
     with pytest.raises(ExportError, match="proves nothing"):
-        check("file", live, Reference(inputs={}, live=live, wrong=live), GATES[form])
+        check("file", live, Reference(inputs={}, live=live, wrong=live), form)
 
 
 def test_shuffled_weights_keep_shape_and_values():

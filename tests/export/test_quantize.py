@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdl.export.quantize import CALIBRATION, HELD_OUT, gather, spanning
-from tfdl.export.signatures import signature_of
+from tfdl.export.benchmark import benchmark_tflite
+from tfdl.export.quantize import CALIBRATION, HELD_OUT, convert_int8, gather, spanning
+from tfdl.export.signatures import frozen, signature_of
+from tfdl.export.tflite import convert_float, operators
+from tfdl.models.convnets.mobilenet import mobilenet
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,34 @@ def test_calibration_images_span_the_whole_range():
     values = spanning(dim)["images"]
     assert values.min() == 0.0 and values.max() == 1.0 and (values != 0.5).sum() == 6
     assert (dim["images"] == 0.5).all()
+
+
+def float_and_int8(variant, size):
+    """TFLite bytes of a MobileNet in float32 and in int8; its batch statistics are those of the images.
+
+    Without them activations fade to nothing, and XNNPACK declines multiplications by scales that small.
+    """
+    images = np.random.default_rng(0).random((16, size, size, 3), dtype="float32")
+    model = mobilenet(variant, image_shape=(size, size, 3), num_classes=5)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(images, training=True)
+    signature = signature_of(model)
+    module = frozen(model, signature)
+    return convert_float(module), convert_int8(module, signature, gather(images, signature)[0])
+
+
+def test_int8_mobilenet_v3_stays_in_one_piece():
+    """HARD_SWISH would split it: XNNPACK has no int8 kernel for that operator."""
+    for content in float_and_int8("nano", 32):
+        assert "HARD_SWISH" not in operators(content)
+        assert benchmark_tflite(content, runs=5)["partitions"] == 1
+
+
+@pytest.mark.slow
+def test_int8_mobilenet_v3_is_not_slower_than_float():
+    files = float_and_int8("v3_small", 224)
+    rounds = [[benchmark_tflite(content, runs=20)["median_ms"] for content in files] for _ in range(5)]
+    as_float, as_int8 = np.median(rounds, axis=0)  # rounds alternate, so that a busy moment hits both
+    assert as_int8 <= as_float

@@ -1,7 +1,8 @@
 """One call from a trained model to a folder of checked files.
 
 saved_model/          dynamic batch; signatures `serve` and, for images, `serve_uint8`
-model.tflite          float32           model_float16.tflite   half the bytes, float32 inputs and outputs
+model.tflite          float32
+model_float16.tflite  weights in float16, half the bytes; float32 inputs and outputs
 model_int8.tflite     8 bits inside, float32 inputs and outputs: takes the place of model.tflite
 model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels as they are (image models only)
 labels.txt            a class name a line, where labels are given
@@ -101,12 +102,12 @@ def saved_model(folder, model, signature, reference):
     run = load_saved_model(folder)
     outputs = run(reference.inputs)
     row = {"format": "savedmodel", "bytes": sum(file["bytes"] for file in checksums(folder).values())}
-    row |= check("saved_model", outputs, reference, GATES["savedmodel"])
+    row |= check("saved_model", outputs, reference, "savedmodel")
     if signature.is_image_model:
         pixels = {name: np.round(255 * images).astype("uint8") for name, images in reference.inputs.items()}
         live = evaluate(model, {name: values.astype("float32") / 255 for name, values in pixels.items()})
         served = run(pixels, endpoint="serve_uint8")
-        uint8 = check("saved_model's serve_uint8", served, replace(reference, live=live), GATES["savedmodel"])
+        uint8 = check("saved_model's serve_uint8", served, replace(reference, live=live), "savedmodel")
         row["serve_uint8"] = {"difference": uint8["difference"]}
     return folder.name, row, outputs
 
@@ -120,7 +121,7 @@ def tflite(path, form, content, signature, reference, labels):
     content = path.read_bytes()
     outputs = run_tflite(content, reference.inputs)
     row = {"format": form, "bytes": len(content), "metadata": is_classifier, "operators": operators(content)}
-    row |= check(path.name, outputs, reference, GATES[form])
+    row |= check(path.name, outputs, reference, form)
     return path.name, row | {"latency": benchmark_tflite(content)}, outputs
 
 

@@ -17,6 +17,10 @@ GATES = {
     "tflite_int8": {"noise": 0.5, "agreement": 0.9},  # the wrong weights' noise is about 1.4
     "rebuilt": {"noise": 0.2, "agreement": 0.9},  # float32 copy against a bfloat16 model: 8 bits of mantissa
 }
+REMEDIES = {
+    "tflite_float16": "leave tflite_float16 out of formats",
+    "tflite_int8": "train longer, give more representative samples, or leave tflite_int8 out of formats",
+}
 DECIDED = 0.2  # a sample counts as decided if its two best logits lie further apart than this share of their spread
 
 
@@ -94,15 +98,17 @@ def failures(comparison, gate):
     return broken
 
 
-def check(name, outputs, reference, gate):
-    """The report's comparison of one file, with its control.
+def check(name, outputs, reference, form):
+    """The report's comparison of one file of the format `form`, with its control.
 
     Raises ExportError if the file fails its gate, or if wrong weights would have passed it.
     """
+    gate = GATES[form]
     comparison, control = compare(outputs, reference.live), compare(outputs, reference.wrong)
     broken = failures(comparison, gate)
     if broken:
-        raise ExportError(f"{name} does not compute what the live model does: {'; '.join(broken)}")
+        remedy = REMEDIES.get(form, "report it with the model's layers")
+        raise ExportError(f"{name} does not compute what the live model does: {'; '.join(broken)}; {remedy}")
     if not failures(control, gate):
         raise ExportError(
             f"the check of {name} proves nothing: shuffled weights pass it too (noise {control['noise']:.3g}); "

@@ -1,0 +1,53 @@
+# Everything from a checkout: `make demo` trains, exports and verifies a network; `make test` checks the whole project.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SHARED := ../shared/data
+# Real data sets beside the checkout, if there are any, unless TFDL_DATA_DIR says otherwise.
+export TFDL_DATA_DIR ?= $(if $(wildcard $(SHARED)),$(abspath $(SHARED)))
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: help venv demo test test-slow lint bench clean
+
+help:
+	@echo "make demo       train MobileNetV2 on handwritten digits, export it for phones, verify it"
+	@echo "make test       lint and the whole test suite"
+	@echo "make test-slow  the tests that take longer"
+	@echo "make lint       ruff, ruff format --check, import-linter"
+	@echo "make bench      speed, as ratios against plain Keras"
+	@echo "make venv       only install into .venv"
+	@echo "make clean      delete caches and build files (not .venv, not runs)"
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+venv: .venv/installed
+
+demo: .venv/installed
+	$(BIN)/tfdl run classify_images --run.out $(DEMO)
+	$(BIN)/tfdl verify $(DEMO)/export
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+bench: .venv/installed
+	$(BIN)/python tools/bench_step.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find tfdl tests tools recipes -name __pycache__ -prune -exec rm -rf {} +
