@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "train: a recipe, or the recipe of a topic",
     "export": "a trained model to SavedModel and TFLite",
     "verify": "check exported files against their stored outputs",
+    "publish": "keep a run's export in saved_models/",
     "bench": "time .tflite files",
     "doctor": "versions, devices, strategies, folders, data",
 }

@@ -6,26 +6,22 @@ Run:     tfdl run classify_images --data digits
 
 from dataclasses import dataclass
 
-import tfdl
 import keras
 
+import tfdl
 from tfdl.data import augment, images
-from tfdl.export.card import write_card
+from tfdl.export.card import overview, write_card
 from tfdl.train.command_line import launch
 
 BATCH, RATE, DECAY = 64, 3e-3, 0.05
-SIZES = {"digits": 16}  # pixels a side that an image is resized to; 32 for other sets
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    model: str = "mobilenet"
-    """key of an image classifier: tfdl list --stage 2"""
-    variant: str = "v2_small_images"
-    """row of the model's VARIANTS: tfdl show mobilenet"""
-    data: str = "digits"
-    """digits, a tfds name (mnist, fashion_mnist, cifar10 ...) or a folder with a folder of images per class"""
-    epochs: int = 20
+    model: str = "mobilenet"  # key of an image classifier: tfdl list --stage 2
+    variant: str = "v2_small_images"  # row of the model's VARIANTS: tfdl show mobilenet
+    data: str = "digits"  # or a tfds name (mnist, cifar10 ...), or a folder with a folder of images per class
+    epochs: int = 12
     run: tfdl.Run = tfdl.Run()
 
 
@@ -33,7 +29,7 @@ def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_{config.model}_{config.variant}")
 
     # data
-    data = images.load(config.data, batch_size=BATCH, image_size=SIZES.get(config.data, 32), seed=config.run.seed,
+    data = images.load(config.data, batch_size=BATCH, image_size=16 if config.data == "digits" else 32, seed=run.seed,
                        position=run.position, augment=augment.random_shift(2), limit=run.limit)  # fmt: skip
     epochs = run.epochs(config.epochs)
     updates = epochs * len(data.train)
@@ -46,17 +42,18 @@ def main(config: Config):
         model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY), loss, metrics=["accuracy"])
 
     # train
-    callbacks = run.prepare(model, data, monitor="val_accuracy")
+    callbacks = run.prepare(model, data, epochs=epochs, monitor="val_accuracy")
     model.fit(data.train, validation_data=data.validation, epochs=epochs, initial_epoch=run.initial_epoch,
               callbacks=callbacks, shuffle=False, verbose=run.verbose)  # fmt: skip
     run.load_best(model)
-    metrics = model.evaluate(data.test, return_dict=True, verbose=0)
+    metrics = {f"test_{name}": x for name, x in model.evaluate(data.test, return_dict=True, verbose=0).items()}
 
     # export
     report = tfdl.export_model(model, run.folder / "export", representative=data.validation, labels=data.labels)
-    summary = run.finish(model, {f"test_{name}": value for name, value in metrics.items()}, export=report)
-    #    write_card(run.folder / "MODEL_CARD.md", summary=summary, report=report, data=data)
-    return summary
+    print(overview(report))
+    write_card(run.folder / "MODEL_CARD.md", title=run.name, report=report, metrics=metrics, command=run.command,
+               summary=f"Images: {', '.join(data.labels)}.", data=f"{data.counts} images of {data.name}.")  # fmt: skip
+    return run.finish(model, metrics, export=report)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from tfdl.core.files import sha256
 from tfdl.export.exporter import export_model
-from tfdl.export.folders import sha256
 from tfdl.export.parity import ExportError
 from tfdl.export.verify import verify_export
 

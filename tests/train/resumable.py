@@ -36,7 +36,7 @@ def main(config):
         rate = 1e30 if config.poison else keras.optimizers.schedules.CosineDecay(0.1, 10)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss, metrics=["accuracy"])
-    callbacks = run.prepare(model, data, save_every=0.0)
+    callbacks = run.prepare(model, data, epochs=config.epochs, save_every=0.0)
     if config.slow:
         callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_begin=lambda *_, **__: time.sleep(config.slow)))
     model.fit(

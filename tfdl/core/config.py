@@ -19,6 +19,22 @@ def config(cls):
     return serializable(cls)
 
 
+def choose_variant(variant, variants, *, model):
+    """A row of `variants` by its name, or a config as it is.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    if isinstance(variant, type(next(iter(variants.values())))):
+        return variant
+    if variant not in variants:
+        raise ValueError(
+            f"{model} has no variant {variant!r}; it has {', '.join(variants)}. For anything between, change one:"
+            f" dataclasses.replace(VARIANTS[{next(iter(variants))!r}], ...)."
+        )
+    return variants[variant]
+
+
 def to_json(instance):
     """Field name -> value as Keras stores it."""
     return {f.name: keras.saving.serialize_keras_object(getattr(instance, f.name)) for f in fields(instance)}

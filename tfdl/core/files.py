@@ -1,9 +1,11 @@
 """Writing files so that a crash, a kill or a full disk never leaves half of one."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -46,15 +48,49 @@ def read_json(path):
         raise ValueError(f"{path} is not valid JSON ({error}); restore it or delete its folder.") from None
 
 
-def replace_folder(new, old):
-    """Puts the complete folder `new` in the place of `old`, which may exist; both on one file system."""
-    new, old = Path(new), Path(old)
-    old.parent.mkdir(parents=True, exist_ok=True)
-    aside = old.with_name(f".{old.name}.{os.getpid()}.old")
-    if old.exists():
-        os.replace(old, aside)
-    os.replace(new, old)
-    shutil.rmtree(aside, ignore_errors=True)
+@contextlib.contextmanager
+def replaced(folder, *, marker):
+    """Yields an empty folder beside `folder` that takes its place if the block succeeds and vanishes if it fails.
+
+    An existing `folder` is replaced only if it is empty or holds the file `marker`, so that no other data is lost.
+
+    Raises:
+        ValueError: the folder is something else.
+        OSError: nothing can be written there; the message has a remedy.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).exists())):
+        raise ValueError(f"{folder} exists and holds no {marker}, so it is left alone; choose another folder.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
+    except OSError as error:
+        remedy = f"Cannot write to {folder.parent}: {error.strerror}. Choose a folder that can be written."
+        raise type(error)(error.errno, remedy) from error
+    try:
+        yield fresh
+        fresh.chmod(0o777 & ~umask())  # mkdtemp makes it private
+        old = fresh.with_suffix(".old")
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)  # only now that the new one stands in its place
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def checksums(folder):
+    """{relative path: {"bytes", "sha256"}} of every file below `folder`."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
+    }
 
 
 def sha256(path):

@@ -3,6 +3,7 @@
 No environment variable stops what TensorFlow's libraries print while they load, so an import hook catches it.
 """
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -35,23 +36,33 @@ class QuietTensorFlow:
         return spec
 
 
+@contextlib.contextmanager
+def muffled():
+    """What is written to file descriptor 2 inside (C++ writes there) is dropped; if the block fails, it is shown."""
+    if os.environ.get("TFDL_VERBOSE"):
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(stderr, said.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def caught(load):
-    """`load(module)` with file descriptor 2 (C++ writes there) turned away; if it fails, all that was said is shown."""
+    """`load(module)`, muffled."""
 
     def exec_module(module):
-        sys.stderr.flush()
-        stderr = os.dup(2)
-        with tempfile.TemporaryFile() as said:
-            os.dup2(said.fileno(), 2)
-            try:
-                load(module)
-            except BaseException:
-                said.seek(0)
-                os.write(stderr, said.read())
-                raise
-            finally:
-                sys.stderr.flush()
-                os.dup2(stderr, 2)
-                os.close(stderr)
+        with muffled():
+            load(module)
 
     return exec_module

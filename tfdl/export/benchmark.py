@@ -5,6 +5,8 @@ import time
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from tfdl.core.quiet import muffled
+
 
 def benchmark_tflite(content, *, threads=1, runs=50, warmup=5, seconds=2.0):
     """{"median_ms", "p90_ms", "runs", "threads", "partitions"} of a TFLite file's bytes, run on noise at batch 1.
@@ -13,8 +15,9 @@ def benchmark_tflite(content, *, threads=1, runs=50, warmup=5, seconds=2.0):
     partitions: how many pieces the XNNPACK delegate runs; each operator it lacks splits the graph further, and
     crossing over costs more than the operator itself.
     """
-    interpreter = Interpreter(model_content=content, num_threads=threads)
-    interpreter.allocate_tensors()
+    with muffled():  # the delegate announces itself
+        interpreter = Interpreter(model_content=content, num_threads=threads)
+        interpreter.allocate_tensors()
     random = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
         interpreter.set_tensor(detail["index"], noise(random, detail))

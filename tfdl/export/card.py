@@ -5,7 +5,7 @@ After "Model Cards for Model Reporting", Mitchell et al. 2019, arXiv:1810.03993.
 
 from pathlib import Path
 
-from tfdl.export.folders import write_text
+from tfdl.core.files import write_text
 
 PYTHON = """\
 ```python
@@ -26,7 +26,10 @@ val best = result.classificationResult().classifications()[0].categories()[0]  /
 ```"""
 
 
-def write_card(path, *, title, summary, report, data, license, metrics, limits=(), command=None):
+LICENSE = "The weights come with whatever terms the data set has: read them before you publish the weights."
+
+
+def write_card(path, *, title, summary, report, data, metrics, license=LICENSE, limits=(), command=None):
     """Writes a model card in Markdown.
 
     report: what `export_model` returned; data: one sentence on the training data; license: of data and weights;
@@ -44,6 +47,19 @@ def write_card(path, *, title, summary, report, data, license, metrics, limits=(
     if command:
         sections.append(section("Reproduce", f"```\n{command}\n```"))
     write_text(Path(path), "\n\n".join(sections) + "\n")
+
+
+def overview(report):
+    """The exported files as aligned text for the terminal: size, closeness to the live model, latency."""
+    width = max(map(len, report["artifacts"]))
+    lines = [f"{'file':<{width}}  {'KB':>8}  {'difference':>10}  {'top-1 agrees':>12}  {'latency':>9}"]
+    for name, row in report["artifacts"].items():
+        agreement = "-" if row["agreement"] is None else f"{100 * row['agreement']:.1f} %"
+        latency = f"{row['latency']['median_ms']:.2f} ms" if "latency" in row else "-"
+        lines.append(
+            f"{name:<{width}}  {row['bytes'] / 1e3:8,.0f}  {row['difference']:10.1e}  {agreement:>12}  {latency:>9}"
+        )
+    return "\n".join(lines)
 
 
 def section(title, body):

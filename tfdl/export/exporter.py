@@ -10,15 +10,14 @@ probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the li
 report.json           what was measured, and the checksum of each file (keys: saved_models/README.md)
 """
 
-import json
 import platform
 from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
 
+from tfdl.core.files import checksums, replaced, write_json, write_text
 from tfdl.export.benchmark import benchmark_tflite
-from tfdl.export.folders import checksums, replaced, write_text
 from tfdl.export.metadata import attach_metadata
 from tfdl.export.parity import GATES, ExportError, Reference, check, compare, failures, first, shuffled
 from tfdl.export.quantize import convert_int8, gather
@@ -73,7 +72,7 @@ def export_model(model, folder, *, formats=FORMATS, representative=None, labels=
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")
         np.savez(fresh / "probe.npz", **{f"{a}/{b}": value for a, part in probe.items() for b, value in part.items()})
         report["files"] = checksums(fresh)
-        write_text(fresh / "report.json", json.dumps(report, indent=2) + "\n")
+        write_json(fresh / "report.json", report)
     return report
 
 

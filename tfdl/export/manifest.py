@@ -2,10 +2,10 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
-from tfdl.export.folders import checksums, replaced, sha256, write_text
+from tfdl.core.files import checksums, replaced, sha256, write_json
+from tfdl.core.provenance import commit
 from tfdl.export.verify import verify_export
 
 MANIFEST = Path("saved_models/MANIFEST.json")
@@ -46,9 +46,7 @@ def register(folder, *, name, recipe, metric, command, manifest=MANIFEST):
         "bytes": sum(file["bytes"] for file in checksums(folder).values()),
     }
     rows = [old for old in read_manifest(manifest) if old["name"] != name]
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    rows = sorted([*rows, row], key=lambda row: row["name"])
-    write_text(manifest, json.dumps(rows, indent=2) + "\n")
+    write_json(manifest, sorted([*rows, row], key=lambda row: row["name"]))
     return row
 
 
@@ -68,12 +66,3 @@ def read_manifest(manifest=MANIFEST):
 def check_name(name):
     if not name or Path(name).name != name or name.startswith("."):
         raise ValueError(f"name={name!r} is no plain folder name; use letters, digits and _, as in 'mobilenet_digits'")
-
-
-def commit():
-    """The checked-out commit, with -dirty after it where files differ from it; "unknown" outside a git checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

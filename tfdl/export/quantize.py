@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from tfdl.export.tflite import converter, refuse_foreign
+from tfdl.export.tflite import converted, converter
 
 CALIBRATION, HELD_OUT = 128, 256  # samples at most; more did not move the ranges of the small networks here
 FEWEST = 8
@@ -90,7 +90,7 @@ def convert_int8(module, signature, calibration, *, pixels=False):
         setup.inference_input_type = setup.inference_output_type = tf.uint8
     with warnings.catch_warnings():  # the calibrator uses the old interpreter, which announces its end each time
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
-        return refuse_foreign(setup.convert())
+        return converted(setup)
 
 
 def spanning(images):

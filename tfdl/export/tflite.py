@@ -11,6 +11,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from tfdl.core.quiet import muffled
 from tfdl.export.parity import ExportError
 
 ALLOWED_CUSTOM = frozenset({"TFLite_Detection_PostProcess"})  # the one custom operator in every LiteRT runtime
@@ -31,7 +32,14 @@ def convert_float(module, *, half=False):
     if half:
         setup.optimizations = [tf.lite.Optimize.DEFAULT]
         setup.target_spec.supported_types = [tf.float16]
-    return refuse_foreign(setup.convert())
+    return converted(setup)
+
+
+def converted(setup):
+    """The converter's file, without its chatter; refused if it has foreign operators."""
+    with muffled():
+        content = setup.convert()
+    return refuse_foreign(content)
 
 
 def refuse_foreign(content):
@@ -66,8 +74,10 @@ def run_tflite(content, inputs, *, threads=1):
     inputs: {name: array (N, ...)} of real values.  Integer inputs and outputs are quantized and de-quantized here with
     the file's own scale and zero point, as an app has to.
     """
-    interpreter = Interpreter(model_content=content, num_threads=threads)
-    runner = interpreter.get_signature_runner()
+    with muffled():  # the delegate announces itself
+        interpreter = Interpreter(model_content=content, num_threads=threads)
+        runner = interpreter.get_signature_runner()
+        interpreter.allocate_tensors()
     takes, gives = runner.get_input_details(), runner.get_output_details()
     rows = []
     for i in range(len(next(iter(inputs.values())))):

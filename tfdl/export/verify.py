@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfdl.export.folders import sha256
+from tfdl.core.files import sha256
 from tfdl.export.parity import GATES, ExportError, compare, failures
 from tfdl.export.savedmodel import load_saved_model
 from tfdl.export.tflite import refuse_foreign, run_tflite

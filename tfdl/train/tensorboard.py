@@ -4,8 +4,8 @@
 |------------|------------------------------------------------------------------------------------------|
 | scalars    | epoch_loss, epoch_METRIC, evaluation_* (Keras); learning_rate, gradient_norm, examples_per_second |
 | graphs     | the train function (Keras)                                                               |
-| histograms | every weight, once an epoch (Keras)                                                      |
-| images     | predictions (16 validation images: class, probability, truth), confusion_matrix          |
+| histograms | every weight, three times a run (Keras)                                                  |
+| images     | predictions (16 validation images: class, probability, truth), three times; confusion_matrix |
 | hparams    | the recipe's flags with the last validation metrics                                      |
 | profile    | on request: TFDL_PROFILE=10,20 profiles batches 10 to 20                                 |
 """
@@ -27,11 +27,12 @@ EVERY = 20  # batches between two points of the scalar curves
 SAMPLES = 16  # pictures in the grid of predictions
 
 
-def tensorboard_callbacks(folder, data, *, flags):
+def tensorboard_callbacks(folder, data, *, epochs, flags):
     """The callbacks that write to `folder`.
 
     Args:
         data: has `counts`, and for classifiers `validation` (images, labels) and `labels`.
+        epochs: of the whole run; histograms and pictures are drawn about three times in it.
         flags: flat dict of the recipe's flags.
 
     Raises:
@@ -42,12 +43,13 @@ def tensorboard_callbacks(folder, data, *, flags):
         batches = tuple(int(n) for n in profile.split(","))
     except ValueError:
         raise ValueError(f"TFDL_PROFILE={profile!r} should be two batch numbers such as 10,20.") from None
+    every = max(1, epochs // 3)
     board = keras.callbacks.TensorBoard(
-        str(folder), histogram_freq=1, write_graph=True, profile_batch=batches if len(batches) > 1 else batches[0]
+        str(folder), histogram_freq=every, write_graph=True, profile_batch=batches if len(batches) > 1 else batches[0]
     )
     callbacks = [board, Curves(folder, data.counts["train"]), HyperParameters(folder, flags)]
     if getattr(data, "validation", None) is not None and getattr(data, "labels", None):
-        callbacks.append(Pictures(folder, data))
+        callbacks.append(Pictures(folder, data, every))
     return callbacks
 
 
@@ -102,16 +104,19 @@ class HyperParameters(keras.callbacks.Callback):
 
 
 class Pictures(keras.callbacks.Callback):
-    """Validation images with what the model says of them, every epoch; the confusion matrix at the end."""
+    """Validation images with what the model says of them every few epochs; the confusion matrix at the end."""
 
-    def __init__(self, folder, data):
+    def __init__(self, folder, data, every):
         super().__init__()
+        self.every = every
         self.writer = tf.summary.create_file_writer(str(Path(folder) / "validation"))
         self.data, self.labels = data, data.labels
         images, labels = next(iter(data.validation.unbatch().batch(SAMPLES)))
         self.images, self.truth = images.numpy(), labels.numpy()
 
     def on_epoch_end(self, epoch, logs=None):
+        if epoch % self.every and epoch + 1 < self.params["epochs"]:
+            return
         figure = prediction_grid(self.images, self.truth, probabilities(self.model, self.images), self.labels)
         self.write("predictions", figure, epoch)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import config
+from tfdl.core.config import choose_variant, config
 from tfdl.layers.conv_norm import conv_norm, make_divisible
 from tfdl.layers.pixels import normalize_pixels
 from tfdl.layers.squeeze_excite import squeeze_excite
@@ -152,7 +152,7 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     be None.  `normalize`: see `normalize_pixels`.  The feature maps come as {"stride2": (B, H/2, W/2, C), ...
     "stride32": ...}, sizes rounded up.  Raises ValueError for an unknown variant or an argument out of range.
     """
-    c = choose(variant)
+    c = choose_variant(variant, VARIANTS, model="mobilenet")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
     strides = strides_of(c)
@@ -190,18 +190,6 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     small = keras.initializers.RandomNormal(stddev=0.01)  # torchvision's: starts near uniform probabilities
     x = layers.Dense(num_classes, kernel_initializer=small, dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)
-
-
-def choose(variant):
-    """A name from VARIANTS or a config -> the config."""
-    if isinstance(variant, MobileNetConfig):
-        return variant
-    if variant not in VARIANTS:
-        raise ValueError(
-            f"mobilenet has no variant {variant!r}; it has {', '.join(VARIANTS)}. "
-            'For another width give a config: dataclasses.replace(VARIANTS["v2"], width=0.5).'
-        )
-    return VARIANTS[variant]
 
 
 def strides_of(c):

@@ -1,0 +1,40 @@
+"""Where a result comes from: the command, the commit and the versions.  No host name, user name or absolute path."""
+
+import importlib.metadata
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = ("tfdl", "tensorflow", "keras", "keras-cv", "keras-nlp", "tensorflow-datasets", "ai-edge-litert", "numpy")
+
+
+def command():
+    """The command that started this process, with the script's path relative to the working folder."""
+    script = Path(sys.argv[0])
+    name = os.path.relpath(script) if script.is_absolute() and script.exists() else str(script)
+    return shlex.join(["python", script.name if name.startswith("..") else name, *sys.argv[1:]])
+
+
+def commit():
+    """The checkout's commit, with "+changes" if files differ from it; None outside a checkout."""
+    describe = ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            describe, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def versions():
+    """Package -> version, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
