@@ -10,7 +10,7 @@ import keras
 
 import tfdl
 from tfdl.data import augment, images
-from tfdl.export.card import overview, write_card
+from tfdl.export.card import write_card
 from tfdl.train.command_line import launch
 
 BATCH, RATE, DECAY = 64, 3e-3, 0.05
@@ -50,7 +50,6 @@ def main(config: Config):
 
     # export
     report = tfdl.export_model(model, run.folder / "export", representative=data.validation, labels=data.labels)
-    print(overview(report))
     write_card(run.folder / "MODEL_CARD.md", title=run.name, report=report, metrics=metrics, command=run.command,
                summary=f"Images: {', '.join(data.labels)}.", data=f"{data.counts} images of {data.name}.")  # fmt: skip
     return run.finish(model, metrics, export=report)

@@ -30,7 +30,7 @@ LICENSE = "The weights come with whatever terms the data set has: read them befo
 
 
 def write_card(path, *, title, summary, report, data, metrics, license=LICENSE, limits=(), command=None):
-    """Writes a model card in Markdown.
+    """Writes a model card in Markdown, and prints its table of files.
 
     report: what `export_model` returned; data: one sentence on the training data; license: of data and weights;
     metrics: {name: measured number}; limits: sentences; command: what to type to train it again.
@@ -47,6 +47,7 @@ def write_card(path, *, title, summary, report, data, metrics, license=LICENSE, 
     if command:
         sections.append(section("Reproduce", f"```\n{command}\n```"))
     write_text(Path(path), "\n\n".join(sections) + "\n")
+    print(overview(report))
 
 
 def overview(report):
