@@ -76,8 +76,8 @@ def run_tflite(content, inputs, *, threads=1):
     """
     with muffled():  # the delegate announces itself
         interpreter = Interpreter(model_content=content, num_threads=threads)
-        runner = interpreter.get_signature_runner()
         interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
     takes, gives = runner.get_input_details(), runner.get_output_details()
     rows = []
     for i in range(len(next(iter(inputs.values())))):
