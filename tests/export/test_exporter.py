@@ -200,7 +200,7 @@ def test_wrong_arguments_are_refused_at_the_door(tmp_path, tiny):
 
 def test_folder_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path, tiny):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match="choose a folder that can be written"):
+    with pytest.raises(OSError, match="Choose a folder that can be written"):
         export_model(tiny(), tmp_path / "file" / "e", formats=("tflite",))
 
 
@@ -217,7 +217,7 @@ def test_earlier_export_is_replaced_whole_and_other_folders_never(tmp_path, tiny
 
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("work")
-    with pytest.raises(ValueError, match="is no earlier export"):
+    with pytest.raises(ValueError, match="exists and holds no report.json"):
         export_model(tiny(), tmp_path / "precious", formats=("tflite",))
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "work"
 

@@ -21,7 +21,8 @@ def write_bytes(path, data):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise OSError(
             error.errno,
             f"Cannot write {path}: {error.strerror}. What stood there before is unchanged; free some"

@@ -3,7 +3,7 @@
 | tab        | tags                                                                                     |
 |------------|------------------------------------------------------------------------------------------|
 | scalars    | epoch_loss, epoch_METRIC, evaluation_* (Keras); learning_rate, gradient_norm, examples_per_second |
-| graphs     | the train function (Keras)                                                               |
+| graphs     | layers (Keras) and operations of the network's forward pass                              |
 | histograms | every weight, three times a run (Keras)                                                  |
 | images     | predictions (16 validation images: class, probability, truth), three times; confusion_matrix |
 | hparams    | the recipe's flags with the last validation metrics                                      |
@@ -47,10 +47,25 @@ def tensorboard_callbacks(folder, data, *, epochs, flags):
     board = keras.callbacks.TensorBoard(
         str(folder), histogram_freq=every, write_graph=True, profile_batch=batches if len(batches) > 1 else batches[0]
     )
-    callbacks = [board, Curves(folder, data.counts["train"]), HyperParameters(folder, flags)]
+    callbacks = [board, Graph(folder, data), Curves(folder, data.counts["train"]), HyperParameters(folder, flags)]
     if getattr(data, "validation", None) is not None and getattr(data, "labels", None):
         callbacks.append(Pictures(folder, data, every))
     return callbacks
+
+
+class Graph(keras.callbacks.Callback):
+    """The operations of the forward pass; Keras 3 itself only writes the layers."""
+
+    def __init__(self, folder, data):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(Path(folder) / "train"))
+        self.inputs = keras.utils.unpack_x_y_sample_weight(data.train.element_spec)[0]
+
+    def on_train_begin(self, logs=None):
+        forward = tf.function(lambda x: self.model(x, training=False)).get_concrete_function(self.inputs)
+        with self.writer.as_default():
+            tf.summary.graph(forward.graph)
+        self.writer.flush()
 
 
 class Curves(keras.callbacks.Callback):

@@ -1,0 +1,26 @@
+"""A record of a run tells nothing about the machine's folders."""
+
+import sys
+from pathlib import Path
+
+from tfdl.core import provenance
+
+
+def test_command_is_relative_to_the_working_folder(monkeypatch, tmp_path):
+    script = tmp_path / "recipes" / "train.py"
+    script.parent.mkdir()
+    script.touch()
+    monkeypatch.setattr(sys, "argv", [str(script), "--data", "my photos"])
+    monkeypatch.chdir(tmp_path)
+    assert provenance.command() == "python recipes/train.py --data 'my photos'"
+    monkeypatch.chdir(script.parent)
+    assert provenance.command() == "python train.py --data 'my photos'"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert provenance.command() == "python train.py --data 'my photos'"
+
+
+def test_versions_name_what_is_installed():
+    found = provenance.versions()
+    assert found["tensorflow"].startswith("2.") and found["keras"].startswith("3.")
+    assert all(Path(v).name == v for v in found.values())

@@ -1,0 +1,108 @@
+"""The contract that every image classifier of the catalog keeps; `test_models.py` runs it over the whole catalog.
+
+    check_classifier(build, image_shape=(34, 30, 3))
+
+Each check is a function of its own, so that a model's test can also ask for one alone.
+"""
+
+import keras
+import numpy as np
+
+CLASSES = 3
+
+
+def check_classifier(build, *, image_shape, tmp_path):
+    """All checks.  `build(**kwargs)` makes the smallest variant with the common builder signature."""
+    model = build(image_shape=image_shape, num_classes=CLASSES)
+    check_shapes(model, image_shape)
+    check_batch_invariance(model, image_shape)
+    check_save_and_load(model, image_shape, tmp_path)
+    check_gradients_reach_every_weight(model, image_shape)
+    check_loss_falls(model, image_shape)
+    check_feature_pyramid(build(image_shape=image_shape, num_classes=None), image_shape)
+    check_one_channel(build)
+    check_mixed_precision(build, image_shape)
+
+
+def images_of(image_shape, count, seed=0):
+    """(N, H, W, C) float32 in [0, 1]."""
+    return np.random.default_rng(seed).random((count, *image_shape), dtype="float32")
+
+
+def check_shapes(model, image_shape):
+    assert model.input_shape == (None, *image_shape), "the batch must stay free"
+    assert [t.name for t in model.inputs] == ["images"]
+    logits = model(images_of(image_shape, 2))
+    assert tuple(logits.shape) == (2, CLASSES)
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+
+
+def check_batch_invariance(model, image_shape):
+    """In inference an image's logits do not depend on its neighbors."""
+    images = images_of(image_shape, 3)
+    together, alone = model(images, training=False), model(images[1:2], training=False)
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
+
+
+def check_save_and_load(model, image_shape, tmp_path):
+    images = images_of(image_shape, 2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
+    assert loaded.count_params() == model.count_params()
+
+
+def check_gradients_reach_every_weight(model, image_shape):
+    import tensorflow as tf
+
+    images, labels = images_of(image_shape, 6), np.arange(6) % CLASSES
+    with tf.GradientTape() as tape:
+        logits = model(images, training=True)
+        loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients):
+        assert gradient is not None, f"no gradient reaches {variable.path}"
+        values = keras.ops.convert_to_numpy(gradient)
+        assert np.isfinite(values).all(), f"the gradient of {variable.path} is not finite"
+    total = sum(np.abs(keras.ops.convert_to_numpy(g)).sum() > 0 for g in gradients)
+    assert total >= 0.9 * len(gradients), "most gradients are zero: a branch is dead"
+
+
+def check_loss_falls(model, image_shape):
+    """A few steps on six images of plain colors are enough to tell three classes apart."""
+    labels = np.arange(6) % CLASSES
+    images = 0.2 * images_of(image_shape, 6) + 0.3 * labels[:, None, None, None].astype("float32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(5e-3), loss, jit_compile=False)
+    history = model.fit(images, labels, epochs=12, batch_size=6, verbose=0).history["loss"]
+    assert history[-1] < 0.7 * history[0], f"the loss went from {history[0]:.3f} to {history[-1]:.3f}"
+
+
+def check_feature_pyramid(model, image_shape):
+    maps = model(images_of(image_shape, 2))
+    assert isinstance(maps, dict) and "stride32" in maps
+    for name, features in maps.items():
+        stride = int(name.removeprefix("stride"))
+        expected = tuple(-(-side // stride) for side in image_shape[:2])
+        assert tuple(features.shape[1:3]) == expected, f"{name} is {tuple(features.shape)}"
+
+
+def check_one_channel(build):
+    for normalize in ("imagenet", "unit", None):
+        model = build(image_shape=(33, 32, 1), num_classes=CLASSES, normalize=normalize)
+        assert tuple(model(images_of((33, 32, 1), 2)).shape) == (2, CLASSES)
+
+
+def check_mixed_precision(build, image_shape):
+    """bfloat16 inside, float32 weights and logits, finite values."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build(image_shape=image_shape, num_classes=CLASSES)
+        logits = model(images_of(image_shape, 2))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert {keras.backend.standardize_dtype(w.dtype) for w in model.trainable_weights} == {"float32"}
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+    assert any(layer.compute_dtype == "bfloat16" for layer in model.layers)
+    assert np.isfinite(keras.ops.convert_to_numpy(logits)).all()

@@ -1,0 +1,58 @@
+"""Every recipe runs with --run.smoke in seconds, by its own command, and leaves behind what it promises."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").glob("*/*.py"))
+SMALLEST = {"classify_images": ["--variant", "nano"]}  # flags that make a recipe's smoke run quicker
+
+
+def run(recipe, folder, *flags):
+    command = [sys.executable, "-m", "tfdl", "run", recipe.stem, "--run.smoke", "--run.out", str(folder), *flags]
+    return subprocess.run(
+        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+def test_smoke_run_leaves_a_whole_run_folder(recipe, tmp_path):
+    done = run(recipe, tmp_path / "run", *SMALLEST.get(recipe.stem, []))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.strip() == "", "a run that goes well is silent on stderr"
+    found = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.json", "env.json", "metrics.jsonl", "summary.json", "tb", "checkpoints", "MODEL_CARD.md"} <= found
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert len(summary["weights_sha256"]) == 64
+    assert summary["metrics"] and summary["seconds"] > 0 and summary["versions"]["tensorflow"]
+    assert "tensorboard --logdir" in done.stdout
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+def test_docstring_says_how_to_run_it_and_what_to_expect(recipe):
+    text = ast.get_docstring(ast.parse(recipe.read_text()))
+    assert re.search(r"^Run: +tfdl run " + recipe.stem, text, re.MULTILINE)
+    assert re.search(r"^Expect: +.*\d", text, re.MULTILINE)
+    assert re.search(r"^Stage [1-6] ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+def test_recipe_has_at_most_twelve_flags(recipe):
+    own = next(n for n in ast.parse(recipe.read_text()).body if isinstance(n, ast.ClassDef) and n.name == "Config")
+    shared = ast.parse((ROOT / "tfdl" / "train" / "run.py").read_text())
+    run_class = next(n for n in shared.body if isinstance(n, ast.ClassDef) and n.name == "Run")
+    flags = [f for c in (own, run_class) for f in c.body if isinstance(f, ast.AnnAssign) and f.target.id != "run"]
+    assert len(flags) <= 12
+
+
+def test_unknown_data_set_is_one_sentence(tmp_path):
+    done = run(ROOT / "recipes" / "1_foundation" / "classify_images.py", tmp_path / "run", "--data", "digitz")
+    assert done.returncode == 2
+    assert "digitz" in done.stderr and "digits" in done.stderr and "Traceback" not in done.stderr
