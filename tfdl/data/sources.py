@@ -6,6 +6,7 @@ Three kinds of names, tried in this order:
 - any tensorflow_datasets name: `mnist`, `cifar10`, or one that lives only in the data directory.
 
 The data directory is that of the environment variable TFDL_DATA_DIR, else tensorflow_datasets' own default.
+Nothing is downloaded unless the caller says so or TFDL_DOWNLOAD=1 is set.
 """
 
 import difflib
@@ -57,6 +58,7 @@ def open_source(name, data_dir=None, download=False):
         FileNotFoundError: the set is known but not there.
         ValueError: nothing has this name, or it is no set of images with one label each.
     """
+    download = download or os.environ.get("TFDL_DOWNLOAD") == "1"
     if name in EMBEDDED:
         return embedded_source(name)
     if name.startswith("folder:"):
@@ -131,7 +133,7 @@ def require(name, folder=None, download=False):
         state = "which does not hold it" if folder.is_dir() else "which does not exist"
         raise FileNotFoundError(
             f"The set {name!r} was looked for in {folder}, {state}: set the environment variable TFDL_DATA_DIR to "
-            f"a folder that has {base}/, or allow the download with download=True."
+            f"a folder that has {base}/, or allow the download with TFDL_DOWNLOAD=1 (in Python, download=True)."
         )
     return folder
 

@@ -185,6 +185,8 @@ def confusion_figure(matrix, labels):
     axes.set_ylabel("true class")
     if len(labels) <= 20:
         for (row, column), value in np.ndenumerate(matrix):
+            if value < 0.005:
+                continue  # only what would not round to .00
             color = "black" if value > 0.6 else "white"
             axes.text(column, row, f"{value:.2f}".lstrip("0") if value < 1 else "1", ha="center", va="center",
                       color=color, fontsize=7)  # fmt: skip
