@@ -36,6 +36,7 @@ OPTIONAL_EXTRAS = {"flwr", "jax", "mediapipe", "mlflow", "timm", "torch", "torch
 IMPORTLIB_USERS = {
     "tfdl/__init__.py",
     "tfdl/__main__.py",
+    "tfdl/core/quiet.py",  # finds TensorFlow, does not import it
     "tfdl/catalog.py",
     "tfdl/commands/export.py",
     "tfdl/train/tracking.py",  # wandb or mlflow, by the flag's value

@@ -16,7 +16,7 @@ import tfdl.__main__ as command_line
 from tfdl.catalog import STAGES, TOPICS, topics
 from tfdl.commands import bench, doctor, export, run, show, verify
 from tfdl.commands import list as list_command
-from tfdl.core import quiet
+from tfdl.core import errors, quiet
 from tfdl.export import exporter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,7 +164,7 @@ def recipes(tmp_path, monkeypatch):
         encoding="utf-8",
     )
     monkeypatch.setattr(run, "RECIPES", tmp_path / "recipes")
-    monkeypatch.setattr(command_line, "PACKAGE", tmp_path / "tfdl")
+    monkeypatch.setattr(errors, "PACKAGE", tmp_path / "tfdl")
     monkeypatch.chdir(tmp_path)
     return recipe.parent.parent
 

@@ -173,7 +173,7 @@ def test_a_config_is_stored_and_read_back():
 
 
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match=r"'v4'.*nano.*v3_large.*width=0.5"):
+    with pytest.raises(ValueError, match=r"'v4'.*nano.*v3_large.*dataclasses.replace"):
         mobilenet("v4")
     with pytest.raises(ValueError, match=r"num_classes must be at least 1, or None.* 0"):
         tiny(num_classes=0)
