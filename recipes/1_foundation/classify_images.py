@@ -43,7 +43,7 @@ def main(config: Config):
         model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY), loss, metrics=["accuracy"])
 
     # train
-    callbacks = run.prepare(model, data, epochs=epochs, monitor="val_accuracy")
+    callbacks = run.prepare(model, data, epochs=epochs)
     model.fit(data.train, validation_data=data.validation, epochs=epochs, initial_epoch=run.initial_epoch,
               callbacks=callbacks, shuffle=False, verbose=run.verbose)  # fmt: skip
     run.load_best(model)
