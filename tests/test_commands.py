@@ -1,6 +1,7 @@
 """The `tfdl` command: quick, quiet, helpful, and honest in its exit codes."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -338,3 +339,32 @@ def test_import_hook_waits_for_tensorflow_only(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: types.SimpleNamespace(loader=loader))
     assert hook.find_spec("tensorflow").loader.exec_module is not print
     assert hook not in sys.meta_path
+
+
+def test_publish_keeps_an_export_with_its_row(tmp_path, monkeypatch, capsys):
+    from tfdl.export import manifest
+
+    run_folder, called = tmp_path / "run", {}
+    run_folder.mkdir()
+    summary = {"name": "digits", "command": "python recipes/x/train.py --a 1", "metrics": {"test_accuracy": 0.5}}
+    (run_folder / "summary.json").write_text(json.dumps(summary))
+
+    def fake(folder, **arguments):
+        called.update(arguments, folder=folder)
+        return {"bytes": 12}
+
+    monkeypatch.setattr(manifest, "publish", fake)
+    assert tfdl("publish", str(run_folder)) == 0
+    assert called == {
+        "folder": run_folder / "export",
+        "name": "digits",
+        "recipe": "recipes/x/train.py",
+        "metric": {"test_accuracy": 0.5},
+        "command": "python recipes/x/train.py --a 1",
+    }
+    assert "saved_models/digits" in capsys.readouterr().out
+
+
+def test_publishing_an_unfinished_run_is_one_sentence(tmp_path, capsys):
+    assert tfdl("publish", str(tmp_path)) == 2
+    assert "There is no file" in capsys.readouterr().err
