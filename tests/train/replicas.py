@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdl.core import gradients
 from tfdl.distribution import strategies
 from tfdl.train.step import exact
 
@@ -36,6 +37,41 @@ def network(norm=False, dropout=False):
     return keras.Model(images, keras.layers.Dense(CLASSES, dtype="float32")(x))
 
 
+class Players(keras.Model):
+    """Two networks with opposed losses and an optimizer each, as a GAN has: the learner writes its own train step."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = network(), network()
+        self.second_optimizer = keras.optimizers.Adam(0.01, global_clipnorm=0.1)
+        self.distance = keras.metrics.Mean(name="distance")
+
+    def build(self, shape):
+        self.second_optimizer.build(self.second.trainable_variables)
+
+    def call(self, images):
+        return self.first(images) - self.second(images)
+
+    def train_step(self, data):
+        images, _ = data
+        share = gradients.sample_share(images)
+
+        def loss(sign):
+            distance = tf.reduce_mean(tf.square(tf.nn.softmax(self.first(images)) - tf.nn.softmax(self.second(images))))
+            return sign * distance, distance
+
+        for sign, player, optimizer in (
+            (1.0, self.first, self.optimizer),
+            (-1.0, self.second, self.second_optimizer),
+        ):
+            (_, distance), parts = gradients.value_and_gradients(
+                lambda sign=sign: loss(sign), player.trainable_variables, share=share, optimizer=optimizer
+            )
+            gradients.update(optimizer, parts, player.trainable_variables)
+        self.distance.update_state(distance, sample_weight=tf.shape(images)[0])
+        return self.get_metrics_result()  # all of them, or Keras averages the replicas' own values
+
+
 def data(samples, infinite=False):
     random = np.random.default_rng(0)
     images = random.normal(2.0, 1.0, size=(samples, 5, 4, 2)).astype("float32")
@@ -52,13 +88,15 @@ def train(replicas, optimizer, samples, accumulate, *options):
     strategy = strategies.create("mirrored" if replicas > 1 else "single")
     assert strategy.num_replicas_in_sync == replicas
     with strategy.scope():
-        model = network("norm" in options, "dropout" in options)
+        model = Players() if "players" in options else network("norm" in options, "dropout" in options)
+        model.build((None, 5, 4, 2))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(OPTIMIZERS[optimizer](), loss, metrics=["accuracy"])
+        model.compile(OPTIMIZERS[optimizer](), loss, metrics=None if "players" in options else ["accuracy"])
     batches = data(samples, "infinite" in options)
     if "stock" not in options:
         exact(model, accumulate=accumulate)
-    history = model.fit(batches, epochs=EPOCHS, verbose=0, validation_data=batches, shuffle=False).history
+    validation = None if "players" in options else batches
+    history = model.fit(batches, epochs=EPOCHS, verbose=0, validation_data=validation, shuffle=False).history
     predictions = model.predict(batches, verbose=0)
     result = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
     result |= {f"log_{name}": np.array(values) for name, values in history.items()}

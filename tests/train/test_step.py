@@ -24,6 +24,7 @@ CASES = {
     "1,schedule,37,1": ["1,schedule,37,3"],
     "1,sgd,33,1,norm": ["2,sgd,33,1,norm"],
     "1,adamw,37,1,norm": ["2,adamw,37,1,norm"],
+    "1,adamw,37,1,players": ["2,adamw,37,1,players"],
 }
 OTHERS = [
     "1,sgd,33,3,norm",

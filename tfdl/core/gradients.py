@@ -21,19 +21,13 @@ from keras.src.losses import loss as keras_loss  # no public name for the scalin
 
 def sample_share(batch):
     """Samples in this replica's `batch` (any structure of tensors (B, ...)) over those of the global batch.  -> ()."""
-    shares, _ = sample_shares([tf.shape(tf.nest.flatten(batch)[0])[0]])
-    return shares[0]
+    return sample_shares([tf.shape(tf.nest.flatten(batch)[0])[0]])[0]
 
 
 def sample_shares(counts):
-    """The same for K micro-batches of `counts` samples each, 0 allowed: theirs and all replicas' sum to 1.
-
-    Returns:
-        shares (K,) float32 and the number of samples of each micro-batch over all replicas, (K,) float32.
-    """
-    counts = tf.stack([tf.cast(count, tf.float32) for count in counts])
-    totals = all_reduce_sum(counts)
-    return counts / tf.reduce_sum(totals), totals
+    """The same for K micro-batches of `counts` samples, 0 allowed; with all replicas' they sum to 1.  -> (K,)."""
+    counts = tf.cast(tf.stack(counts), tf.float32)
+    return counts / all_reduce_sum(tf.reduce_sum(counts))
 
 
 def value_and_gradients(loss_fn, variables, *, share=1.0, optimizer=None):

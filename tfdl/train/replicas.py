@@ -13,38 +13,33 @@ _thread = threading.local()  # MirroredStrategy traces each replica in a thread 
 
 
 @contextlib.contextmanager
-def valid_rows(count, total):
-    """Inside, only the first `count` rows of the batch are samples (the rest is padding), `total` over all replicas."""
-    before = getattr(_thread, "rows", None)
-    _thread.rows = (count, total)
+def samples(count):
+    """Inside, the batch holds `count` samples; with 0 it is one row of padding, which BatchNorm must not see."""
+    before = getattr(_thread, "count", 1)
+    _thread.count = count
     try:
         yield
     finally:
-        _thread.rows = before
+        _thread.count = before
 
 
 def synchronize_batch_norms(model):
-    """Every BatchNormalization of `model` normalizes by the statistics of the global (micro-)batch, without padding."""
+    """Every BatchNormalization of `model` normalizes by the statistics of the global (micro-)batch."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer._moments = types.MethodType(global_moments, layer)
 
 
 def global_moments(layer, x, mask):
-    """Mean and variance over all axes but `layer.axis`, all replicas, valid rows.  x (B, ..., C) float32 -> (C,) twice.
+    """Mean and variance over all axes but `layer.axis` and over all replicas.  x (B, ..., C) float32 -> (C,) twice.
 
     Two passes: the sum of squares minus the squared mean, one pass, loses digits where the mean is large.  Where the
     batch is empty everywhere, the moving statistics, so that they stay as they are.
     """
     axes = layer._reduction_axes
-    rows = getattr(_thread, "rows", None)
-    weights = tf.ones_like(x[..., :1]) if mask is None else tf.cast(mask, x.dtype)[..., None]
-    if layer.axis not in (-1, x.shape.rank - 1):
-        weights = tf.ones_like(x)
-    if rows is not None:
-        valid = tf.cast(tf.range(tf.shape(x)[0]) < rows[0], x.dtype)
-        weights = weights * tf.reshape(valid, [-1] + [1] * (x.shape.rank - 1))
-    weights = tf.broadcast_to(weights, tf.shape(x))
+    weights = tf.ones_like(x) * tf.cast(getattr(_thread, "count", 1) > 0, x.dtype)
+    if mask is not None:
+        weights *= tf.cast(mask, x.dtype)[..., None]
     total, count = all_reduce_sum([tf.reduce_sum(x * weights, axes), tf.reduce_sum(weights, axes)])
     mean = tf.math.divide_no_nan(total, count)
     shape = [1] * x.shape.rank

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfdl.core import gradients
 from tfdl.train.accumulation import micro_batches
-from tfdl.train.replicas import fold_replica_into_seeds, synchronize_batch_norms, valid_rows
+from tfdl.train.replicas import fold_replica_into_seeds, samples, synchronize_batch_norms
 
 
 def exact(model, *, accumulate=1):
@@ -74,11 +74,11 @@ def after_data(step):
 def train_step(model, data):
     """One update on this replica's part of a batch.  Returns the running metrics."""
     pieces = [Piece(piece) for piece in micro_batches(data, model.accumulate)]
-    shares, totals = gradients.sample_shares([piece.count for piece in pieces])
+    shares = gradients.sample_shares([piece.count for piece in pieces])
     variables = model.trainable_variables
     sums = [None] * len(variables)
     for i, piece in enumerate(pieces):
-        with valid_rows(piece.count, totals[i]):
+        with samples(piece.count):
             (loss, outputs), parts = gradients.value_and_gradients(
                 lambda piece=piece: forward(model, piece, training=True),
                 variables,
