@@ -347,6 +347,7 @@ def test_publish_keeps_an_export_with_its_row(tmp_path, monkeypatch, capsys):
     run_folder, called = tmp_path / "run", {}
     run_folder.mkdir()
     summary = {"name": "digits", "command": "python recipes/x/train.py --a 1", "metrics": {"test_accuracy": 0.5}}
+    summary["commit"] = "abc"
     (run_folder / "summary.json").write_text(json.dumps(summary))
 
     def fake(folder, **arguments):
@@ -361,6 +362,7 @@ def test_publish_keeps_an_export_with_its_row(tmp_path, monkeypatch, capsys):
         "recipe": "recipes/x/train.py",
         "metric": {"test_accuracy": 0.5},
         "command": "python recipes/x/train.py --a 1",
+        "commit": "abc",
     }
     assert "saved_models/digits" in capsys.readouterr().out
 

@@ -8,7 +8,11 @@ from tfdl.export.manifest import publish, read_manifest, register
 from tfdl.export.parity import ExportError
 from tfdl.export.verify import verify_export
 
-ROW = {"recipe": "recipes/1_foundation/classify_images.py", "command": "tfdl run classify_images --data digits"}
+ROW = {
+    "recipe": "recipes/1_foundation/classify_images.py",
+    "command": "tfdl run classify_images --data digits",
+    "commit": "abc",
+}
 
 
 def test_published_export_is_a_verified_copy_with_one_row(copied, tmp_path):

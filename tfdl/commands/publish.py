@@ -18,6 +18,13 @@ def main(argv):
 
     name = args.name or summary["name"]
     recipe = shlex.split(summary["command"])[1]
-    row = publish(args.run / "export", name=name, recipe=recipe, metric=summary["metrics"], command=summary["command"])
+    row = publish(
+        args.run / "export",
+        name=name,
+        recipe=recipe,
+        metric=summary["metrics"],
+        command=summary["command"],
+        commit=summary["commit"],
+    )
     print(f"{args.run / 'export'} -> {MANIFEST.parent / name} ({row['bytes']:,} bytes), listed in {MANIFEST}")
     return 0

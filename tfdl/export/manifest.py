@@ -5,13 +5,12 @@ import shutil
 from pathlib import Path
 
 from tfdl.core.files import checksums, replaced, sha256, write_json
-from tfdl.core.provenance import commit
 from tfdl.export.verify import verify_export
 
 MANIFEST = Path("saved_models/MANIFEST.json")
 
 
-def publish(folder, *, name, recipe, metric, command, root=MANIFEST.parent):
+def publish(folder, *, name, recipe, metric, command, commit, root=MANIFEST.parent):
     """Verifies the export in `folder`, copies it to `root`/`name` and writes its row; returns the row.
 
     See `register` for the other arguments.  Raises what `verify_export` raises.
@@ -21,14 +20,21 @@ def publish(folder, *, name, recipe, metric, command, root=MANIFEST.parent):
     with replaced(Path(root) / name, marker="report.json") as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True)
     return register(
-        Path(root) / name, name=name, recipe=recipe, metric=metric, command=command, manifest=Path(root) / MANIFEST.name
+        Path(root) / name,
+        name=name,
+        recipe=recipe,
+        metric=metric,
+        command=command,
+        commit=commit,
+        manifest=Path(root) / MANIFEST.name,
     )
 
 
-def register(folder, *, name, recipe, metric, command, manifest=MANIFEST):
+def register(folder, *, name, recipe, metric, command, commit, manifest=MANIFEST):
     """Writes the row of an export folder to the manifest, in place of an older row of that name; returns the row.
 
-    recipe: the script, from the repository's root; metric: {metric name: number}; command: what to type to get it.
+    recipe: the script, from the repository's root; metric: {metric name: number}; command: what to type to get it;
+    commit: the one it was trained at.
     sha256 is that of report.json, which holds the checksum of each other file; bytes counts all files.
     Raises FileNotFoundError without report.json, ValueError for a damaged manifest.
     """
@@ -41,7 +47,7 @@ def register(folder, *, name, recipe, metric, command, manifest=MANIFEST):
         "recipe": str(recipe),
         "metric": {key: float(value) for key, value in metric.items()},
         "command": command,
-        "commit": commit(),
+        "commit": commit,
         "sha256": sha256(report),
         "bytes": sum(file["bytes"] for file in checksums(folder).values()),
     }
