@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A folder imports only from lower floors; folders on one floor never import each other.
 FLOORS = (
     ("core",),
-    ("ops", "foundations"),
+    ("ops", "foundations", "figures"),
     ("layers",),
     ("losses", "metrics"),
     ("models",),

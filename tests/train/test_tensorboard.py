@@ -77,20 +77,3 @@ def test_wrong_profile_range_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDL_PROFILE", "now")
     with pytest.raises(ValueError, match="TFDL_PROFILE='now' should be two batch numbers such as 10,20"):
         tensorboard.tensorboard_callbacks(tmp_path, None, epochs=1, flags={})
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_prediction_grid_marks_what_is_wrong(channels):
-    images = np.random.default_rng(0).random((5, 8, 7, channels))
-    scores = np.eye(3)[[0, 1, 2, 0, 1]] * 0.8
-    figure = tensorboard.prediction_grid(images, np.array([0, 1, 1, 0, 1]), scores, ("cat", "dog", "owl"))
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["cat 80%", "dog 80%", "owl 80%\nis dog", "cat 80%", "dog 80%"]
-    assert tensorboard.png(figure).shape[-1] == 4
-
-
-def test_confusion_matrix_names_its_axes():
-    figure = tensorboard.confusion_figure(np.array([[0.9, 0.1], [0.25, 0.75]]), ("cat", "dog"))
-    axes = figure.axes[0]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
-    assert [t.get_text() for t in axes.texts] == [".90", ".10", ".25", ".75"]

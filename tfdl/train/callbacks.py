@@ -28,20 +28,31 @@ class Interrupted(RuntimeError):
 class Checkpoints(keras.callbacks.Callback):
     """Saves `last/` every `save_every` seconds and at every epoch's end, `best/model.keras` when `monitor` improves.
 
-    Sets the data's `position` at every epoch's begin, puts back the metrics of an epoch that was left in its middle,
-    and turns SIGTERM and Ctrl-C into a checkpoint followed by `Interrupted`.  A second Ctrl-C doesn't wait.
+    Stops early after `patience` epochs without improvement.  Sets the data's `position` at every epoch's begin, puts
+    back the metrics of an epoch that was left in its middle, and turns SIGTERM and Ctrl-C into a checkpoint followed by
+    `Interrupted`.  A second Ctrl-C doesn't wait.
     """
 
-    def __init__(self, folder, position, *, resumed=None, monitor="val_loss", save_every=60.0):
+    def __init__(self, folder, position, *, resumed=None, monitor="val_loss", patience=None, save_every=60.0):
         super().__init__()
+        if patience is not None and patience < 1:
+            raise ValueError(f"patience is {patience}; give 1 epoch or more, or None to train to the end.")
         self.folder, self.position, self.resumed = Path(folder), position, resumed
-        self.monitor, self.save_every = monitor, save_every
+        self.monitor, self.patience, self.save_every = monitor, patience, save_every
         self.sign = -1.0 if "loss" in monitor or "error" in monitor else 1.0
         self.epoch, self.step = (resumed.epoch, resumed.step) if resumed else (0, 0)
         self.seconds_before = resumed.seconds if resumed else 0.0
         best = self.folder / "best" / "best.json"
-        self.best = read_json(best)["value"] if resumed and best.exists() else None
+        saved = read_json(best) if resumed and best.exists() else {"value": None, "epoch": None}
+        self.best, self.best_epoch = saved["value"], saved["epoch"]
         self.signal = None
+
+    @property
+    def out_of_patience(self):
+        """Early stopping: True once `patience` epochs are over since the best one (Prechelt 1998)."""
+        if self.patience is None or self.best_epoch is None:
+            return False
+        return self.epoch - 1 - self.best_epoch >= self.patience
 
     @property
     def seconds(self):
@@ -78,9 +89,12 @@ class Checkpoints(keras.callbacks.Callback):
             raise ValueError(f"Cannot monitor {self.monitor!r}: this run reports {', '.join(sorted(logs))}.")
         value = float(logs[self.monitor])
         if self.best is None or self.sign * value > self.sign * self.best:
-            self.best = value
+            self.best, self.best_epoch = value, epoch
             self.save_best(epoch, value)
-        self.save(epoch + 1, 0)
+        self.epoch, self.step = epoch + 1, 0
+        self.save(self.epoch, self.step)
+        if self.out_of_patience:
+            self.model.stop_training = True
 
     def save(self, epoch, step):
         """Writes `last/`; then, if a signal came, stops the run."""
@@ -144,6 +158,10 @@ class MetricsLog(keras.callbacks.Callback):
             lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["epoch"] < initial_epoch]
             self.path.write_text("".join(line + "\n" for line in lines))
         self.history = []
+
+    def rows(self):
+        """Every epoch's dict, those before an interruption included."""
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started, self.batches = time.perf_counter(), 0

@@ -5,10 +5,14 @@ runs/NAME/
   env.json      versions, devices, commit     checkpoints/last    two newest states, for --run.resume
   metrics.jsonl one line an epoch             checkpoints/best    model.keras at the best validation value
   summary.json  every metric, seconds, hash   export/, MODEL_CARD.md   what the recipe exports
+  figures/      PNG files                     arms/ARM/           the same for each training of a comparison
 """
 
+import copy
 import dataclasses
+import re
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -18,12 +22,13 @@ import tensorflow as tf
 
 from tfdl.core.files import read_json, write_json
 from tfdl.distribution import strategies
+from tfdl.figures.style import write_png
 from tfdl.train import checkpoints
 from tfdl.train.callbacks import Checkpoints, MetricsLog, StopAtNonFiniteLoss
 from tfdl.train.environment import environment
 from tfdl.train.precision import set_precision
 from tfdl.train.step import exact
-from tfdl.train.tensorboard import tensorboard_callbacks
+from tfdl.train.tensorboard import image_tensor, tensorboard_callbacks
 from tfdl.train.tracking import tracker_callback
 
 SMOKE_EXAMPLES = 48  # of each split in a smoke run
@@ -70,6 +75,7 @@ class Session:
 
     Attributes:
         name, folder: of the run.
+        board: its TensorBoard folder.
         command: what was typed, for the model card.
         seed: for the data pipeline.
         position: tf.Variable (2,) int64, (epoch, step) where the training data goes on; the data pipeline reads it.
@@ -81,17 +87,17 @@ class Session:
     def __init__(self, run, config, name):
         self.run, self.name, self.seed, self.flags = run, name, run.seed, flatten(dataclasses.asdict(config))
         self.folder = Path(run.out or Path("runs") / name)
+        self.board = self.folder / "tb"
+        self.is_arm, self.arm_seconds, self.started = False, {}, time.perf_counter()
         self.strategy = strategies.create(run.strategy)
         if not tf.config.list_physical_devices("GPU"):
             # Without it MobileNetV2's first step comes 10 s earlier on two cores; later steps were not slower.
             tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         set_precision(run.precision)
         keras.utils.set_random_seed(run.seed)
-        self.resumed = self.open_folder()
         self.position = tf.Variable([0, 0], dtype=tf.int64, trainable=False, name="position")
-        if self.resumed is not None:
-            self.position.assign([self.resumed.epoch, self.resumed.step])
-        self.initial_epoch = self.resumed.epoch if self.resumed else 0
+        self.go_on_from(self.open_folder())
+        self.writer = tf.summary.create_file_writer(str(self.board))
         self.limit = SMOKE_EXAMPLES if run.smoke else None
         self.verbose = 1 if sys.stdout.isatty() else 2
 
@@ -105,7 +111,8 @@ class Session:
             if changed:
                 differences = ", ".join(f"{k} was {saved.get(k)} and is {self.flags.get(k)}" for k in sorted(changed))
                 raise ValueError(f"Cannot resume {self.folder}: {differences}. Use the first flags or a new --run.out.")
-            resumed = checkpoints.read_newest(self.folder / "checkpoints" / "last")
+            if not (self.folder / "arms").exists():
+                resumed = checkpoints.read_newest(self.folder / "checkpoints" / "last")
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise FileExistsError(
                 f"The run folder {self.folder} is not empty. Go on with --run.resume, or give another with --run.out."
@@ -116,6 +123,30 @@ class Session:
         self.command = self.environment["command"]
         return resumed
 
+    def go_on_from(self, checkpoint):
+        """Where training begins: at a `Checkpoint`, or at the beginning for None."""
+        self.resumed = checkpoint
+        epoch, step = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
+        self.position.assign([epoch, step])
+        self.initial_epoch = epoch
+
+    def arm(self, name):
+        """A session for one of several trainings: the same flags, seed and data position, in arms/NAME and tb/NAME.
+
+        Raises:
+            ValueError: `name` can't be a folder.
+        """
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ValueError(f"{name!r} can't name an arm's folder: use letters and digits, then also . + - _ inside.")
+        arm = copy.copy(self)
+        arm.is_arm = True
+        arm.name, arm.folder, arm.board = f"{self.name}/{name}", self.folder / "arms" / name, self.board / name
+        arm.folder.mkdir(parents=True, exist_ok=True)
+        keras.utils.set_random_seed(self.seed)  # every arm starts alike, whatever came before it
+        last = arm.folder / "checkpoints" / "last"
+        arm.go_on_from(checkpoints.read_newest(last) if self.run.resume and last.exists() else None)
+        return arm
+
     def scope(self):
         """Build and compile the model inside `with run.scope():`."""
         return self.strategy.scope()
@@ -124,13 +155,14 @@ class Session:
         """`wanted`, or 1 in a smoke run."""
         return 1 if self.run.smoke else wanted
 
-    def prepare(self, model, data, *, epochs, monitor="val_loss", save_every=60.0):
+    def prepare(self, model, data, *, epochs, monitor="val_loss", patience=None, save_every=60.0):
         """Gives the compiled model the exact step, restores it when resuming, returns the callbacks for `fit`.
 
         Args:
             data: has `train`, `validation`, `counts` and `labels`, made with this session's `position`.
             epochs: as given to `fit`.
             monitor: the metric that picks the best epoch; lower is better if its name has "loss" or "error".
+            patience: early stopping, after so many epochs without a better `monitor`; `load_best` gives the best back.
             save_every: seconds between checkpoints.
 
         Raises:
@@ -145,50 +177,82 @@ class Session:
             warnings.filterwarnings("ignore", message="Your input ran out of data")
             print(f"resumed from {self.resumed.path} (epoch {self.resumed.epoch + 1}, batch {self.resumed.step})")
         self.saver = Checkpoints(
-            self.folder / "checkpoints", self.position, resumed=self.resumed, monitor=monitor, save_every=save_every
-        )
+            self.folder / "checkpoints", self.position, resumed=self.resumed, monitor=monitor, patience=patience,
+            save_every=save_every,
+        )  # fmt: skip
+        if self.saver.out_of_patience:
+            self.initial_epoch = epochs  # it was stopped early and then interrupted: there is nothing left to train
         self.log = MetricsLog(
             self.folder / "metrics.jsonl", examples=data.counts["train"], initial_epoch=self.initial_epoch
         )
         tracker = tracker_callback(self.run.tracker, run_name=self.name, folder=self.folder, config=self.flags)
         stop = StopAtNonFiniteLoss(self.folder / "checkpoints")
-        boards = tensorboard_callbacks(self.folder / "tb", data, epochs=epochs, flags=self.flags)
+        boards = tensorboard_callbacks(self.board, data, epochs=epochs, flags=self.flags, pictures=not self.is_arm)
         return [stop, self.log, *boards, *([tracker] if tracker else []), self.saver]
 
     def load_best(self, model):
         """Notes the final weights' hash, then puts the best epoch's weights into `model`."""
         self.weights_sha256 = checkpoints.weights_sha256(model)
-        model.load_weights(self.folder / "checkpoints" / "best" / "model.keras")
+        with warnings.catch_warnings():  # an optimizer that has not stepped yet takes no state, and needs none
+            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+            model.load_weights(self.folder / "checkpoints" / "best" / "model.keras")
+
+    def show(self, name, figure):
+        """Saves a matplotlib figure as figures/NAME.png and as the image NAME in TensorBoard."""
+        write_png(figure, self.folder / "figures" / f"{name}.png")
+        with self.writer.as_default(step=0):
+            tf.summary.image(name, image_tensor(figure))
+        self.writer.flush()
+
+    def curve(self, name, values):
+        """One scalar curve in TensorBoard: a point for each of `values`, from step 0 on."""
+        with self.writer.as_default():
+            for step, value in enumerate(values):
+                tf.summary.scalar(name, float(value), step=step)
+        self.writer.flush()
 
     def finish(self, model, metrics, **more):
         """Writes summary.json, prints what matters and where it lies, returns the summary.
 
         Args:
+            model: that was trained; None for a computation or a comparison.
             metrics: the numbers to promise, for example {"test_accuracy": 0.98}.
             more: anything else worth keeping, JSON-ready.
         """
-        history = self.log.history
-        speeds = [row["examples_per_second"] for row in history if "examples_per_second" in row]
         summary = {
             "name": self.name,
             "command": self.command,
             "commit": self.environment["commit"],
             "seed": self.run.seed,
             "metrics": {name: float(value) for name, value in metrics.items()},
-            "history": history[-1] if history else {},
-            "parameters": model.count_params(),
-            "seconds": round(self.saver.seconds, 1),
-            "examples_per_second": round(max(speeds), 1) if speeds else None,
-            "weights_sha256": self.weights_sha256,
+            **(self.computed() if model is None else self.trained(model)),
             "versions": self.environment["versions"],
             "config": self.flags,
             **more,
         }
         write_json(self.folder / "summary.json", summary)
-        numbers = {**summary["metrics"], "parameters": summary["parameters"], "seconds of training": summary["seconds"]}
-        print("\n".join(f"{name:<24}{value:>12,.4g}" for name, value in numbers.items()))
-        print(f"everything is in {self.folder}; to look at it:  tensorboard --logdir {self.folder / 'tb'}")
+        numbers = summary["metrics"] | {k: summary[k] for k in ("parameters", "seconds") if summary[k] is not None}
+        width = max(map(len, numbers)) + 2
+        print("\n".join(f"{name:<{width}}{value:>12,.4g}" for name, value in numbers.items()))
+        print(f"everything is in {self.folder}; to look at it:  tensorboard --logdir {self.board}")
         return summary
+
+    def trained(self, model):
+        """What summary.json says of a model that `fit` trained."""
+        history = self.log.history
+        speeds = [row["examples_per_second"] for row in history if "examples_per_second" in row]
+        return {
+            "history": history[-1] if history else {},
+            "parameters": model.count_params(),
+            "seconds": round(self.saver.seconds, 1),
+            "examples_per_second": round(max(speeds), 1) if speeds else None,
+            "weights_sha256": self.weights_sha256,
+        }
+
+    def computed(self):
+        """The same of a run without one: seconds of all arms, those before an interruption included."""
+        seconds = sum(self.arm_seconds.values()) if self.arm_seconds else time.perf_counter() - self.started
+        return {"parameters": None, "seconds": round(seconds, 1), "weights_sha256": None}
 
 
 def flatten(flags, prefix=""):

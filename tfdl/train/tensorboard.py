@@ -10,30 +10,31 @@
 | profile    | on request: TFDL_PROFILE=10,20 profiles batches 10 to 20                                 |
 """
 
-import io
 import os
 import time
 from pathlib import Path
 
 import keras
-import matplotlib
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from tensorboard.plugins.hparams import api as hparams
+
+from tfdl.figures.pictures import confusion_figure, prediction_grid
+from tfdl.figures.style import png
 
 EVERY = 20  # batches between two points of the scalar curves
 SAMPLES = 16  # pictures in the grid of predictions
 
 
-def tensorboard_callbacks(folder, data, *, epochs, flags):
+def tensorboard_callbacks(folder, data, *, epochs, flags, pictures=True):
     """The callbacks that write to `folder`.
 
     Args:
         data: has `counts`, and for classifiers `validation` (images, labels) and `labels`.
         epochs: of the whole run; histograms and pictures are drawn about three times in it.
         flags: flat dict of the recipe's flags.
+        pictures: the tab of images, for classifiers; off for the arms of a comparison, which shows figures of its own.
 
     Raises:
         ValueError: TFDL_PROFILE isn't "first,last".
@@ -48,7 +49,7 @@ def tensorboard_callbacks(folder, data, *, epochs, flags):
         str(folder), histogram_freq=every, write_graph=True, profile_batch=batches if len(batches) > 1 else batches[0]
     )
     callbacks = [board, Graph(folder, data), Curves(folder, data.counts["train"]), HyperParameters(folder, flags)]
-    if getattr(data, "validation", None) is not None and getattr(data, "labels", None):
+    if pictures and getattr(data, "validation", None) is not None and getattr(data, "labels", None):
         callbacks.append(Pictures(folder, data, every))
     return callbacks
 
@@ -146,7 +147,7 @@ class Pictures(keras.callbacks.Callback):
 
     def write(self, name, figure, step):
         with self.writer.as_default(step=step):
-            tf.summary.image(name, png(figure)[None])
+            tf.summary.image(name, image_tensor(figure))
         self.writer.flush()
 
 
@@ -157,46 +158,6 @@ def probabilities(model, images):
     return outputs if is_distribution else keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
 
 
-def prediction_grid(images, truth, scores, labels):
-    """A grid of pictures titled "class probability"; blue where right, orange and with the truth where wrong."""
-    columns = 4
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
-    for i, (image, label, score) in enumerate(zip(images, truth, scores)):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
-        axes.set_axis_off()
-        guess = int(score.argmax())
-        wrong = "" if guess == label else f"\nis {labels[label]}"
-        color = "#D55E00" if wrong else "#0072B2"  # of Okabe and Ito's palette, told apart by color-blind readers
-        axes.set_title(f"{labels[guess]} {score[guess]:.0%}{wrong}", color=color, fontsize=10)
-    return figure
-
-
-def confusion_figure(matrix, labels):
-    """Rows are true classes, columns predicted ones; each row sums to 1."""
-    size = max(4.0, 0.55 * len(labels) + 2)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.add_subplot()
-    picture = axes.imshow(matrix, cmap="cividis", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    if len(labels) <= 20:
-        for (row, column), value in np.ndenumerate(matrix):
-            if value < 0.005:
-                continue  # only what would not round to .00
-            color = "black" if value > 0.6 else "white"
-            axes.text(column, row, f"{value:.2f}".lstrip("0") if value < 1 else "1", ha="center", va="center",
-                      color=color, fontsize=7)  # fmt: skip
-    figure.colorbar(picture, ax=axes, shrink=0.7, label="share of the true class")
-    return figure
-
-
-def png(figure):
-    """A figure as an array (height, width, 4) uint8."""
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"font.family": "DejaVu Sans"}):
-        figure.savefig(buffer, format="png", dpi=100)
-    return tf.io.decode_png(buffer.getvalue(), channels=4).numpy()
+def image_tensor(figure):
+    """A figure as an image (1, height, width, 4) uint8 for `tf.summary.image`."""
+    return tf.io.decode_png(png(figure), channels=4)[None]

@@ -1,0 +1,1 @@
+"""Arrays in, matplotlib figures out: what recipes show in TensorBoard and save as PNG files."""

@@ -1,0 +1,75 @@
+"""Several trainings that differ in one thing, under one roof: same seed, same batches, same number of epochs.
+
+    results = compare(run, data, {"relu": lambda: classifier("relu"), "tanh": lambda: classifier("tanh")}, epochs=9)
+    run.show("validation_loss", curves({n: r.series("val_loss") for n, r in results.items()}, ...))
+
+Each arm trains in runs/NAME/arms/ARM with checkpoints of its own; a resumed comparison keeps the arms that are done.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from tfdl.core.files import read_json, write_json
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One arm: `model` with its best epoch's weights, `history` with a dict per epoch, `metrics` on the test split."""
+
+    name: str
+    model: keras.Model
+    history: list
+    metrics: dict
+    seconds: float
+
+    def series(self, key):
+        """A value of every epoch, e.g. "val_loss".  -> (epochs,) float64."""
+        if key not in self.history[0]:
+            raise ValueError(f"{self.name} has no {key!r} in its history; it has {', '.join(self.history[0])}.")
+        return np.array([row[key] for row in self.history], "float64")
+
+
+def compare(run, data, arms, *, epochs, monitor="val_loss", patience=None):
+    """Trains one model after the other, all from the same seed.
+
+    Args:
+        run: the recipe's session.
+        data: for all arms (train, validation, test, counts), or a dict arm -> data where they differ; made with
+            `position=run.position`.
+        arms: dict name -> function of no arguments that returns a compiled model; called inside `run.scope()`.
+        epochs, monitor, patience: as for `Session.prepare`.
+
+    Returns:
+        dict name -> `Result`, in the order of `arms`.
+    """
+    results = {}
+    for name, make in arms.items():
+        arm, own = run.arm(name), data[name] if isinstance(data, dict) else data
+        with arm.scope():
+            model = make()
+        done = arm.folder / "result.json"
+        if not (run.run.resume and done.exists()):
+            write_json(done, train(arm, model, own, epochs, monitor, patience))
+        arm.load_best(model)
+        result = results[name] = Result(name, model, **read_json(done))
+        run.arm_seconds[name] = result.seconds
+        numbers = "  ".join(f"{key} {value:.4g}" for key, value in result.metrics.items())
+        print(f"{name:<{max(map(len, arms))}}  {numbers}  ({result.seconds:.0f} s)", flush=True)
+    return results
+
+
+def train(arm, model, data, epochs, monitor, patience):
+    """Fits, evaluates the best epoch on the test split, and returns the fields of `Result` that JSON can hold."""
+    callbacks = arm.prepare(model, data, epochs=epochs, monitor=monitor, patience=patience)
+    verbose = 1 if arm.verbose == 1 else 0  # a bar in a terminal; a log file gets one line an arm
+    model.fit(data.train, validation_data=data.validation, epochs=epochs, initial_epoch=arm.initial_epoch,
+              callbacks=callbacks, shuffle=False, verbose=verbose)  # fmt: skip
+    arm.load_best(model)
+    metrics = model.evaluate(data.test, return_dict=True, verbose=0)
+    return {
+        "history": arm.log.rows(),
+        "metrics": {f"test_{name}": float(value) for name, value in metrics.items()},
+        "seconds": arm.saver.seconds,
+    }
