@@ -32,7 +32,18 @@ TENSORFLOW_FOLDERS = {"data", "distribution", "export", "train"}
 TENSORFLOW_FILES = {"tfdl/core/gradients.py"}
 # Function-level imports: commands load TensorFlow only once they need it, extras only once they are asked for.
 LAZY_FOLDERS = {"commands"}
-OPTIONAL_EXTRAS = {"flwr", "jax", "mediapipe", "mlflow", "timm", "torch", "torchvision", "transformers", "wandb"}
+OPTIONAL_EXTRAS = {
+    "flwr",
+    "huggingface_hub",
+    "jax",
+    "mediapipe",
+    "mlflow",
+    "timm",
+    "torch",
+    "torchvision",
+    "transformers",
+    "wandb",
+}
 IMPORTLIB_USERS = {
     "tfdl/__init__.py",
     "tfdl/__main__.py",

@@ -5,6 +5,7 @@ The public names load when they are first used (PEP 562), so `import tfdl` costs
     tfdl.topics(stage=2)                      what there is
     tfdl.build("mobilenet", "v2", ...)        a network
     tfdl.Run(...)                             how to run: seed, precision, strategy, folder, resume
+    tfdl.load_weights(model, file, layout="torchvision")   other libraries' weights; save_weights is the inverse
     tfdl.export_model(model, folder)          SavedModel and TFLite, checked
     tfdl.verify_export(folder)                the same checks, later
 """
@@ -17,12 +18,13 @@ HOMES = {
     "Run": "tfdl.train.run",
     "build": "tfdl.catalog",
     "export_model": "tfdl.export.exporter",
+    "load_weights": "tfdl.interop.weights",
+    "save_weights": "tfdl.interop.weights",
     "topics": "tfdl.catalog",
     "verify_export": "tfdl.export.verify",
 }
-UNBUILT = {"load_weights": "tfdl.interop", "save_weights": "tfdl.interop"}
 
-__all__ = ["Run", "__version__", "build", "export_model", "topics", "verify_export"]
+__all__ = ["Run", "__version__", "build", "export_model", "load_weights", "save_weights", "topics", "verify_export"]
 
 quiet.install()
 
@@ -32,10 +34,6 @@ def __getattr__(name):
         return getattr(importlib.import_module(HOMES[name]), name)
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("tfdl")
-    if name in UNBUILT:
-        raise AttributeError(
-            f"tfdl.{name} comes with {UNBUILT[name]}, which is not built yet; see `tfdl list --unbuilt`."
-        )
     raise AttributeError(f"module 'tfdl' has no attribute {name!r}; its public names are {', '.join(__all__)}.")
 
 

@@ -231,6 +231,8 @@ class Session:
             **more,
         }
         write_json(self.folder / "summary.json", summary)
+        for name, value in summary["metrics"].items():
+            self.curve(f"result_{name}", [value])
         numbers = summary["metrics"] | {k: summary[k] for k in ("parameters", "seconds") if summary[k] is not None}
         width = max(map(len, numbers)) + 2
         print("\n".join(f"{name:<{width}}{value:>12,.4g}" for name, value in numbers.items()))

@@ -1,0 +1,1 @@
+"""The mathematics from scratch, in NumPy, because seeing it is the point."""
