@@ -19,18 +19,20 @@ def curves(series, *, x_label, y_label, title=None, log_x=False, log_y=False):
     if not series:
         raise ValueError("curves got no series to draw.")
     figure, axes = canvas(width=6.4, height=3.8)
+    counts = True  # epochs, steps, layers: no tick at 1.5 of them
     for name, values in series.items():
         x, y = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
         y = finite(name, y)
         if np.shape(x) != y.shape:
             raise ValueError(f"The x and y of {name!r} differ in shape: {np.shape(x)} and {y.shape}.")
+        counts = counts and np.array_equal(x, np.round(x))
         axes.plot(x, y, label=name, marker="o" if len(y) <= 12 else None, markersize=3.5)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
     if not log_x:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=x_label.startswith(("epoch", "step", "update"))))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=counts))
     axes.set_title(title or "")
     if len(series) > 1:
         legend_beside(figure)

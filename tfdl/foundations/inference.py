@@ -1,0 +1,400 @@
+"""From data to statements about where it came from: Bayes, likelihood, intervals, tests, Monte Carlo, Markov chains.
+
+    beta_bernoulli(Beta(1, 1), tosses).interval(0.95)      where a coin's probability lies, given its tosses
+    t_test(observations, mean=0.0).p_value                 how often pure chance would look as extreme
+    monte_carlo(function(draws)).standard_error            how far off an average of random draws may be
+
+Observations are (..., N), independent along the last axis; the leading axes are so many separate problems.
+
+Sources: Bishop 2006, Pattern Recognition and Machine Learning, chapters 2 and 11; Wasserman 2004, All of Statistics,
+chapters 6 to 11, 23 and 24.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tfdl.foundations.probability import (
+    Bernoulli,
+    Beta,
+    Distribution,
+    Gamma,
+    Normal,
+    Poisson,
+    incomplete_beta,
+    incomplete_gamma,
+    log_gamma,
+    log_gamma_draws,
+    require,
+    require_simplex,
+    standard_normal,
+    x_log_y,
+)
+
+# --- Bayes: from prior to posterior ----------------------------------------------------------------------------------
+
+
+def bayes(prior, likelihood):
+    """Bayes' rule over K hypotheses: P(h | data) = P(h) P(data | h) / P(data).  (..., K), (..., K) -> (..., K).
+
+    Raises:
+        ValueError: a bad prior, a negative likelihood, or data that no hypothesis allows.
+    """
+    prior, likelihood = np.asarray(prior, "float64"), np.asarray(likelihood, "float64")
+    require_simplex("prior", prior)
+    require(likelihood >= 0, "likelihood", likelihood, "0 or more")
+    joint = prior * likelihood
+    evidence = joint.sum(-1, keepdims=True)
+    require(evidence > 0, "probability of the data", evidence, "above 0 under some hypothesis of the prior")
+    return joint / evidence
+
+
+def beta_bernoulli(prior, observations):
+    """Beta prior, observations (..., N) of 0 or 1 -> Beta posterior: counts are added (Bishop 2006, eq. 2.18)."""
+    x = sample_of(observations, least=0, binary=True)
+    return Beta(prior.alpha + x.sum(-1), prior.beta + (1 - x).sum(-1))
+
+
+def gamma_poisson(prior, observations):
+    """Gamma prior on the rate, counts (..., N) -> Gamma posterior: arrivals and units of time are added."""
+    x = sample_of(observations, least=0, counts=True)
+    return Gamma(prior.shape + x.sum(-1), prior.rate + x.shape[-1])
+
+
+def normal_normal(prior, observations, *, deviation):
+    """Normal prior on the mean, observations (..., N) of a known `deviation` -> Normal posterior.
+
+    Precisions (1 / variance) are added; the mean is weighted by them (Bishop 2006, eqs. 2.141, 2.142).
+    """
+    x = sample_of(observations, least=0)
+    each = 1 / Normal(0, deviation).variance
+    precision = 1 / prior.variance + x.shape[-1] * each
+    mean = (prior.mean / prior.variance + x.sum(-1) * each) / precision
+    return Normal(mean, 1 / np.sqrt(precision))
+
+
+@dataclass(frozen=True, eq=False)
+class Dirichlet(Distribution):
+    """Over probability vectors x (..., K): the product of x_k^(concentration_k - 1), normalized; concentration > 0."""
+
+    concentration: np.ndarray
+    positive = ("concentration",)
+
+    batch = property(lambda self: self.concentration.shape[:-1])
+    total = property(lambda self: self.concentration.sum(-1, keepdims=True))
+    mean = property(lambda self: self.concentration / self.total)
+    variance = property(lambda self: self.mean * (1 - self.mean) / (self.total + 1))
+
+    def log_density(self, x):
+        """x (..., K) -> (...)."""
+        scale = log_gamma(self.total[..., 0]) - log_gamma(self.concentration).sum(-1)
+        return scale + x_log_y(self.concentration - 1, np.asarray(x)).sum(-1)
+
+    def draw(self, rng, shape):
+        """Gammas over their sum, as a softmax of their logarithms, which never underflow."""
+        logs = log_gamma_draws(rng, self.concentration, (*shape, self.concentration.shape[-1]))
+        parts = np.exp(logs - logs.max(-1, keepdims=True))
+        return parts / parts.sum(-1, keepdims=True)
+
+
+def dirichlet_categorical(prior, labels):
+    """Dirichlet prior, labels (..., N) of 0 ... K - 1 -> Dirichlet posterior: each label's count is added."""
+    width = prior.concentration.shape[-1]
+    labels = sample_of(labels, least=0, counts=True)
+    require(labels < width, "label", labels, f"below {width}, the width of the prior")
+    return Dirichlet(prior.concentration + (labels[..., None] == np.arange(width)).sum(-2))
+
+
+# --- maximum likelihood --------------------------------------------------------------------------------------------
+
+
+def fit_normal(observations):
+    """Most likely Normal: mean and (biased: / N) deviation of the observations (..., N)."""
+    x = sample_of(observations, least=2)
+    return Normal(x.mean(-1), x.std(-1))
+
+
+def fit_bernoulli(observations):
+    """Most likely Bernoulli: the share of ones among the observations (..., N)."""
+    return Bernoulli(sample_of(observations, binary=True).mean(-1))
+
+
+def fit_poisson(observations):
+    """Most likely Poisson: its rate is the mean of the counts (..., N)."""
+    return Poisson(sample_of(observations, counts=True).mean(-1))
+
+
+def fit_gamma(observations, *, shape_prior=None):
+    """Most likely Gamma, or the most probable one (MAP) under a Gamma `shape_prior` with shape 1 or more.
+
+    The rate is shape / mean.  The shape k has no closed form: the slope of the log-likelihood,
+        N (log k - digamma(k) - s) with s = log(mean x) - mean(log x), plus (a - 1) / k - b from a prior Gamma(a, b),
+    bends so little as a function of 1 / k that Newton's method there converges from anywhere in a few steps
+    (Minka 2002, Estimating a Gamma distribution).
+
+    Raises:
+        ValueError: observations that are not positive, or all the same: their likelihood has no peak.
+    """
+    x = sample_of(observations, least=2)
+    require(x > 0, "observation", x, "above 0")
+    prior = shape_prior or Gamma(1.0, 1e-300)  # flat
+    require(prior.shape >= 1, "shape of the prior", prior.shape, "1 or more")
+    size, spread = x.shape[-1], np.log(x.mean(-1)) - np.log(x).mean(-1)
+    require(spread > 1e-12, "log(mean x) - mean(log x)", spread, "above 0: the observations must differ")
+    shape = 0.5 / spread  # log k - digamma(k) is about 1 / (2 k)
+    for _ in range(30):
+        digamma, trigamma = polygammas(shape)
+        slope = size * (np.log(shape) - digamma - spread) + (prior.shape - 1) / shape - prior.rate
+        bend = size * (1 / shape - trigamma) - (prior.shape - 1) / shape**2
+        shape = 1 / (1 / shape + slope / (shape**2 * bend))
+    return Gamma(shape, shape / x.mean(-1))
+
+
+def polygammas(x):
+    """First and second derivative of log Gamma at x > 0, to 1e-11: a series at x + 10, then ten steps back."""
+    y, steps = x + 10, [1 / (x + i) for i in range(10)]
+    first = np.log(y) - 1 / (2 * y) - y**-2 * (1 / 12 - y**-2 * (1 / 120 - y**-2 * (1 / 252 - y**-2 / 240)))
+    second = 1 / y + 1 / (2 * y**2) + y**-3 * (1 / 6 - y**-2 * (1 / 30 - y**-2 * (1 / 42 - y**-2 / 30)))
+    return first - sum(steps), second + sum(step**2 for step in steps)
+
+
+# --- confidence intervals: 95 of 100 hold the truth ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class StudentT(Distribution):
+    """A standard normal over the root of chi-square / degrees: a mean measured in its own estimated deviation."""
+
+    degrees: np.ndarray
+    positive, bracket = ("degrees",), (-1.0, 1.0)
+
+    mean = property(lambda self: np.where(self.degrees > 1, 0.0, np.nan))
+    variance = property(lambda self: self.mean + np.where(self.degrees > 2, 1 / np.abs(1 - 2 / self.degrees), np.inf))
+
+    def log_density(self, x):
+        half = self.degrees / 2
+        scale = log_gamma(half + 0.5) - log_gamma(half) - np.log(np.pi * self.degrees) / 2
+        return scale - (half + 0.5) * np.log1p(np.square(x) / self.degrees)
+
+    def cdf(self, x):
+        total = self.degrees + np.square(x)
+        inner = incomplete_beta(0.5, self.degrees / 2, np.square(x) / total)  # both: each is exact where it is small
+        outer = incomplete_beta(self.degrees / 2, 0.5, self.degrees / total)
+        return np.where(np.less(x, 0), np.where(inner < 0.5, 1 - inner, outer), 1 + inner) / 2
+
+    def draw(self, rng, shape):
+        chi_square = 2 * np.exp(log_gamma_draws(rng, self.degrees / 2, shape))
+        return standard_normal(rng, shape) / np.sqrt(chi_square / self.degrees)
+
+
+def mean_interval(observations, *, level=0.95):
+    """(low, high), each (...), of the mean of normal observations (..., N): Student 1908."""
+    x = sample_of(observations, least=2)
+    half = StudentT(x.shape[-1] - 1).interval(level)[1] * x.std(-1, ddof=1) / np.sqrt(x.shape[-1])
+    return x.mean(-1) - half, x.mean(-1) + half
+
+
+def proportion_interval(successes, trials, *, level=0.95):
+    """(low, high), each (...), of a probability after `successes` in `trials`, both (...): Wilson 1927.
+
+    Unlike p +- z sqrt(p (1 - p) / n) it stays inside [0, 1] and is sound at 0 successes.
+    """
+    successes, trials = np.asarray(successes, "float64"), np.asarray(trials, "float64")
+    require(trials >= 1, "number of trials", trials, "1 or more")
+    require((successes >= 0) & (successes <= trials), "number of successes", successes + 0 * trials, "0 ... trials")
+    z = Normal().interval(level)[1]
+    share, weight = successes / trials, z**2 / trials
+    center, half = share + weight / 2, np.sqrt(weight * (share * (1 - share) + weight / 4))
+    return np.maximum(center - half, 0) / (1 + weight), np.minimum((center + half) / (1 + weight), 1)
+
+
+def bootstrap_interval(observations, statistic, *, level=0.95, resamples=2000, seed):
+    """(low, high), each (...), of any statistic: quantiles of what it gives on resampled observations (Efron 1979).
+
+    `statistic(array, axis=-1)` reduces the last axis, as `np.median` does.
+    """
+    x = sample_of(observations, least=2)
+    require(0 < level < 1, "level", level, "above 0 and below 1")
+    picks = np.random.default_rng(seed).integers(0, x.shape[-1], (resamples, x.shape[-1]))
+    low, high = np.quantile(statistic(x[..., picks], axis=-1), ((1 - level) / 2, (1 + level) / 2), axis=-1)
+    return low, high
+
+
+# --- hypothesis tests ----------------------------------------------------------------------------------------------
+
+
+class Significance(NamedTuple):
+    """`p_value` (...): how often chance alone gives a `statistic` (...) at least as extreme, if nothing is there."""
+
+    statistic: np.ndarray
+    p_value: np.ndarray
+
+
+def z_test(observations, *, mean, deviation):
+    """Is the mean of observations (..., N) of known `deviation` another than `mean`?  Two-sided."""
+    x = sample_of(observations)
+    z = (x.mean(-1) - mean) / Normal(mean, deviation).deviation * np.sqrt(x.shape[-1])
+    return Significance(z, 2 * Normal().cdf(-np.abs(z)))
+
+
+def t_test(observations, *, mean):
+    """Is the mean of normal observations (..., N) another than `mean`?  Two-sided; the deviation is estimated."""
+    x = sample_of(observations, least=2, varied=True)
+    t = (x.mean(-1) - mean) / (x.std(-1, ddof=1) / np.sqrt(x.shape[-1]))
+    return Significance(t, 2 * StudentT(x.shape[-1] - 1).cdf(-np.abs(t)))
+
+
+def permutation_test(first, second, *, resamples=10_000, seed):
+    """Do two samples have different means?  Assumes no distribution: shuffles who belongs to which (Fisher 1935).
+
+    Args:
+        first, second: (N,) and (M,).
+    """
+    x, y = sample_of(first), sample_of(second)
+    require(np.array([x.ndim, y.ndim]) == 1, "number of axes", [x.ndim, y.ndim], "1 in both samples")
+    pooled = np.broadcast_to(np.concatenate([x, y]), (resamples, x.size + y.size))
+    shuffled = np.random.default_rng(seed).permuted(pooled, axis=-1)
+    parted = shuffled[:, : x.size].mean(-1) - shuffled[:, x.size :].mean(-1)
+    difference = x.mean() - y.mean()
+    extreme = np.abs(parted) >= np.abs(difference) * (1 - 1e-12)  # ties count, whatever the rounding
+    return Significance(difference, (1 + extreme.sum()) / (1 + resamples))
+
+
+def chi_square_test(observed, expected):
+    """Do counts (..., K) differ from the expected ones (..., K)?  Pearson 1900; trust it from 5 expected in each on."""
+    observed, expected = np.asarray(observed, "float64"), np.asarray(expected, "float64")
+    require(observed >= 0, "observed count", observed, "0 or more")
+    require(expected > 0, "expected count", expected, "above 0")
+    off = np.abs(observed.sum(-1) - expected.sum(-1)) / expected.sum(-1)
+    require(off < 1e-6, "relative difference of the sums of observed and expected", off, "0")
+    statistic = ((observed - expected) ** 2 / expected).sum(-1)
+    return Significance(statistic, incomplete_gamma((expected.shape[-1] - 1) / 2, statistic / 2)[1])
+
+
+# --- Monte Carlo: averages of random draws -------------------------------------------------------------------------
+
+
+class Estimate(NamedTuple):
+    """A `value` (...) and its `standard_error` (...), the deviation that it would show from run to run."""
+
+    value: np.ndarray
+    standard_error: np.ndarray
+
+    def interval(self, level=0.95):
+        """(low, high) by the central limit theorem: right for many draws."""
+        half = Normal().interval(level)[1] * self.standard_error
+        return self.value - half, self.value + half
+
+
+def monte_carlo(values):
+    """The mean of values (..., N) of independent draws, for their expectation; the error falls as N^-1/2."""
+    x = sample_of(values, least=2)
+    return Estimate(x.mean(-1), x.std(-1, ddof=1) / np.sqrt(x.shape[-1]))
+
+
+def running_monte_carlo(values):
+    """`monte_carlo` of the first 2, 3 ... N values (..., N): an Estimate of arrays (..., N - 1)."""
+    x = sample_of(values, least=2)
+    center, n = x.mean(-1, keepdims=True), np.arange(2, x.shape[-1] + 1)  # centered: squares don't cancel
+    mean = (x - center).cumsum(-1)[..., 1:] / n
+    squares = ((x - center) ** 2).cumsum(-1)[..., 1:]
+    return Estimate(center + mean, np.sqrt(np.maximum(squares / n - mean**2, 0) / (n - 1)))
+
+
+def importance_sampling(function, target, proposal, *, draws, seed):
+    """Expectation of `function` under `target`, from draws of `proposal` weighted by target / proposal density.
+
+    `function` maps draws (N, ...) to values (N, batch); the proposal must be wide where |function| target is large.
+    """
+    x = proposal.sample((draws,), seed=seed)
+    weights = np.exp(target.log_density(x) - proposal.log_density(x))
+    return monte_carlo(np.moveaxis(function(x) * weights, 0, -1))
+
+
+def standardized_means(distribution, *, size, repetitions, seed):
+    """(mean - true mean) / (deviation / sqrt(size)) of many samples, (repetitions, *batch).
+
+    The central limit theorem: whatever the distribution (of finite variance), this tends to Normal(0, 1) as size grows.
+    """
+    means = distribution.sample((repetitions, size), seed=seed).mean(1)
+    return (means - distribution.mean) / np.sqrt(distribution.variance / size)
+
+
+# --- Markov chains: draws that depend on the one before ------------------------------------------------------------
+
+
+def propagate(start, transition, *, steps):
+    """The distributions (steps + 1, ..., K) over states at times 0 ... steps: start, start P, start P P ...
+
+    start is (..., K); row i of the transition matrix P (..., K, K) has the probabilities of going from i to each state.
+    """
+    rows, transition = [np.asarray(start, "float64")], chain_of(transition)
+    require_simplex("start", rows[0])
+    for _ in range(steps):
+        rows.append((rows[-1][..., None, :] @ transition)[..., 0, :])
+    return np.stack(np.broadcast_arrays(*rows))
+
+
+def stationary(transition):
+    """The one distribution p (..., K) that a step of the chain (..., K, K) leaves as it is: p = p P.
+
+    p (I - P + 1) = (1 ... 1), where 1 is the matrix of ones: p (I - P) is 0 and the entries of p sum to 1.
+
+    Raises:
+        ValueError: the chain falls into parts that never meet, each with a distribution of its own.
+    """
+    transition = chain_of(transition)
+    matrix = np.eye(transition.shape[-1]) - transition + 1
+    require((size := np.linalg.cond(matrix)) < 1e12, "condition of I - P + 1", size, "below 1e12: connect the parts")
+    return np.linalg.solve(matrix.mT, np.ones((*matrix.shape[:-1], 1)))[..., 0]
+
+
+def metropolis(log_density, start, *, steps, scale, seed):
+    """Draws from a density known up to a factor: normal steps, each taken with probability min(1, new / old).
+
+    Metropolis et al. 1953.  Neighboring draws are alike, and the first ones remember the start: drop them.
+
+    Args:
+        log_density: chains (C,) or (C, D) -> (C,).
+        start: (C,) or (C, D), where each chain begins.
+        scale: deviation of the steps; best where a quarter to a half are taken.
+
+    Returns:
+        (draws (steps, C) or (steps, C, D), share of the steps that were taken (C,)).
+    """
+    rng, state, draws = np.random.default_rng(seed), np.asarray(start, "float64"), []
+    density, taken = log_density(state), 0
+    require(np.isfinite(density), "log density at the start", density, "finite")
+    for _ in range(steps):
+        proposal = state + scale * standard_normal(rng, state.shape)
+        proposed = log_density(proposal)
+        accepted = np.log1p(-rng.random(density.shape)) < proposed - density
+        state = np.where(accepted.reshape(accepted.shape + (1,) * (state.ndim - accepted.ndim)), proposal, state)
+        density, taken = np.where(accepted, proposed, density), taken + accepted
+        draws.append(state)
+    return np.stack(draws), taken / steps
+
+
+# --- errors at the door ----------------------------------------------------------------------------------------------
+
+
+def chain_of(transition):
+    """Transition matrices (..., K, K) as float64; ValueError if they are not square or a row does not sum to 1."""
+    transition = np.asarray(transition, "float64")
+    if transition.ndim < 2 or transition.shape[-1] != transition.shape[-2]:
+        raise ValueError(f"transition must be square; got shape {transition.shape}: give (..., K, K).")
+    require_simplex("transition", transition)
+    return transition
+
+
+def sample_of(observations, *, least=1, counts=False, binary=False, varied=False):
+    """Observations (..., N) as float64; ValueError if they are too few, not finite, or not what the method is about."""
+    x = np.asarray(observations, "float64")
+    size = x.shape[-1] if x.ndim else -1
+    require(size >= least, "number of observations along the last axis", max(size, 0), f"{least} or more")
+    require(np.isfinite(x), "observation", x, "finite")
+    require((x >= 0) & (x % 1 == 0) | (not counts), "observation", x, "a whole number from 0 on")
+    require((x == 0) | (x == 1) | (not binary), "observation", x, "0 or 1")
+    require((x != x[..., :1]).any(-1) | (not varied), "range of the observations", np.zeros(x.shape[:-1]), "above 0")
+    return x
