@@ -1,0 +1,296 @@
+"""Vectors, matrices and what they do to space: norms, subspaces, linear maps, principal components.
+
+A matrix turns the unit sphere into an ellipsoid.  Its singular values are the half axes, and most questions about the
+matrix are questions about them: how far it stretches (norms), how many directions survive (rank, null space), how close
+it is to losing one (condition number), and which directions carry most of a set of points (PCA).
+
+    linear_systems.py   LU, Cholesky, QR; solve, inverse, least squares
+    spectra.py          power iteration, eigenvalues, singular values
+    this file           what they are good for
+
+Matrices are (..., m, n), vectors (..., n), leading axes are a batch; float32 and float64 stay what they are.
+Source: Golub and Van Loan 2013, Matrix Computations, 4th ed., sections 2.2 to 2.6, 5.5; Strang 2016, Introduction to
+Linear Algebra, 5th ed., chapters 4 and 7.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tfdl.foundations.linear_systems import as_floats, as_matrix, orthonormal, refuse
+from tfdl.foundations.spectra import SVD, svd
+
+# --- norms: how long, how much longer --------------------------------------------------------------------------------
+
+
+def vector_norm(x, order=2):
+    """Length of each vector, section 2.2.  (..., n) -> (...).
+
+    Args:
+        order: 1, sum of sizes; 2, Euclid's; np.inf, the largest size.
+
+    Raises:
+        ValueError: another order, or a number in place of a vector.
+    """
+    sizes = np.abs(as_floats(x, "vector"))
+    if sizes.ndim == 0:
+        raise ValueError(f"A vector has at least one axis; this is the number {sizes}.")
+    largest = sizes.max(-1)
+    if order == 1:
+        return sizes.sum(-1)
+    if order == 2:
+        unit = np.where(largest == 0, 1, largest)  # squares of 1e200 or 1e-200 would leave the range
+        return unit * np.sqrt(((sizes / unit[..., None]) ** 2).sum(-1))
+    if order == np.inf:
+        return largest
+    raise ValueError(f"Unknown order {order!r} of a vector norm; give 1, 2 or np.inf.")
+
+
+def matrix_norm(matrix, order="frobenius"):
+    """Size of each matrix, section 2.3.  (..., m, n) -> (...).
+
+    Args:
+        order: 1, the largest column sum, is the most that |x|_1 can grow; np.inf, the largest row sum, the same for
+            |x|_inf; "spectral", the largest singular value, the same for |x|_2; "nuclear", the sum of the singular
+            values; "frobenius", the root of the sum of their squares, or of the squares of all entries.
+
+    Raises:
+        ValueError: another order.
+    """
+    a = as_matrix(matrix)
+    if order == 1:
+        return np.abs(a).sum(-2).max(-1)
+    if order == np.inf:
+        return np.abs(a).sum(-1).max(-1)
+    if order == "spectral":
+        return svd(a).values[..., 0]
+    if order == "nuclear":
+        return svd(a).values.sum(-1)
+    if order == "frobenius":
+        return vector_norm(a.reshape(*a.shape[:-2], -1))
+    raise ValueError(f"Unknown order {order!r} of a matrix norm; give 1, np.inf, 'frobenius', 'spectral' or 'nuclear'.")
+
+
+# --- what the singular values tell -----------------------------------------------------------------------------------
+
+
+def rank(matrix):
+    """Dimension of the image: how many singular values stand above the rounding errors.  (..., m, n) -> (...) int."""
+    a = as_matrix(matrix)
+    return np.count_nonzero(above_rounding(svd(a)), axis=-1)
+
+
+def above_rounding(decomposition):
+    """Which singular values are not zero to the precision of their dtype.  SVD -> (..., k) bool."""
+    u, values, vt = decomposition
+    return values > max(u.shape[-2], vt.shape[-1]) * np.finfo(values.dtype).eps * values[..., :1]
+
+
+def condition_number(matrix):
+    """Largest by smallest singular value: how much A x = b magnifies a relative error of b at worst, section 2.6.
+
+    1 for rotations; infinite, or above 1 / eps, for matrices that lose a direction.  (..., m, n) -> (...).
+    """
+    values = svd(matrix).values
+    smallest = values[..., -1]
+    with np.errstate(over="ignore"):  # beyond the range is infinite too
+        ratio = values[..., 0] / np.where(smallest == 0, 1, smallest)
+    return np.where(smallest == 0, np.inf, ratio).astype(values.dtype)[()]
+
+
+def pseudo_inverse(matrix):
+    """Moore-Penrose inverse V S^+ U^T: x = A^+ b is the shortest of all x that minimize |A x - b|, section 5.5.
+
+    (..., m, n) -> (..., n, m), for any rank.
+    """
+    u, values, vt = decomposition = svd(matrix)
+    kept = above_rounding(decomposition)
+    reciprocal = np.where(kept, 1 / np.where(kept, values, 1), 0)
+    return np.swapaxes(vt, -2, -1) @ (reciprocal[..., None] * np.swapaxes(u, -2, -1))
+
+
+def low_rank(decomposition, keep):
+    """The closest matrix of rank `keep`, in the spectral and the Frobenius norm (Eckart and Young 1936; section 2.4).
+
+    Args:
+        decomposition: from `svd`, so that one decomposition serves many ranks.
+        keep: 1 to min(m, n).
+
+    Returns:
+        (..., m, n).  Its distance is the next singular value, or the root of the sum of squares of all that are cut.
+
+    Raises:
+        ValueError: no such rank.
+    """
+    u, values, vt = SVD(*decomposition)
+    if not 1 <= keep <= values.shape[-1]:
+        raise ValueError(f"There is no rank {keep} approximation: give 1 to {values.shape[-1]}.")
+    return (u[..., :keep] * values[..., None, :keep]) @ vt[..., :keep, :]
+
+
+class Compressed(NamedTuple):
+    """Pictures from fewer numbers, for R ranks."""
+
+    images: np.ndarray  # (R, H, W, C), cut off to 0 ... 1
+    psnr: np.ndarray  # (R,) peak signal to noise ratio in dB: -10 log10 of the mean squared error
+    savings: np.ndarray  # (R,) numbers of the picture for each number kept
+    values: np.ndarray  # all singular values
+
+
+def compress(image, ranks):
+    """A picture as the closest matrix of each rank, its C colors side by side: k (H + W C + 1) numbers for rank k.
+
+    Args:
+        image: (H, W, C), values 0 to 1.
+
+    Raises:
+        ValueError: another shape or range, or a rank above min(H, W C).
+    """
+    image = as_floats(image, "image")
+    if image.ndim != 3 or image.min() < 0 or image.max() > 1:
+        span = f"{image.min():.4g} to {image.max():.4g}"
+        raise ValueError(f"compress takes an image (H, W, C) with values 0 to 1; this has shape {image.shape}, {span}.")
+    matrix = image.reshape(len(image), -1)
+    decomposition = svd(matrix)
+    closest = np.stack([np.clip(low_rank(decomposition, keep), 0, 1) for keep in ranks])
+    error = ((closest - matrix) ** 2).mean((1, 2))
+    psnr = np.full(error.shape, np.inf)  # of a picture without error
+    psnr[error > 0] = -10 * np.log10(error[error > 0])
+    savings = image.size / (np.array(ranks) * (sum(matrix.shape) + 1))
+    return Compressed(closest.reshape(-1, *image.shape), psnr, savings, decomposition.values)
+
+
+def column_space(matrix):
+    """An orthonormal basis of all A x.  (..., m, n) -> (..., m, rank).
+
+    Raises:
+        ValueError: A = 0, which reaches only the origin, or a batch of different ranks.
+    """
+    decomposition = svd(matrix)
+    dimension = common_rank(decomposition)
+    if dimension == 0:
+        raise ValueError("The matrix is zero: its column space is the origin, which has no basis.")
+    return decomposition.u[..., :dimension]
+
+
+def null_space(matrix):
+    """An orthonormal basis of all x with A x = 0.  (..., m, n) -> (..., n, n - rank); nothing but 0: no columns.
+
+    Raises:
+        ValueError: a batch of different ranks.
+    """
+    a = as_matrix(matrix)
+    m, n = a.shape[-2:]
+    # Rows of zeros change no solution, and let V^T have all n rows.
+    padded = np.concatenate([a, np.zeros((*a.shape[:-2], max(n - m, 0), n), a.dtype)], -2)
+    decomposition = svd(padded)
+    return np.swapaxes(decomposition.vt[..., common_rank(decomposition) :, :], -2, -1)
+
+
+def common_rank(decomposition):
+    """The rank that all matrices of a batch share; bases of different sizes would not stack."""
+    ranks = np.count_nonzero(above_rounding(decomposition), axis=-1)
+    refuse(ranks != np.ravel(ranks)[0], "has another rank than the first. Treat them one at a time.")
+    return int(np.ravel(ranks)[0])
+
+
+# --- linear maps -----------------------------------------------------------------------------------------------------
+
+
+def rotation(angle):
+    """Turns the plane counterclockwise about the origin.  Radians (...) -> (..., 2, 2)."""
+    angle = as_floats(angle, "angle")
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
+
+
+def shear(slope):
+    """Slides (x, y) sideways by slope * y: squares become parallelograms of the same area.  (...) -> (..., 2, 2)."""
+    slope = as_floats(slope, "slope")
+    one, zero = np.ones_like(slope), np.zeros_like(slope)
+    return np.stack([np.stack([one, slope], -1), np.stack([zero, one], -1)], -2)
+
+
+def projection(basis):
+    """Sends each point to the nearest one in the span of the columns: P = Q Q^T.  (..., n, k) -> (..., n, n).
+
+    Raises:
+        ValueError: linearly dependent columns.
+    """
+    q, _ = orthonormal(basis)
+    return q @ np.swapaxes(q, -2, -1)
+
+
+def reflection(basis):
+    """Mirrors space at the span of the columns: 2 P - I, its own inverse.  (..., n, k) -> (..., n, n).
+
+    Raises:
+        ValueError: linearly dependent columns.
+    """
+    p = projection(basis)
+    return 2 * p - np.eye(p.shape[-1], dtype=p.dtype)
+
+
+# --- principal components --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PCA:
+    """The directions in which points spread most: right singular vectors of the centered points.  Pearson 1901.
+
+    Points (..., N, D) lose the least, in squares, if they are kept as K coordinates along these K directions.
+    """
+
+    mean: np.ndarray  # (..., 1, D)
+    components: np.ndarray  # (..., K, D), orthonormal rows, widest spread first
+    variances: np.ndarray  # (..., K) along each component, of the sample: divided by N - 1
+    ratios: np.ndarray  # (..., K) shares of the total variance of all D coordinates
+
+    @classmethod
+    def fit(cls, points, components):
+        """Points (..., N, D) -> PCA with K = `components`, at most min(N, D).
+
+        Raises:
+            ValueError: fewer than two points, all points equal, or no such number of components.
+        """
+        x = as_matrix(points)
+        if not 1 <= components <= min(x.shape[-2:]):
+            raise ValueError(f"Points of shape {x.shape} have 1 to {min(x.shape[-2:])} components, not {components}.")
+        if x.shape[-2] < 2:
+            raise ValueError(f"PCA needs two points or more; these have shape {x.shape}.")
+        mean = x.mean(-2, keepdims=True)
+        refuse((x == x[..., :1, :]).all((-2, -1)), "of points holds the same point over and over: it has no spread.")
+        _, values, vt = svd(x - mean)
+        variances = values**2 / (x.shape[-2] - 1)
+        ratios = variances / variances.sum(-1, keepdims=True)
+        return cls(mean, vt[..., :components, :], variances[..., :components], ratios[..., :components])
+
+    def transform(self, points):
+        """Coordinates along the components, uncorrelated over the fitted points.  (..., N, D) -> (..., N, K)."""
+        return (self.checked(points, self.mean.shape[-1]) - self.mean) @ np.swapaxes(self.components, -2, -1)
+
+    def inverse(self, coordinates):
+        """The points with these coordinates, on the plane of the components.  (..., N, K) -> (..., N, D)."""
+        return self.checked(coordinates, self.components.shape[-2]) @ self.components + self.mean
+
+    def keep(self, count):
+        """The same with the first `count` components only.  ValueError if there are fewer."""
+        if not 1 <= count <= self.components.shape[-2]:
+            raise ValueError(f"This PCA has {self.components.shape[-2]} components; {count} of them can't be kept.")
+        return PCA(self.mean, self.components[..., :count, :], self.variances[..., :count], self.ratios[..., :count])
+
+    def rebuild(self, points):
+        """What is left of points that are stored as K coordinates: the nearest in the plane of the components."""
+        return self.inverse(self.transform(points))
+
+    def error(self, points):
+        """Root of the mean squared difference between points and what is left of them.  (..., N, D) -> (...)."""
+        return np.sqrt(((self.rebuild(points) - points) ** 2).mean((-2, -1)))
+
+    def checked(self, x, width):
+        """`x` as (..., N, width); ValueError if it is not."""
+        x = as_matrix(x)
+        if x.shape[-1] != width:
+            raise ValueError(f"This PCA expects {width} numbers a point; the shape is {x.shape}.")
+        return x

@@ -1,0 +1,309 @@
+"""Solving A x = b: factor A into triangles and rotations, then substitute.
+
+    P A = L U      solve, determinant, inverse     any regular square matrix
+    A = L L^T      cholesky_solve                  symmetric and positive definite, at half the price
+    A = Q R        least_squares                   tall: the x that leaves the smallest residual
+
+All matrices are (..., m, n): the last two axes are rows and columns, all before them are a batch.  float32 and float64
+stay what they are, integers become float64.  A right-hand side is (m,) for one vector, else (..., m, k): k columns.
+Source: Golub and Van Loan 2013, Matrix Computations, 4th ed., chapters 3 to 5.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# --- at the door ---------------------------------------------------------------------------------------------------
+
+
+def as_floats(x, name):
+    """`x` as a finite float32 or float64 array: integers become float64, float16 becomes float32.
+
+    Raises:
+        ValueError: complex numbers, text and the like; no elements; NaN or infinity.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind in "biu":
+        x = x.astype("float64")
+    elif x.dtype == np.float16:
+        x = x.astype("float32")
+    if x.dtype not in (np.float32, np.float64):
+        raise ValueError(f"The {name} has dtype {x.dtype}; give real numbers, float32 or float64.")
+    if x.size == 0:
+        raise ValueError(f"The {name} is empty: its shape is {x.shape}.")
+    if not np.isfinite(x).all():
+        raise ValueError(f"The {name} holds a value that is not finite: {x[~np.isfinite(x)][0]}. Clean it first.")
+    return x
+
+
+def as_matrix(matrix, *, square=False, symmetric=False):
+    """`matrix` as finite floats (..., m, n), checked to be square or symmetric where that is asked for.
+
+    Raises:
+        ValueError: as `as_floats`; fewer than two axes, or not square, or not symmetric.
+    """
+    a = as_floats(matrix, "matrix")
+    if a.ndim < 2:
+        raise ValueError(f"A matrix has rows and columns, shape (..., m, n); this has shape {a.shape}.")
+    if (square or symmetric) and a.shape[-2] != a.shape[-1]:
+        raise ValueError(f"The matrix must be square; it has {a.shape[-2]} rows and {a.shape[-1]} columns.")
+    if symmetric:
+        mirrored = np.swapaxes(a, -2, -1)
+        gap = np.abs(a - mirrored).max((-2, -1))
+        # 100 roundings: what a product like Q D Q^T may be off by.
+        asymmetric = gap > 100 * np.finfo(a.dtype).eps * np.abs(a).max((-2, -1))
+        refuse(asymmetric, f"is not symmetric: a_ij and a_ji differ by up to {gap.max():.3g}. Try (A + A^T) / 2.")
+        a = (a + mirrored) / 2
+    return a
+
+
+def as_right_side(right, matrix):
+    """`right` as columns (..., m, k) for the checked `matrix` (..., m, n), and whether it was one vector (m,)."""
+    b = as_floats(right, "right-hand side")
+    vector = b.ndim == 1
+    b = b[:, None] if vector else b
+    if b.ndim == 0 or b.shape[-2] != matrix.shape[-2]:
+        raise ValueError(f"The right-hand side has shape {np.shape(right)}, the matrix {matrix.shape}: "
+                         f"give ({matrix.shape[-2]},) or (..., {matrix.shape[-2]}, k).")  # fmt: skip
+    try:
+        np.broadcast_shapes(b.shape[:-2], matrix.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"The batches of the right-hand side {b.shape} and the matrix {matrix.shape} do not fit."
+        ) from None
+    return b, vector
+
+
+def refuse(bad, complaint):
+    """Raises a ValueError that names the first matrix of the batch where `bad` (...) is true."""
+    if np.any(bad):
+        index = ", ".join(str(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"Matrix [{index}] of the batch {complaint}" if index else f"The matrix {complaint}")
+
+
+SINGULAR = "is singular, so A x = b has no unique solution. Try pseudo_inverse."
+
+
+# --- P A = L U: Gaussian elimination, kept ---------------------------------------------------------------------------
+
+
+class LU(NamedTuple):
+    """Row `order[i]` of A is row i of `lower @ upper`."""
+
+    order: np.ndarray  # (..., n) a permutation of 0 ... n-1
+    lower: np.ndarray  # (..., n, n), ones on the diagonal, no entry above 1 in size
+    upper: np.ndarray  # (..., n, n)
+
+
+def lu(matrix):
+    """Gaussian elimination with partial pivoting, Algorithm 3.4.1.  (..., n, n) -> LU.
+
+    A singular matrix has one too: with a pivot that is zero, or as good as zero.
+
+    Raises:
+        ValueError: not square, not finite.
+    """
+    a = as_matrix(matrix, square=True)  # copies of it turn into U on and above the diagonal, L below it
+    n = a.shape[-1]
+    order = np.broadcast_to(np.arange(n), a.shape[:-1])
+    for k in range(n - 1):
+        # The largest entry goes to the diagonal: no multiplier exceeds 1, so rounding errors don't grow.
+        pivot = k + np.abs(a[..., k:, k]).argmax(-1)[..., None]
+        rows = np.broadcast_to(np.arange(n), a.shape[:-1]).copy()
+        rows[..., k] = pivot[..., 0]
+        np.put_along_axis(rows, pivot, k, -1)
+        a = np.take_along_axis(a, rows[..., None], -2)
+        order = np.take_along_axis(order, rows, -1)
+        top = a[..., k, k][..., None]
+        multipliers = a[..., k + 1 :, k] / np.where(top == 0, 1, top)  # a zero pivot has only zeros below it
+        a[..., k + 1 :, k] = multipliers
+        a[..., k + 1 :, k + 1 :] -= multipliers[..., :, None] * a[..., k, None, k + 1 :]
+    return LU(order, np.tril(a, -1) + np.eye(n, dtype=a.dtype), np.triu(a))
+
+
+def solve(matrix, right):
+    """The x with matrix @ x = right.  (..., n, n), (n,) or (..., n, k) -> x shaped like `right`.
+
+    Raises:
+        ValueError: singular (to the precision of the dtype), not square, or shapes that don't fit.
+    """
+    a = as_matrix(matrix, square=True)
+    b, vector = as_right_side(right, a)
+    order, lower, upper = regular_lu(a)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    b, order = np.broadcast_to(b, batch + b.shape[-2:]), np.broadcast_to(order, batch + order.shape[-1:])
+    x = substitute(upper, substitute(lower, np.take_along_axis(b, order[..., None], -2), lower=True), lower=False)
+    return x[..., 0] if vector else x
+
+
+def regular_lu(a):
+    """`lu` of a checked matrix, refused if the matrix is singular to the precision of its dtype.
+
+    Entries are known to one rounding, |dA| <= eps |A|, and | |A^-1| |A| | (Skeel 1979) is how much that matters.  It is
+    the same however the rows are scaled; columns are brought to one size here.
+    """
+    order, lower, upper = lu(a)
+    pivots = np.abs(np.diagonal(upper, axis1=-2, axis2=-1))
+    refuse((pivots == 0).any(-1), SINGULAR)
+    rows = np.take_along_axis(a, order[..., None], -2)
+    size = np.abs(a).max(-2)  # of each column
+    identity = np.eye(a.shape[-1], dtype=a.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        inverted = substitute(upper, substitute(lower, identity, lower=True), lower=False)
+        magnified = (size[..., :, None] * (np.abs(inverted) @ np.abs(rows)) / size[..., None, :]).sum(-1).max(-1)
+    refuse(~(a.shape[-1] * np.finfo(a.dtype).eps * magnified < 1), SINGULAR)
+    return order, lower, upper
+
+
+def substitute(triangle, columns, *, lower):
+    """Solves a triangular system row by row, Algorithms 3.1.1 and 3.1.2.
+
+    Args:
+        triangle: (..., n, n) floats without a zero on the diagonal; the other half is not read.
+        columns: (..., n, k).
+        lower: from the first row down, else from the last row up.
+    """
+    n = triangle.shape[-1]
+    batch = np.broadcast_shapes(triangle.shape[:-2], columns.shape[:-2])
+    x = np.empty((*batch, *columns.shape[-2:]), np.result_type(triangle, columns))
+    for i in range(n) if lower else reversed(range(n)):
+        done = slice(0, i) if lower else slice(i + 1, n)
+        known = triangle[..., i, None, done] @ x[..., done, :]  # (..., 1, k)
+        x[..., i, :] = (columns[..., i, :] - known[..., 0, :]) / triangle[..., i, i, None]
+    return x
+
+
+def determinant(matrix):
+    """Signed volume of the unit cube's image: plus or minus the product of the pivots.  (..., n, n) -> (...).
+
+    Raises:
+        ValueError: not square.
+        OverflowError: beyond the largest number of the dtype.
+    """
+    order, _, upper = lu(matrix)
+    inversions = np.triu(order[..., :, None] > order[..., None, :]).sum((-2, -1))
+    with np.errstate(over="ignore"):
+        product = np.diagonal(upper, axis1=-2, axis2=-1).prod(-1)
+    if not np.isfinite(product).all():
+        raise OverflowError(f"The determinant exceeds {upper.dtype}'s range; divide the matrix by a number first.")
+    return np.where(inversions % 2, -product, product)[()]
+
+
+def inverse(matrix):
+    """A^-1, column by column from A x = e_i.  To apply it to a vector, `solve` is more accurate.
+
+    Raises:
+        ValueError: singular, not square.
+    """
+    a = as_matrix(matrix, square=True)
+    return solve(a, np.eye(a.shape[-1], dtype=a.dtype))
+
+
+# --- A = L L^T -------------------------------------------------------------------------------------------------------
+
+
+def cholesky(matrix):
+    """Lower triangle L with A = L L^T and a positive diagonal, section 4.2.  (..., n, n) -> (..., n, n).
+
+    Raises:
+        ValueError: not symmetric, or not positive definite (to the precision of the dtype).
+    """
+    a = as_matrix(matrix, symmetric=True)
+    n, eps = a.shape[-1], np.finfo(a.dtype).eps
+    lower = np.zeros_like(a)
+    for j in range(n):
+        column = a[..., j:, j] - (lower[..., j:, :j] @ lower[..., j, :j, None])[..., 0]  # what L has not explained yet
+        pivot = column[..., 0]
+        hopeless = pivot <= n * eps * np.abs(a[..., j, j])
+        refuse(hopeless, f"is not positive definite: pivot {j} is not above zero. A small multiple of I may help.")
+        lower[..., j:, j] = column / np.sqrt(pivot)[..., None]
+    return lower
+
+
+def cholesky_solve(matrix, right):
+    """`solve` for a symmetric positive definite matrix: half the arithmetic, and no pivoting needed.
+
+    Raises:
+        ValueError: not symmetric, not positive definite, or shapes that don't fit.
+    """
+    a = as_matrix(matrix, symmetric=True)
+    b, vector = as_right_side(right, a)
+    lower = cholesky(a)
+    x = substitute(np.swapaxes(lower, -2, -1), substitute(lower, b, lower=True), lower=False)
+    return x[..., 0] if vector else x
+
+
+# --- A = Q R ---------------------------------------------------------------------------------------------------------
+
+
+def householder(x):
+    """The mirror H = I - beta v v^T that throws x onto the first axis: H x = (±|x|, 0, ..., 0), section 5.1.
+
+    Args:
+        x: (..., m) floats.
+
+    Returns:
+        v (..., m) and beta (...); x = 0 stays where it is, with beta = 0.
+    """
+    largest = np.abs(x).max(-1, keepdims=True)
+    v = x / np.where(largest == 0, 1, largest)  # the mirror depends on x's direction only: nothing over- or underflows
+    v[..., 0] += np.copysign(np.sqrt((v * v).sum(-1)), v[..., 0])  # the far side: no cancellation
+    square = (v * v).sum(-1)
+    return v, np.where(square == 0, 0, 2 / np.where(square == 0, 1, square)).astype(x.dtype)
+
+
+def reflect(a, v, beta):
+    """H a in place, with H from `householder`, never formed.  a (..., m, n), v (..., m), beta (...)."""
+    a -= (beta[..., None] * v)[..., :, None] * (v[..., None, :] @ a)
+
+
+def qr(matrix):
+    """Householder's QR, Algorithm 5.2.1.  (..., m, n) -> Q (..., m, k), R (..., k, n) with k = min(m, n).
+
+    Q has orthonormal columns whatever the rank of the matrix; R is upper triangular, of any sign on its diagonal.
+
+    Raises:
+        ValueError: not a matrix, not finite.
+    """
+    a = as_matrix(matrix).copy()
+    m, n = a.shape[-2:]
+    k = min(m, n)
+    mirrors = []
+    for j in range(k):
+        mirrors.append(householder(a[..., j:, j]))
+        reflect(a[..., j:, j:], *mirrors[-1])
+    q = np.broadcast_to(np.eye(m, k, dtype=a.dtype), (*a.shape[:-2], m, k)).copy()
+    for j in reversed(range(k)):  # Q = H_0 H_1 ... H_(k-1), from the last: columns before j are still those of I
+        reflect(q[..., j:, j:], *mirrors[j])
+    return q, np.triu(a[..., :k, :])
+
+
+def orthonormal(matrix):
+    """`qr` of a matrix whose columns must be linearly independent.  (..., m, n) with m >= n -> Q, R.
+
+    Raises:
+        ValueError: more columns than rows, or a column that lies in the span of those before it.
+    """
+    a = as_matrix(matrix)
+    m, n = a.shape[-2:]
+    q, r = qr(a)
+    distances = np.abs(np.diagonal(r, axis1=-2, axis2=-1))  # of each column from the span of those before it
+    limit = m * np.finfo(a.dtype).eps * np.sqrt((r * r).sum(-2)[..., : min(m, n)])
+    dependent = (n > m) | (distances <= limit).any(-1)
+    refuse(dependent, f"of shape {(m, n)} has linearly dependent columns. Drop some, or use pseudo_inverse.")
+    return q, r
+
+
+def least_squares(matrix, right):
+    """The x of smallest |A x - b|, section 5.3: R x = Q^T b.  (..., m, n), (m,) or (..., m, k) -> (n,) or (..., n, k).
+
+    The normal equations A^T A x = A^T b give the same x but square the condition number on the way.
+
+    Raises:
+        ValueError: dependent columns (also: fewer rows than columns), or shapes that don't fit.
+    """
+    a = as_matrix(matrix)
+    b, vector = as_right_side(right, a)
+    q, r = orthonormal(a)
+    x = substitute(r, np.swapaxes(q, -2, -1) @ b, lower=False)
+    return x[..., 0] if vector else x
