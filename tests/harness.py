@@ -19,7 +19,6 @@ def check_classifier(build, *, image_shape, tmp_path):
     check_save_and_load(model, image_shape, tmp_path)
     check_gradients_reach_every_weight(model, image_shape)
     check_loss_falls(model, image_shape)
-    check_feature_pyramid(build(image_shape=image_shape, num_classes=None), image_shape)
     check_one_channel(build)
     check_mixed_precision(build, image_shape)
 
@@ -78,13 +77,17 @@ def check_loss_falls(model, image_shape):
     assert history[-1] < 0.7 * history[0], f"the loss went from {history[0]:.3f} to {history[-1]:.3f}"
 
 
-def check_feature_pyramid(model, image_shape):
-    maps = model(images_of(image_shape, 2))
-    assert isinstance(maps, dict) and "stride32" in maps
-    for name, features in maps.items():
+def check_features(build, *, image_shape, pyramid):
+    """Without classes: a dict of maps whose names tell their strides, or one vector per image."""
+    features = build(image_shape=image_shape, num_classes=None)(images_of(image_shape, 2))
+    if not pyramid:
+        assert len(features.shape) == 2 and features.shape[0] == 2
+        return
+    assert isinstance(features, dict) and "stride32" in features
+    for name, features_of_stride in features.items():
         stride = int(name.removeprefix("stride"))
         expected = tuple(-(-side // stride) for side in image_shape[:2])
-        assert tuple(features.shape[1:3]) == expected, f"{name} is {tuple(features.shape)}"
+        assert tuple(features_of_stride.shape[1:3]) == expected, f"{name} is {tuple(features_of_stride.shape)}"
 
 
 def check_one_channel(build):

@@ -2,22 +2,29 @@
 
 import functools
 import importlib
+import re
 
 import pytest
 
 import tfdl
-from tests.harness import check_classifier
+from tests.harness import check_classifier, check_features
 
-CLASSIFIERS = [t.key for t in tfdl.topics(built=True) if t.is_model and ".convnets." in t.module]
+CLASSIFIERS = {  # key -> does it give a feature pyramid?
+    topic.key: ".convnets." in topic.module
+    for topic in tfdl.topics(built=True)
+    if topic.is_model and re.search(r"\.(convnets|foundation)\.", topic.module)
+}
 
 
 def test_the_catalog_has_classifiers():
-    assert "mobilenet" in CLASSIFIERS
+    assert {"mobilenet": True, "mlp": False}.items() <= CLASSIFIERS.items()
 
 
 @pytest.mark.parametrize("key", CLASSIFIERS)
 def test_classifier_keeps_the_contract(key, tmp_path):
-    check_classifier(functools.partial(tfdl.build, key, "nano"), image_shape=(34, 45, 3), tmp_path=tmp_path)
+    build = functools.partial(tfdl.build, key, "nano")
+    check_classifier(build, image_shape=(34, 45, 3), tmp_path=tmp_path)
+    check_features(build, image_shape=(34, 45, 3), pyramid=CLASSIFIERS[key])
 
 
 @pytest.mark.parametrize("key", [t.key for t in tfdl.topics(built=True) if t.is_model])

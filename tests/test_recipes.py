@@ -13,6 +13,25 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*/*.py"))
 SMALLEST = {"classify_images": ["--variant", "nano"]}  # flags that make a recipe's smoke run quicker
+ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
+PROMISED = {  # what a run folder holds if the recipe calls this
+    "run.prepare(": {"metrics.jsonl", "checkpoints"},
+    "compare(": {"arms"},
+    "run.show(": {"figures"},
+    "export_model(": {"export", "MODEL_CARD.md"},
+}
+
+
+def config_fields(file, name):
+    """Field -> source text of its default, of a dataclass in a file."""
+    body = next(n.body for n in ast.parse(file.read_text()).body if isinstance(n, ast.ClassDef) and n.name == name)
+    return {n.target.id: ast.unparse(n.value) for n in body if isinstance(n, ast.AnnAssign)}
+
+
+def smoke_flags(recipe):
+    """Flags for a smoke run that needs no data directory."""
+    needs_data = config_fields(recipe, "Config").get("data", "'digits'") != "'digits'"
+    return SMALLEST.get(recipe.stem, []) + (["--data", "digits"] if needs_data else [])
 
 
 def run(recipe, folder, *flags):
@@ -24,13 +43,19 @@ def run(recipe, folder, *flags):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_smoke_run_leaves_a_whole_run_folder(recipe, tmp_path):
-    done = run(recipe, tmp_path / "run", *SMALLEST.get(recipe.stem, []))
+    done = run(recipe, tmp_path / "run", *smoke_flags(recipe))
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.strip() == "", "a run that goes well is silent on stderr"
+    text = recipe.read_text()
+    promised = [files for call, files in PROMISED.items() if call in text]
+    assert promised, "neither a model nor a figure comes of it"
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"config.json", "env.json", "metrics.jsonl", "summary.json", "tb", "checkpoints", "MODEL_CARD.md"} <= found
+    assert ALWAYS.union(*promised) <= found
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "run").glob("figures/*"))
+    assert list((tmp_path / "run" / "tb").rglob("events.out.tfevents*"))
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert len(summary["weights_sha256"]) == 64
+    if "run.prepare(" in text:
+        assert len(summary["weights_sha256"]) == 64
     assert summary["metrics"] and summary["seconds"] > 0 and summary["versions"]["tensorflow"]
     assert "tensorboard --logdir" in done.stdout
 
@@ -45,10 +70,8 @@ def test_docstring_says_how_to_run_it_and_what_to_expect(recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_recipe_has_at_most_twelve_flags(recipe):
-    own = next(n for n in ast.parse(recipe.read_text()).body if isinstance(n, ast.ClassDef) and n.name == "Config")
-    shared = ast.parse((ROOT / "tfdl" / "train" / "run.py").read_text())
-    run_class = next(n for n in shared.body if isinstance(n, ast.ClassDef) and n.name == "Run")
-    flags = [f for c in (own, run_class) for f in c.body if isinstance(f, ast.AnnAssign) and f.target.id != "run"]
+    own = config_fields(recipe, "Config").keys() - {"run"}
+    flags = [*own, *config_fields(ROOT / "tfdl" / "train" / "run.py", "Run")]
     assert len(flags) <= 12
 
 

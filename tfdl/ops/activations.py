@@ -1,9 +1,24 @@
-"""Piecewise-linear stand-ins for sigmoid and swish: no exponential, which suits phones and 8-bit integers.
+"""Activation functions: what bends a network's straight lines.  Any shape -> same shape.
 
-Paper: "Searching for MobileNetV3", Howard et al. 2019, arXiv:1905.02244, section 5.2.
+ACTIVATIONS names them.  Keras's own functions are used where it has them; d is the derivative.
+
+    linear       x                                      d 1
+    sigmoid      s(x) = 1 / (1 + exp(-x))               d s (1 - s), at most 1/4: it shrinks gradients layer by layer
+    tanh         2 s(2x) - 1, centered at 0             d 1 - tanh^2, at most 1 (LeCun et al. 1998, section 4.4)
+    relu         max(0, x)                              d 0 or 1 (Nair & Hinton 2010)
+    leaky_relu   x if x > 0, else x / 100               d 1 or 0.01: no unit ever dies (Maas et al. 2013)
+    swish        x s(x), also called SiLU               d s + x s (1 - s) (Ramachandran et al. 2017, arXiv:1710.05941)
+    gelu         x P(x), P the normal distribution's    d P + x p, p the normal density (Hendrycks & Gimpel 2016,
+                 cumulative, (1 + erf(x / sqrt 2)) / 2    arXiv:1606.08415, section 2)
+    gelu_tanh    x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), section 2's approximation, within 5e-4 of gelu
+
+Hard sigmoid and hard swish are piecewise-linear stand-ins, which suit phones and 8-bit integers: Howard et al. 2019,
+arXiv:1905.02244, section 5.2.
 """
 
 from keras import ops
+
+from tfdl.core.serial import serializable
 
 # The float32 just above 3.  TensorFlow's converter makes one HARD_SWISH operator of x * relu6(x + 3) / 6, which
 # XNNPACK cannot run in int8: MobileNetV3-small falls into 20 pieces and takes 5.1 ms in place of 2.1 (float: 2.7).
@@ -11,11 +26,49 @@ from keras import ops
 THREE = 3.0000002
 
 
+@serializable
+def linear(x):
+    """x itself: without a bend between them, two layers are one."""
+    return x
+
+
+@serializable
+def leaky_relu(x):
+    """max(x, x / 100), Maas et al. 2013, section 2.  Keras's slope is 0.2, PyTorch's is the paper's 0.01."""
+    return ops.leaky_relu(x, negative_slope=0.01)
+
+
+@serializable
+def gelu(x):
+    """x P(X <= x) for a normal X, with the error function itself.  `keras.ops.gelu` alone would take the tanh."""
+    return ops.gelu(x, approximate=False)
+
+
+@serializable
+def gelu_tanh(x):
+    """GELU's approximation by a tanh, as BERT and GPT-2 used it."""
+    return ops.gelu(x, approximate=True)
+
+
+@serializable
 def hard_sigmoid(x):
     """relu6(x + 3) / 6: 0 up to -3, 1 from 3 on, a straight line between.  Any shape -> same."""
     return ops.relu6(x + 3.0) / 6.0
 
 
+@serializable
 def hard_swish(x):
     """x * hard_sigmoid(x), eq. of section 5.2.  Any shape -> same."""
     return x * ops.relu6(x + THREE) / 6.0
+
+
+ACTIVATIONS = {
+    "relu": ops.relu,
+    "sigmoid": ops.sigmoid,
+    "tanh": ops.tanh,
+    "leaky_relu": leaky_relu,
+    "swish": ops.silu,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "linear": linear,
+}

@@ -1,0 +1,92 @@
+"""Multi-layer perceptron: every unit sees all of the layer below, through a weight of its own.
+
+Source: Rumelhart et al. 1986, Nature 323, 533-536.  Sizes: LeCun et al. 1998, Proc. IEEE 86(11), section III;
+Simard et al. 2003, ICDAR, section 3; Srivastava et al. 2014, JMLR 15, Table 2.
+Shapes: B batch, H W C height, width and channels of an image, U units of a layer.
+"""
+
+import keras
+from keras import layers
+
+from tfdl.core.config import choose_variant, config
+from tfdl.layers.normalization import AXES, normalization
+from tfdl.layers.pixels import normalize_pixels
+from tfdl.ops.activations import ACTIVATIONS
+
+
+@config
+class MLPConfig:
+    """One network: hidden layers of the same kind, one width each."""
+
+    hidden: tuple[int, ...] = (800,)  # (): no hidden layer, which is logistic regression
+    activation: str = "relu"  # key of ACTIVATIONS
+    normalization: str | None = None  # "batch", "layer" or "group" before the activation, as in arXiv:1502.03167
+    groups: int = 32  # of group normalization; must divide every width
+    dropout: float = 0.0  # share of the hidden units that is dropped
+    input_dropout: float = 0.0  # share of the pixels that is dropped
+    initializer: str = "he_normal"  # of the kernels, a name of keras.initializers; biases start at 0
+    l2: float = 0.0  # adds l2 * sum of squared weights to the loss, biases excepted
+
+    def __post_init__(self):
+        if not all(isinstance(units, int) and units > 0 for units in self.hidden):
+            raise ValueError(f"hidden must be a tuple of positive numbers of units, not {self.hidden}.")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"mlp has no activation {self.activation!r}; it has {', '.join(ACTIVATIONS)}.")
+        if self.normalization not in (None, *AXES):
+            raise ValueError(f"mlp has no normalization {self.normalization!r}; it has {', '.join(AXES)} or None.")
+        for name in ("dropout", "input_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
+        if self.l2 < 0:
+            raise ValueError(f"l2 must not be negative; it is {self.l2}.")
+
+
+VARIANTS = {
+    "nano": MLPConfig(hidden=(24, 16)),  # ours, for tests
+    "lecun_300_100": MLPConfig(hidden=(300, 100), activation="tanh", initializer="lecun_normal"),
+    "simard_800": MLPConfig(),  # the paper's width; ReLU and He's initialization are younger
+    "simard_800_dropout": MLPConfig(dropout=0.5, input_dropout=0.2),  # ours: the next row's rates
+    "srivastava_3x1024": MLPConfig(hidden=(1024,) * 3, dropout=0.5, input_dropout=0.2),  # appendix B.1
+}
+
+
+def mlp(variant="simard_800", *, image_shape=(28, 28, 1), num_classes=10, normalize=None, name="mlp"):
+    """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last hidden units (B, U).
+
+    `variant` is a row of VARIANTS or an MLPConfig.  H and W must be fixed: each pixel has its own weights.
+    `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
+    """
+    c = choose_variant(variant, VARIANTS, model="mlp")
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, or None for the last hidden units; it is {num_classes}.")
+    if None in image_shape:
+        raise ValueError(f"mlp needs a fixed image_shape, not {image_shape}: each pixel has its own weights.")
+
+    images = keras.Input(image_shape, name="images")
+    x = normalize_pixels(images, normalize)
+    x = layers.Flatten(name="flatten")(x)  # (B, H W C)
+    if c.input_dropout:
+        x = layers.Dropout(c.input_dropout, name="input_dropout")(x)
+    for i, units in enumerate(c.hidden):
+        x = hidden_layer(x, units, c, name=f"hidden{i}")  # (B, U)
+    if num_classes is not None:
+        x = layers.Dense(num_classes, dtype="float32", name="logits", **kernel(c))(x)
+    return keras.Model(images, x, name=name)
+
+
+def hidden_layer(x, units, c, *, name):
+    """Weighted sums, normalization, activation, dropout.  (B, any) -> (B, units).
+
+    With normalization the sums have no bias: its beta takes the place (arXiv:1502.03167, section 3.2).
+    """
+    x = layers.Dense(units, use_bias=c.normalization is None, name=name, **kernel(c))(x)
+    if c.normalization:
+        x = normalization(c.normalization, x.shape, groups=c.groups, name=f"{name}_norm")(x)
+    x = ACTIVATIONS[c.activation](x)
+    return layers.Dropout(c.dropout, name=f"{name}_dropout")(x) if c.dropout else x
+
+
+def kernel(c):
+    """How a layer's weights start and what holds them small."""
+    penalty = keras.regularizers.L2(c.l2) if c.l2 else None
+    return dict(kernel_initializer=c.initializer, kernel_regularizer=penalty)

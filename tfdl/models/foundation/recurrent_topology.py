@@ -1,0 +1,60 @@
+"""Recurrent topology: the image is read row by row, and what was read is kept in a state that feeds itself.
+
+Source: Elman 1990, Cognitive Science 14(2), 179-211, Fig. 2.  The smallest network that shows the topology, beside
+`mlp` and `convolutional_topology`; the cells that remember longer (LSTM, GRU) come with the recurrent networks.
+Shapes: B batch, H W C height, width and channels of an image, U units of the state.
+"""
+
+import keras
+from keras import layers
+
+from tfdl.core.config import choose_variant, config
+from tfdl.layers.pixels import normalize_pixels
+from tfdl.ops.activations import ACTIVATIONS
+
+
+@config
+class RecurrentTopologyConfig:
+    """state = f(W row + R state + b), one row after another from the top; the last state is classified."""
+
+    units: int
+    activation: str = "tanh"  # key of ACTIVATIONS
+
+    def __post_init__(self):
+        if self.units < 1:
+            raise ValueError(f"units must be positive, not {self.units}.")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"recurrent_topology has no activation {self.activation!r}; it has {', '.join(ACTIVATIONS)}."
+            )
+
+
+VARIANTS = {
+    "nano": RecurrentTopologyConfig(units=20),  # ours, for tests
+    "small": RecurrentTopologyConfig(units=141),  # ours: 25,390 weights on MNIST
+}
+
+
+def recurrent_topology(
+    variant="small", *, image_shape=(28, 28, 1), num_classes=10, normalize=None, name="recurrent_topology"
+):
+    """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last state (B, U).
+
+    `variant` is a row of VARIANTS or a RecurrentTopologyConfig.  H and W must be fixed; the weights do not depend on
+    H.  `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
+    """
+    c = choose_variant(variant, VARIANTS, model="recurrent_topology")
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, or None for the last state; it is {num_classes}.")
+    if None in image_shape:
+        raise ValueError(f"recurrent_topology needs a fixed image_shape, not {image_shape}.")
+    height, width, channels = image_shape
+
+    images = keras.Input(image_shape, name="images")
+    x = normalize_pixels(images, normalize)
+    x = layers.Reshape((height, width * channels), name="rows")(x)  # (B, H, W C): a row a step
+    # Keras starts R orthogonal, which keeps the state's length over many steps.  Unrolled: no loop in exported graphs.
+    x = layers.SimpleRNN(c.units, ACTIVATIONS[c.activation], unroll=True, name="state")(x)  # (B, U)
+    if num_classes is not None:
+        x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(images, x, name=name)
