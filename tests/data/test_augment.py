@@ -1,12 +1,27 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdl.data.augment import chain, random_brightness, random_contrast, random_flip, random_shift
+from tfdl.data.augment import (
+    Seeds,
+    chain,
+    equalize,
+    rand_augment,
+    random_brightness,
+    random_contrast,
+    random_flip,
+    random_shift,
+    random_solarize,
+    seeded,
+    stock_layers,
+)
 
 IMAGES = tf.constant(np.random.default_rng(0).uniform(size=(6, 5, 7, 3)).astype("float32"))
-ALL = [random_flip(), random_shift(2), random_brightness(0.5), random_contrast(0.8)]
-EACH = pytest.mark.parametrize("augment", [*ALL, chain(*ALL)], ids=["flip", "shift", "brightness", "contrast", "chain"])
+ALL = [random_flip(), random_shift(2), random_brightness(0.5), random_contrast(0.8), rand_augment()]
+NAMES = ["flip", "shift", "brightness", "contrast", "rand_augment"]
+EACH = pytest.mark.parametrize("augment", [*ALL, chain(*ALL)], ids=[*NAMES, "chain"])
+STOCK = stock_layers(0.9)
 
 
 @EACH
@@ -50,9 +65,109 @@ def test_chain_gives_each_stage_its_own_seed():
     assert np.abs(twice - 2 * once).max() > 0.1
 
 
+def test_neighbors_do_not_matter_to_what_is_not_drawn():
+    """Keras's equalization fails here: it has one histogram for the whole batch."""
+    still = (equalize, seeded(STOCK[-1]))
+    for augment in still:
+        together = augment(IMAGES, (0, 0)).numpy()
+        alone = np.concatenate([augment(IMAGES[i : i + 1], (0, 0)) for i in range(6)])
+        np.testing.assert_allclose(together, alone, atol=1e-6)
+    assert (
+        np.abs(keras.layers.Equalization((0, 1))(IMAGES)[:1] - keras.layers.Equalization((0, 1))(IMAGES[:1])).max()
+        > 0.01
+    )
+
+
+def test_equalized_levels_are_equally_frequent():
+    levels = np.random.default_rng(1).permutation(np.repeat([0.1, 0.11, 0.12, 0.9, 1.0], 7)).reshape(1, 5, 7, 1)
+    found = equalize(levels.astype("float32")).numpy()
+    expected = np.searchsorted([0.1, 0.11, 0.12, 0.9, 1.0], levels) / 4
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    flat = np.full((2, 3, 4, 1), 0.3, "float32")
+    np.testing.assert_array_equal(equalize(flat), flat)
+    image = IMAGES.numpy()[:1, :, :, :1]
+    share = (image.reshape(-1, 1) >= image.reshape(1, -1)).sum(1).reshape(image.shape)  # the histogram, summed up
+    np.testing.assert_allclose(equalize(image), (share - 1) / (share.max() - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", STOCK, ids=lambda layer: layer.name)
+def test_each_stock_layer_is_driven_by_the_seed_alone(layer):
+    same = tf.repeat(IMAGES[:1], 6, axis=0)
+    first, again, other = (seeded(layer)(same, seed).numpy() for seed in ((3, 1), (3, 1), (3, 2)))
+    np.testing.assert_array_equal(first, again)
+    if not isinstance(layer, keras.layers.AutoContrast):  # which draws nothing
+        assert (first != other).any()
+        assert len({image.tobytes() for image in first}) > 1, "the images of a batch draw one number together"
+
+
+def test_each_number_that_a_layer_draws_has_a_seed_of_its_own():
+    first, again = Seeds((3, 1)), Seeds((3, 1))
+    numbers = [float(keras.random.uniform((), seed=first)) for _ in range(4)]
+    assert len(set(numbers)) == 4
+    assert numbers == [float(keras.random.uniform((), seed=again)) for _ in range(4)]
+
+
+def test_keras_rand_augment_ignores_its_seed():
+    """Why there is one of ours; once this fails, Keras's may do."""
+    layer = keras.layers.RandAugment(value_range=(0, 1), seed=0)
+    layer.build(IMAGES.shape)
+    chosen = [tuple(layer.get_random_transformation(IMAGES, seed=5)["layer_idxes"].numpy()) for _ in range(6)]
+    assert len(set(chosen)) > 1
+
+
+def test_rand_augment_chooses_anew_for_each_image_and_stage():
+    same = tf.repeat(IMAGES[:1], 300, axis=0)
+    once, twice = (rand_augment(operations)(same, (0, 1)).numpy() for operations in (1, 2))
+    unchanged = [np.abs(images - same.numpy()).max(axis=(1, 2, 3)) == 0 for images in (once, twice)]
+    assert 0.03 < unchanged[0].mean() < 0.15  # 1 of 14 operations, and what draws a strength of 0
+    assert unchanged[1].mean() < unchanged[0].mean()
+    assert len({image.tobytes() for image in once}) > 200
+
+
+def test_rand_augment_keeps_the_static_shape_in_a_pipeline():
+    data = tf.data.Dataset.from_tensors((IMAGES[..., :1], (0, 1))).map(rand_augment(operations=3))
+    assert data.element_spec.shape == (6, 5, 7, 1)
+    augment = rand_augment()
+    unknown = data.unbatch().batch(4).map(lambda images: augment(images, (0, 1)))
+    assert unknown.element_spec.shape.as_list() == [None, 5, 7, 1]
+    assert len(list(unknown)) == 2
+
+
+def test_rand_augment_of_magnitude_0_only_equalizes_and_stretches():
+    same = tf.repeat(IMAGES[:1], 60, axis=0)
+    out = rand_augment(1, 0)(same, (0, 1)).numpy()
+    assert len({np.round(image, 2).tobytes() for image in out}) <= 4  # unchanged, equalized, stretched, 8 bits
+
+
+def test_rand_augment_is_float32_under_any_policy():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        augment = rand_augment()
+        assert augment(IMAGES, (0, 1)).dtype == tf.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_array_equal(augment(IMAGES, (0, 1)), rand_augment()(IMAGES, (0, 1)))
+
+
+def test_solarize_inverts_what_is_light():
+    out = random_solarize(0.6)(IMAGES, (0, 0)).numpy()
+    inverted = out != IMAGES.numpy()
+    np.testing.assert_allclose(out[inverted], 1 - IMAGES.numpy()[inverted])
+    for image, changed in zip(IMAGES.numpy(), inverted, strict=True):
+        assert image[changed].min(initial=1) > image[~changed].max() and image[~changed].max() > 0.3
+    np.testing.assert_array_equal(random_solarize(0.0)(IMAGES, (0, 0)), IMAGES)
+
+
 @pytest.mark.parametrize(
-    "make", [lambda: random_shift(-1), lambda: random_brightness(2), lambda: random_contrast(-0.1)]
+    "make, words",
+    [
+        (lambda: random_shift(-1), "pixels=-1"),
+        (lambda: random_brightness(2), "strength=2"),
+        (lambda: random_contrast(-0.1), "strength=-0.1"),
+        (lambda: rand_augment(0), "operations=0"),
+        (lambda: rand_augment(magnitude=11), "magnitude=11"),
+    ],
 )
-def test_bad_strength_is_refused(make):
-    with pytest.raises(ValueError, match=r"got (pixels|strength)=(-1|2|-0\.1); give"):
+def test_bad_strength_is_refused(make, words):
+    with pytest.raises(ValueError, match=f"got {words}; give"):
         make()

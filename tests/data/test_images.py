@@ -11,7 +11,9 @@ import tensorflow as tf
 from tfdl.core.batches import check
 from tfdl.data import images as images_module
 from tfdl.data.augment import chain, random_brightness, random_shift
+from tfdl.data.embedded import EMBEDDED
 from tfdl.data.images import load, permutation
+from tfdl.data.mixing import cutmix, mixup
 
 AUGMENT = chain(random_shift(1), random_brightness(0.3))
 
@@ -133,6 +135,72 @@ def test_shards_together_are_the_global_batch(way, count=3):
     assert sum(sizes) == 2 and max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize("mix", [mixup(), cutmix()], ids=["mixup", "cutmix"])
+def test_mixed_batches_are_the_same_however_they_are_reached_and_shared(way, mix, count=3):
+    data = digits(mix=mix)
+    data.position.assign([2, 0])
+    rows = batches(data.train)
+    jumped = digits(mix=mix, position=tf.Variable([2, 1], dtype=tf.int64))
+    assert same(batches(jumped.train), rows[1:])
+    parts = []
+    for index in range(count):
+        part = digits(mix=mix, shard=(index, count))
+        part.position.assign([2, 0])
+        parts.append(batches(part.train))
+    joined = [tuple(np.concatenate(fields) for fields in zip(*step, strict=True)) for step in zip(*parts, strict=True)]
+    assert same(joined, rows)
+
+
+def test_mixed_labels_are_probabilities_and_held_out_ones_certain(way):
+    data, plain = digits(mix=mixup(0.5)), digits()
+    soft = np.concatenate([labels for _, labels in batches(data.train)])
+    assert soft.shape == (50, 10) and soft.dtype == np.float32
+    np.testing.assert_allclose(soft.sum(-1), 1, atol=1e-6)
+    assert (soft.max(-1) < 0.99).sum() > 5
+    for split in ("validation", "test"):
+        for (images, labels), (same_images, numbers) in zip(*(batches(getattr(d, split)) for d in (data, plain))):
+            assert labels.dtype == np.float32
+            np.testing.assert_array_equal(labels, np.eye(10)[numbers])
+            np.testing.assert_array_equal(images, same_images)
+
+
+def test_mixing_draws_other_numbers_than_augmentation():
+    seen = []
+
+    def note(name):
+        def change(images, *labels_and_seed):
+            tf.py_function(lambda s: seen.append((name, tuple(s.numpy()))), [labels_and_seed[-1]], [])
+            return (images, *labels_and_seed[:-1]) if len(labels_and_seed) == 2 else images
+
+        return change
+
+    batches(digits(augment=note("augment"), mix=note("mix")).train)
+    assert len(seen) == 8 and len({seed for _, seed in seen}) == 8
+
+
+def test_kept_share_is_the_first_of_its_class():
+    whole, data = digits(augment=None, limit=None), digits(augment=None, limit=None, keep={3: 0.1, 7: 1.0, 9: 0.001})
+    images, labels = (np.concatenate(x) for x in zip(*batches(whole.train), strict=True))
+    found, classes = (np.concatenate(x) for x in zip(*batches(data.train), strict=True))
+    expected = np.bincount(labels, minlength=10)
+    expected[3], expected[9] = -(-expected[3] // 10), 1
+    np.testing.assert_array_equal(np.bincount(classes, minlength=10), expected)
+    assert data.counts["train"] == len(found) == expected.sum() and data.train.cardinality() == -(-len(found) // 16)
+    assert data.counts["test"] == whole.counts["test"] and same(batches(data.test), batches(whole.test))
+    stored = EMBEDDED["digits"]()[0]["train"]
+    threes = stored[0][stored[1] == 3][: expected[3]].astype("float32") / 255
+    assert {i.tobytes() for i in threes} == {i.tobytes() for i in found[classes == 3]}
+    data.position.assign([1, 4])
+    again = digits(augment=None, limit=None, keep={3: 0.1, 9: 0.001}, position=tf.Variable([1, 4], dtype=tf.int64))
+    assert same(batches(data.train), batches(again.train))
+
+
+def test_keeping_a_share_of_a_streamed_set_is_refused(monkeypatch):
+    monkeypatch.setattr(images_module, "CACHE_BYTES", 0)
+    with pytest.raises(ValueError, match="keep needs 'digits' in memory"):
+        digits(keep={0: 0.5})
+
+
 def test_permutations_of_neighboring_epochs_have_nothing_in_common():
     orders = np.stack([permutation((0, epoch), 5000) for epoch in range(4)] + [permutation((1, 0), 5000)])
     assert (np.sort(orders) == np.arange(5000)).all()
@@ -160,6 +228,9 @@ def test_resizing_keeps_flat_images_flat():
         ({"channels": 2}, "channels is 2; give 1, 3"),
         ({"limit": 0}, "limit is 0"),
         ({"image_size": 0}, "image_size is 0"),
+        ({"keep": {10: 0.5}}, "keep names the class 10; the classes are 0 to 9"),
+        ({"keep": {0: 0.0}}, "keep is 0.0 for class 0"),
+        ({"keep": {0: 1.5}}, "keep is 1.5 for class 0"),
         ({"shard": (2, 2)}, "index < count"),
         ({"position": tf.Variable([0, 0])}, "int64 variable"),
     ],

@@ -4,9 +4,13 @@ Every function here returns an augmentation: `(images (B, H, W, C) float32 in [0
 and range`.  Each image of the batch draws its own numbers; the same seed gives the same images, on every host.
 
     augment = chain(random_flip(), random_shift(4), random_brightness(0.2))
+
+What mixes the labels as well is in `mixing`.
 """
 
+import keras
 import tensorflow as tf
+from keras import layers
 
 
 def chain(*augmentations):
@@ -68,6 +72,104 @@ def random_contrast(strength):
         return tf.clip_by_value(mean + scale * (images - mean), 0.0, 1.0)
 
     return augment
+
+
+def rand_augment(operations=2, magnitude=9):
+    """To each image, one after the other, `operations` transformations drawn from the 14 of RandAugment.
+
+    Cubuk et al. 2019, arXiv:1909.13719, Figure 2.  `magnitude`, 0 to 10, is how much of a transformation's range in
+    AutoAugment (arXiv:1805.09501, Table 6) is used; each image draws its strength from there, in both directions.
+    What moves in from outside is black.
+
+    They are Keras's layers, driven by our seed, where those are right.  `keras.layers.RandAugment` itself chooses once
+    for the whole batch, ignores the seed that it is given, and shifts, turns and brightens in one direction only;
+    keras-cv's takes no seed.  `keras.layers.Equalization` has one histogram for the whole batch, so that an image would
+    depend on its neighbors, and `keras.layers.Solarization` ignores the lower end of its range.
+
+    Raises:
+        ValueError: fewer than 1 operation, or a magnitude outside of [0, 10].
+    """
+    if operations < 1:
+        raise ValueError(f"rand_augment got operations={operations}; give 1 or more.")
+    if not 0 <= magnitude <= 10:
+        raise ValueError(f"rand_augment got magnitude={magnitude}; give a number in [0, 10].")
+    part = magnitude / 10
+    transformations = (unchanged, equalize, random_solarize(part), *map(seeded, stock_layers(part)))
+
+    def augment(images, seed):
+        for stage in range(operations):
+            stage_seed = tf.random.experimental.stateless_fold_in(seed, stage)
+            drawn = tf.floor(len(transformations) * per_image(images, stage_seed))  # (B, 1, 1, 1)
+            chosen = images
+            for number, transformation in enumerate(transformations):
+                changed = transformation(images, tf.random.experimental.stateless_fold_in(stage_seed, number))
+                chosen = tf.where(drawn == number, changed, chosen)
+            images = tf.ensure_shape(tf.clip_by_value(chosen, 0.0, 1.0), images.shape)
+        return images
+
+    return augment
+
+
+def stock_layers(part):
+    """Keras's layers, each using `part`, 0 to 1, of its range."""
+    always = dict(dtype="float32", seed=0)  # whatever the dtype policy; and the seed is not used
+    moving, coloring = dict(fill_mode="constant", **always), dict(value_range=(0, 1), **always)
+    return (
+        layers.RandomShear(0.3 * part, 0.0, **moving),
+        layers.RandomShear(0.0, 0.3 * part, **moving),
+        layers.RandomTranslation(0.45 * part, 0.0, **moving),  # 150 of 331 pixels
+        layers.RandomTranslation(0.0, 0.45 * part, **moving),
+        layers.RandomRotation(30 / 360 * part, **moving),
+        layers.RandomBrightness(0.9 * part, **coloring),  # added, where the paper multiplies
+        layers.RandomContrast(0.9 * part, **coloring),
+        layers.RandomColorDegeneration(0.9 * part, **coloring),  # toward gray only
+        layers.RandomSharpness((0.5 - 0.45 * part, 0.5 + 0.45 * part), **coloring),  # 0.5 changes nothing
+        layers.RandomPosterization((8 - round(4 * part), 8), **coloring),  # bits that are kept
+        layers.AutoContrast(value_range=(0, 1), dtype="float32"),
+    )
+
+
+def seeded(layer):
+    """A Keras image layer as an augmentation: what it draws follows from the seed, not from a state of its own."""
+    layer.backend.set_backend("tensorflow")  # the pipeline is TensorFlow's under every backend of Keras
+
+    def augment(images, seed):
+        return layer.transform_images(images, layer.get_random_transformation(images, seed=Seeds(seed)))
+
+    return augment
+
+
+class Seeds(keras.random.SeedGenerator):
+    """Gives Keras's random functions one seed after another, each a function of `seed` (2): there is no variable."""
+
+    def __init__(self, seed):
+        self.seed, self.drawn = seed, 0
+
+    def next(self, ordered=True):
+        self.drawn += 1
+        return tf.random.experimental.stateless_fold_in(self.seed, self.drawn)
+
+
+def unchanged(images, seed=None):
+    return images
+
+
+def random_solarize(part):
+    """Inverts the pixels above a threshold that each image draws from [1 - part, 1]."""
+    return lambda images, seed: tf.where(images < 1.0 - part * per_image(images, seed), images, 1.0 - images)
+
+
+def equalize(images, seed=None):
+    """Makes all levels of a channel equally frequent: a pixel becomes the share of pixels that are not lighter.
+
+    Stretched so that the darkest level becomes 0; a channel of one level stays.
+    """
+    shape = tf.shape(images)
+    rows = tf.reshape(tf.transpose(images, (0, 3, 1, 2)), (shape[0] * shape[3], shape[1] * shape[2]))  # (B C, H W)
+    ranks = tf.cast(tf.searchsorted(tf.sort(rows, axis=-1), rows, side="right"), tf.float32)
+    first, last = tf.reduce_min(ranks, -1, keepdims=True), tf.cast(shape[1] * shape[2], tf.float32)
+    rows = tf.where(first < last, (ranks - first) / tf.maximum(last - first, 1.0), rows)
+    return tf.transpose(tf.reshape(rows, tf.gather(shape, (0, 3, 1, 2))), (0, 2, 3, 1))
 
 
 def per_image(images, seed):

@@ -18,6 +18,7 @@ Several hosts: `load(..., shard=(index, count))` yields the rows of every global
 `batch_size` is the global one.  Under Keras's `fit` leave `shard` alone: TensorFlow splits the batches itself.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from tfdl.data.sources import open_source
 
 CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded anew in every epoch
 HELD_OUT = 10  # a set without a validation or test split gives every 10th part of train, from its end
+MIX = 1_000_000  # folded into a batch's seed for what mixes it: a number that `augment.chain` does not reach
 AUTOMATIC = (-1, 0)  # the position at which each iteration takes the next epoch by itself
 
 
@@ -64,6 +66,8 @@ def load(
     seed=0,
     position=None,
     augment=None,
+    mix=None,
+    keep=None,
     shard=(0, 1),
     limit=None,
     data_dir=None,
@@ -79,6 +83,10 @@ def load(
         seed: of order and augmentation.
         position: an int64 variable (2) to start epochs from, made here if None.
         augment: `(images, seed) -> images` applied to whole training batches; see `augment`.
+        mix: `(images, labels, seed) -> (images, labels)` applied after it; see `mixing`.  Labels then are
+            probabilities (B, num_classes) float32, in all splits: mixed in train, 1 for the class in the others.
+        keep: class number -> share in (0, 1] of its training images that is kept, the first ones, rounded up; all of a
+            class that is not named.  For experiments with few or with unequally many examples; `counts` follows.
         shard: (index, count) of this input pipeline.
         limit: keep the first so many images of each split.
         data_dir: where prepared sets lie; None is `sources.data_dir()`.
@@ -86,10 +94,12 @@ def load(
 
     Raises:
         FileNotFoundError: the set is not there; the message says where it was looked for and what to do.
-        ValueError: an unknown name, or an argument out of its range.
+        ValueError: an unknown name, an argument out of its range, or `keep` with a set of more than CACHE_BYTES.
     """
     check_arguments(batch_size, channels, shard, limit, position)
     source = open_source(name, data_dir, download)
+    num_classes = len(source.labels)
+    check_keep(keep, num_classes)
     image_shape = final_shape(source, image_size, channels)
     splits = with_held_out(source.splits)
     if limit is not None:
@@ -100,11 +110,16 @@ def load(
         return resized(source.decode(raw), image_shape), label
 
     cached = sum(counts.values()) * int(np.prod(image_shape)) <= CACHE_BYTES
+    if keep and not cached:
+        raise ValueError(f"keep needs {name!r} in memory, but it has more than {CACHE_BYTES:,} bytes; give a limit.")
     with tf.device("CPU:0"):
+        if cached:
+            tables = {key: table(split, decode, image_shape) for key, split in splits.items()}
+            tables["train"] = kept(tables["train"], keep or {})
+            counts["train"] = len(tables["train"][1])
         position = tf.Variable(AUTOMATIC, dtype=tf.int64, trainable=False) if position is None else position
         keys = Keys(seed, position, tf.Variable(0, dtype=tf.int64, trainable=False), batch_size, counts["train"])
         if cached:
-            tables = {key: table(split, decode, image_shape) for key, split in splits.items()}
             train = keys.shuffled_table(tables["train"])
             held_out = {key: in_order(tables[key], batch_size) for key in ("validation", "test")}
         else:
@@ -118,6 +133,10 @@ def load(
         images = tf.cast(images, tf.float32) / 255.0
         if augment is not None and batch_seed is not None:
             images = augment(images, batch_seed)  # of the whole batch, so that no pixel depends on the shards
+        if mix is not None:
+            labels = tf.one_hot(labels, num_classes)
+            if batch_seed is not None:
+                images, labels = mix(images, labels, tf.random.experimental.stateless_fold_in(batch_seed, MIX))
         return share(images, shard), share(labels, shard)
 
     return ImageData(
@@ -126,7 +145,7 @@ def load(
         **{key: polished(dataset.map(finish, tf.data.AUTOTUNE), shard) for key, dataset in held_out.items()},
         image_shape=image_shape,
         labels=source.labels,
-        num_classes=len(source.labels),
+        num_classes=num_classes,
         counts=counts,
         position=position,
     )
@@ -248,6 +267,15 @@ def check_arguments(batch_size, channels, shard, limit, position):
         raise ValueError(f"position is {position.dtype.name} {tuple(position.shape)}; give an int64 variable (2,).")
 
 
+def check_keep(keep, num_classes):
+    """Known classes, and a share of each."""
+    for number, part in (keep or {}).items():
+        if number not in range(num_classes):
+            raise ValueError(f"keep names the class {number}; the classes are 0 to {num_classes - 1}.")
+        if not 0.0 < part <= 1.0:
+            raise ValueError(f"keep is {part} for class {number}; give a share above 0 and up to 1.")
+
+
 def final_shape(source, image_size, channels):
     """(H, W, C) after resizing."""
     height, width, stored_channels = source.image_shape
@@ -293,6 +321,16 @@ def table(split, decode, image_shape):
             raise
         raise ValueError(error.message.split("ValueError: ")[1].splitlines()[0]) from None
     return tf.constant(images), tf.constant(labels)
+
+
+def kept(arrays, keep):
+    """The rows of (images, labels) of which each class in `keep` has its share left, in stored order."""
+    images, labels = arrays
+    rows = np.ones(len(labels), bool)
+    for number, part in keep.items():
+        members = np.flatnonzero(labels.numpy() == number)
+        rows[members[math.ceil(part * len(members) - 1e-9) :]] = False  # 0.07 * 100 is more than 7
+    return arrays if rows.all() else (tf.boolean_mask(images, rows), tf.boolean_mask(labels, rows))
 
 
 def in_order(arrays, batch_size):

@@ -128,7 +128,7 @@ class Pictures(keras.callbacks.Callback):
         self.writer = tf.summary.create_file_writer(str(Path(folder) / "validation"))
         self.data, self.labels = data, data.labels
         images, labels = next(iter(data.validation.unbatch().batch(SAMPLES)))
-        self.images, self.truth = images.numpy(), labels.numpy()
+        self.images, self.truth = images.numpy(), class_numbers(labels)
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch % self.every and epoch + 1 < self.params["epochs"]:
@@ -140,7 +140,7 @@ class Pictures(keras.callbacks.Callback):
         logits, truth = [], []
         for images, labels in self.data.validation:
             logits.append(probabilities(self.model, images))
-            truth.append(labels.numpy())
+            truth.append(class_numbers(labels))
         guesses = np.argmax(np.concatenate(logits), axis=-1)
         matrix = confusion_matrix(np.concatenate(truth), guesses, labels=range(len(self.labels)), normalize="true")
         self.write("confusion_matrix", confusion_figure(matrix, self.labels), 0)
@@ -156,6 +156,11 @@ def probabilities(model, images):
     outputs = keras.ops.convert_to_numpy(model(images, training=False)).astype("float32")
     is_distribution = outputs.min() >= 0 and np.allclose(outputs.sum(-1), 1, atol=1e-3)
     return outputs if is_distribution else keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+
+
+def class_numbers(labels):
+    """Labels (B,), or probabilities (B, classes) as of mixed labels -> (B,) numbers."""
+    return labels.numpy().argmax(-1) if labels.shape.rank == 2 else labels.numpy()
 
 
 def image_tensor(figure):
