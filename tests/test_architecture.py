@@ -50,7 +50,7 @@ IMPORTLIB_USERS = {
     "tfdl/core/quiet.py",  # finds TensorFlow, does not import it
     "tfdl/catalog.py",
     "tfdl/commands/export.py",
-    "tfdl/train/tracking.py",  # wandb or mlflow, by the flag's value
+    "tfdl/train/reports/tracking.py",  # wandb or mlflow, by the flag's value
 }
 SOURCED = {"layers", "learners", "models"}
 VAGUE = {"common", "helper", "helpers", "misc", "stuff", "util", "utils"}

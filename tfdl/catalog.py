@@ -389,7 +389,7 @@ TOPICS = (
         "Cubuk et al. 2019, arXiv:1909.13719",
         1,
         "Training",
-        "tfdl run regularize",
+        "tfdl run augment_images",
     ),
     Topic(
         "batch_normalization",

@@ -13,7 +13,7 @@ import pytest
 from tfdl.core.errors import explains_itself
 from tfdl.train.precision import set_precision
 from tfdl.train.run import Run, flatten
-from tfdl.train.tracking import tracker_callback
+from tfdl.train.reports.tracking import tracker_callback
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

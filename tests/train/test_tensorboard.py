@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from tfdl.train import tensorboard
+from tfdl.train.reports import tensorboard
 
 PROGRAM = Path(__file__).with_name("resumable.py")
 
