@@ -29,10 +29,9 @@ class Config:
 
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_regularized")
-
     # data
-    same = dict(batch_size=32, seed=run.seed, limit=run.limit, keep=dict.fromkeys(range(10), config.share))
-    data = images.load(config.data, position=run.position, **same)
+    data = images.load(config.data, batch_size=32, seed=run.seed, position=run.position, limit=run.limit,
+                       keep=dict.fromkeys(range(10), config.share))  # fmt: skip
 
     # train
     def compiled(decay=0.0, **options):
@@ -45,15 +44,16 @@ def main(config: Config):
     results = compare(run, data, arms, epochs=run.epochs(config.epochs), monitor="loss")  # to the end, not to the best
     results |= compare(run, data, {"early_stopping": compiled}, epochs=run.epochs(config.epochs), patience=10)
 
-    # compute, figures
-    series = {name: result.series("val_cross_entropy") for name, result in results.items()}
-    run.show("validation", curves(series, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True))
+    # figures
+    losses = {name: result.series("val_cross_entropy") for name, result in results.items()}
+    run.show("validation", curves(losses, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True))
     run.position.assign((0, 0))  # where the training set begins
     rows = {"training": data.train, "test": data.test}
     found = {k: [r.model.evaluate(d, return_dict=True, verbose=0) for r in results.values()] for k, d in rows.items()}
     gap = {k: [scores["cross_entropy"] for scores in found[k]] for k in rows}  # of the trained network
     run.show("gap", grouped_bars(gap, list(results), y_label="cross-entropy (nats)"))
-    return run.finish(None, {f"{k}_cross_entropy/{name}": x for k in rows for name, x in zip(results, gap[k])})
+    metrics = {f"test_cross_entropy/{name}": x for name, x in zip(results, gap["test"])}
+    return run.finish(None, metrics | {f"test_error/{n}": 1 - x["accuracy"] for n, x in zip(results, found["test"])})
 
 
 if __name__ == "__main__":
