@@ -12,7 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*/*.py"))
-SMALLEST = {"classify_images": ["--variant", "nano"]}  # flags that make a recipe's smoke run quicker
+SMALLEST = {  # flags that make a recipe's smoke run quicker
+    "classify_images": ["--variant", "nano"],
+    "compare_activations": ["--layers", "1"],
+    "train_highway": ["--depth", "4"],
+    "train_mlp": ["--variant", "nano"],
+}
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 PROMISED = {  # what a run folder holds if the recipe calls this
     "run.prepare(": {"metrics.jsonl", "checkpoints"},
