@@ -114,7 +114,7 @@ def line(row):
     values = [run["value"] for run in row["runs"]]
     mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
     met = mean <= row["target"] if row["at_most"] else mean >= row["target"]
-    ours = f"{mean:.4f}" + (f" ± {spread:.4f}" if spread is not None else "") + ("" if met else " (missed)")
+    ours = number(mean) + (f" ± {number(spread)}" if spread is not None else "") + ("" if met else " (missed)")
     commits = ", ".join(sorted({(run["commit"] or "none")[:8] for run in row["runs"]}))
     cells = (
         row["title"],
@@ -128,6 +128,11 @@ def line(row):
         row["source"],
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def number(value):
+    """Four decimals, or two digits of what is too small for them."""
+    return f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.4f}"
 
 
 def write(file, text):
