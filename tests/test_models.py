@@ -10,10 +10,14 @@ import tfdl
 from tests.harness import check_classifier, check_features
 
 CLASSIFIERS = {  # key -> does it give a feature pyramid?
-    topic.key: ".convnets." in topic.module
+    topic.key: ".foundation." not in topic.module
     for topic in tfdl.topics(built=True)
-    if topic.is_model and re.search(r"\.(convnets|foundation)\.", topic.module)
+    if topic.is_model and re.search(r"\.(convnets|foundation|vision_transformers)\.", topic.module)
 }
+
+
+IMAGE_SHAPES = {"vit": (32, 48, 3)}  # its patches must tile the image
+UNPADDED = {"alexnet", "lenet"}
 
 
 def test_the_catalog_has_classifiers():
@@ -24,8 +28,9 @@ def test_the_catalog_has_classifiers():
 def test_classifier_keeps_the_contract(key, tmp_path):
     build = functools.partial(tfdl.build, key, "nano")
     pace = {} if CLASSIFIERS[key] else {"rate": 1e-3, "steps": 40}
-    check_classifier(build, image_shape=(34, 45, 3), tmp_path=tmp_path, **pace)
-    check_features(build, image_shape=(34, 45, 3), pyramid=CLASSIFIERS[key])
+    image_shape = IMAGE_SHAPES.get(key, (34, 45, 3))
+    check_classifier(build, image_shape=image_shape, tmp_path=tmp_path, **pace)
+    check_features(build, image_shape=image_shape, pyramid=CLASSIFIERS[key], padded=key not in UNPADDED)
 
 
 @pytest.mark.parametrize("key", [t.key for t in tfdl.topics(built=True) if t.is_model])

@@ -124,18 +124,18 @@ def test_new_topic_writes_model_test_and_row(checkout):
 
 
 def test_new_topic_overwrites_nothing(checkout):
-    new_topic.scaffold(checkout, "vgg", "models/convnets")
-    before = (checkout / "tfdl/models/convnets/vgg.py").read_text(encoding="utf-8")
+    new_topic.scaffold(checkout, "hrnet", "models/convnets")
+    before = (checkout / "tfdl/models/convnets/hrnet.py").read_text(encoding="utf-8")
     with pytest.raises(FileExistsError):
-        new_topic.scaffold(checkout, "vgg", "models/convnets")
-    assert (checkout / "tfdl/models/convnets/vgg.py").read_text(encoding="utf-8") == before
+        new_topic.scaffold(checkout, "hrnet", "models/convnets")
+    assert (checkout / "tfdl/models/convnets/hrnet.py").read_text(encoding="utf-8") == before
 
 
 @pytest.mark.parametrize(
     "key, folder, message",
     [
         ("mobilenet", "models/convnets", "built already"),
-        ("vgg", "layers", "image models"),
+        ("hrnet", "layers", "image models"),
         ("vgh", "models/convnets", "nearest are 'vgg'"),
     ],
 )

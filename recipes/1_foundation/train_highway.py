@@ -2,7 +2,7 @@
 
 Stage 1 (foundation) - Srivastava et al. 2015, arXiv:1505.00387, Fig. 1 and 2
 Run:     tfdl run train_highway
-Expect:  with --epochs 1 test accuracy 0.31 plain, 0.95 highway, 0.96 residual (one seed)
+Expect:  with --epochs 2 test accuracy 0.11 plain, 0.965 highway, 0.968 residual, 2 minutes (seed 0)
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,7 @@
 """Weights travel to other libraries' names and back, bit by bit; what does not fit is told in full."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -30,7 +31,12 @@ def arrays_of(model, layout):
     return kept
 
 
-WAYS = [(layout, suffix) for layout in LAYOUTS for suffix in (".safetensors", ".npz")]
+WAYS = [
+    (name, suffix)
+    for name, layout in LAYOUTS.items()
+    if "mobilenet" in layout.families
+    for suffix in (".safetensors", ".npz")
+]
 
 
 @pytest.mark.parametrize("layout, suffix", [*WAYS, ("keras_applications", ".h5")])
@@ -117,6 +123,31 @@ def test_head_of_other_classes_can_be_skipped():
     load_weights(model, arrays, layout="torchvision", skip_head=True)
     assert all(np.array_equal(a, b) for a, b in zip(head, model.get_layer("logits").weights))
     np.testing.assert_array_equal(model.get_layer("stem_conv").kernel, source.get_layer("stem_conv").kernel)
+
+
+def test_feature_pyramid_takes_a_classifier_s_weights():
+    source, pyramid = network(seed=1), network(seed=2, num_classes=None)
+    arrays = arrays_of(source, "torchvision")
+    with pytest.raises(ValueError, match="unexpected classifier"):
+        load_weights(pyramid, arrays, layout="torchvision")
+    load_weights(pyramid, arrays, layout="torchvision", skip_head=True)
+    np.testing.assert_array_equal(pyramid.get_layer("stem_conv").kernel, source.get_layer("stem_conv").kernel)
+    del arrays["features.0.0.weight"]
+    with pytest.raises(ValueError, match="missing features.0.0.weight"):
+        load_weights(pyramid, arrays, layout="torchvision", skip_head=True)
+
+
+def test_densenet_files_of_before_2018_are_read():
+    keras.utils.set_random_seed(1)
+    model = tfdl.build("densenet", "nano", image_shape=(32, 32, 3), num_classes=5)
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", n): a + 1
+        for n, a in arrays_of(model, "torchvision").items()
+    }
+    assert any(".norm.1." in name for name in old)
+    before = model.get_weights()
+    load_weights(model, old, layout="torchvision")
+    assert all(np.array_equal(a + 1, b) for a, b in zip(before, model.get_weights()))
 
 
 def test_counters_of_torch_are_ignored():

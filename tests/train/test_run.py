@@ -12,8 +12,8 @@ import pytest
 
 from tfdl.core.errors import explains_itself
 from tfdl.train.precision import set_precision
-from tfdl.train.run import Run, flatten
 from tfdl.train.reports.tracking import tracker_callback
+from tfdl.train.run import Run, flatten
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

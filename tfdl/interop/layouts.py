@@ -2,13 +2,16 @@
 
 A family's rules are pairs (pattern, replacement), tried in order against the path of a layer of ours; the first that
 matches the whole path gives the layer's name there.  A replacement is a template for `re.Match.expand`, or a function
-of the match and the set of all our layer paths, where a name depends on what a block has.  Two endings say more:
-"NAME!" is the whole name of a parameter that sits in no layer there, "NAME as 1x1" a convolution where we have a dense
-layer.
+of the match and the set of all our paths, of layers and of variables, where a name depends on what a block has.  Some
+names say more: "NAME!" is the whole name of a parameter that sits in no layer there, "NAME as 1x1" a convolution
+where we have a dense layer, "NAME_" is glued to the variable without a dot, and "A | B | C" are several layers that
+share the columns of our one (queries, keys and values) equally.  A layer of ours with a method `resized(array)` takes
+arrays of other sizes: position tables.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -25,12 +28,14 @@ class Layout:
         families: catalog key -> rules.
         torch: variables are named and shaped as PyTorch does it; False for Keras.
         ignored: pattern of names that hold no weights (counters, constant tables).
+        old_names: (pattern, template) that makes today's name of one in an older file.
     """
 
     name: str
     families: dict
     torch: bool
     ignored: str = r"(?!)"  # matches nothing
+    old_names: tuple[str, str] = (r"(?!)", "")
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,35 @@ class Entry:
     axes: tuple[int, ...]
     is_1x1: bool = False  # there a 1x1 convolution, here a dense layer
     other_names: tuple[str, ...] = ()  # that the same library also uses
+    part: tuple = (...,)  # index of what this one holds of our variable, where several share it
+    resized: Callable | None = None  # array of another size -> of this one's, for position tables
+    flattened: tuple[int, int, int] | None = None  # (H, W, C) of the map in front of a dense layer; PyTorch's is C H W
 
     def to_theirs(self, array):
+        array = array[self.part]
         array = array[None, None] if self.is_1x1 else array
+        if self.flattened:
+            array = array.reshape(*self.flattened, -1).transpose(2, 0, 1, 3).reshape(array.shape)
         return array.transpose(self.axes)
 
     def to_ours(self, array):
         array = array.transpose(np.argsort(self.axes))
+        if self.flattened:
+            h, w, c = self.flattened
+            array = array.reshape(c, h, w, -1).transpose(1, 2, 0, 3).reshape(array.shape)
         return array[0, 0] if self.is_1x1 else array
+
+    def fitted(self, array):
+        """An array of theirs, resized if it is a position table of another size."""
+        theirs = self.their_shape
+        alike = len(array.shape) == len(theirs) and array.shape[-1] == theirs[-1]
+        return self.resized(array) if self.resized and alike and array.shape != theirs else array
+
+    def assign(self, array):
+        """Puts an array of theirs into our variable."""
+        whole = np.array(keras.ops.convert_to_numpy(self.variable.value))
+        whole[self.part] = self.to_ours(array)
+        self.variable.assign(whole)
 
     @property
     def their_shape(self):
@@ -67,7 +93,7 @@ TORCH_LEAVES = {  # ours -> PyTorch's
 
 
 def entries(model, layout, family):
-    """One `Entry` per weight of `model`, in the model's order.
+    """One `Entry` per weight of `model`, or several where it is split there, in the model's order.
 
     Raises:
         ValueError: the layout doesn't know the family, or has no rule for a layer.
@@ -80,7 +106,7 @@ def entries(model, layout, family):
             " own, say which it is with family=..."
         )
     owners = owned_variables(model)
-    paths = {path for _, path, _ in owners}
+    paths = {path for _, path, _ in owners} | {variable.path for variable in model.weights}
     found, unknown = [], []
     for layer, path, variables in owners:
         there = renamed(path, layout.families[family], paths)
@@ -88,7 +114,7 @@ def entries(model, layout, family):
             unknown.append(path)
             continue
         for index, variable in enumerate(variables):
-            found.append(entry(layout, layer, there, index, variable))
+            found += counterparts(layout, layer, there, index, variable)
     if unknown:
         raise ValueError(
             f"The layout {layout.name!r} has no rule for {len(unknown)} layers of this {family}: "
@@ -116,6 +142,15 @@ def renamed(path, rules, paths):
     return None
 
 
+def counterparts(layout, layer, there, index, variable):
+    """The counterparts of one variable in the layers that `there` lists; nearly always it is a single one."""
+    found = [entry(layout, layer, name, index, variable) for name in there.split(" | ")]
+    if len(found) == 1:
+        return found
+    size = variable.shape[-1] // len(found)
+    return [replace(one, part=(..., slice(i * size, (i + 1) * size))) for i, one in enumerate(found)]
+
+
 def entry(layout, layer, there, index, variable):
     """The counterpart of one variable in the layer that is called `there`."""
     there, is_1x1 = there.removesuffix(" as 1x1"), there.endswith(" as 1x1") and variable.name == "kernel"
@@ -124,8 +159,25 @@ def entry(layout, layer, there, index, variable):
         leaves = (variable.name, str(index), f"depthwise_{variable.name}")
         name, *others = (f"{there}/{leaf}" for leaf in leaves)
         return Entry(variable, name, tuple(range(rank)), is_1x1, tuple(others))
-    name = there[:-1] if there.endswith("!") else f"{there}.{TORCH_LEAVES.get(variable.name, variable.name)}"
-    return Entry(variable, name, torch_axes(layer, variable.name, rank), is_1x1)
+    leaf = TORCH_LEAVES.get(variable.name, variable.name)
+    name = there[:-1] if there.endswith("!") else f"{there}{leaf}" if there.endswith("_") else f"{there}.{leaf}"
+    flattened = flattened_map(layer) if variable.name == "kernel" else None
+    axes, resized = torch_axes(layer, variable.name, rank), getattr(layer, "resized", None)
+    return Entry(variable, name, axes, is_1x1, flattened=flattened, resized=resized)
+
+
+def flattened_map(layer):
+    """(H, W, C) of the map that a Flatten (and dropout) turned into the input of this dense layer, or None."""
+    if not isinstance(layer, keras.layers.Dense):
+        return None
+    while len(layer._inbound_nodes) == 1:  # at its only place in a functional model
+        (source,) = layer._inbound_nodes[0].input_tensors
+        layer = source._keras_history.operation
+        if isinstance(layer, keras.layers.Flatten) and len(layer.input.shape) == 4:
+            return tuple(layer.input.shape[1:])
+        if not isinstance(layer, keras.layers.Dropout):
+            break
+    return None
 
 
 def torch_axes(layer, name, rank):

@@ -9,15 +9,20 @@ import re
 
 import keras
 
-from tfdl.interop import keras_applications, torchvision
+from tfdl.interop import keras_applications, timm, torchvision, transformers
 from tfdl.interop.archives import read_arrays, write_arrays
 from tfdl.interop.layouts import HEAD, entries
 
-LAYOUTS = {layout.name: layout for layout in (keras_applications.LAYOUT, torchvision.LAYOUT)}
+LAYOUTS = {
+    layout.name: layout for layout in (keras_applications.LAYOUT, torchvision.LAYOUT, timm.LAYOUT, transformers.LAYOUT)
+}
 
 
 def load_weights(model, source, *, layout, family=None, skip_head=False):
     """Puts the weights of `source` into `model`; all of them or, on any error, none.
+
+    Position tables of another image or window size are resized (bicubic), as the papers of ViT and Swin do it; a table
+    of another size has to be of a square image.
 
     Args:
         model: from `tfdl.build`.
@@ -25,7 +30,8 @@ def load_weights(model, source, *, layout, family=None, skip_head=False):
             "hf:owner/name" for a model of the Hugging Face hub.
         layout: whose names these are, a key of LAYOUTS.
         family: catalog key of the model; only needed if the model was given another name.
-        skip_head: leave the classifier as it is, for transfer to other classes.
+        skip_head: leave the classifier as it is, for transfer to other classes; a model without one (num_classes=None)
+            takes what it has a place for.
 
     Returns:
         the model.
@@ -35,21 +41,24 @@ def load_weights(model, source, *, layout, family=None, skip_head=False):
         FileNotFoundError, ImportError: see `read_arrays`.
     """
     layout = chosen(layout)
-    arrays = {n: a for n, a in read_arrays(source).items() if not re.fullmatch(layout.ignored, n)}
-    pairs, complaints, used = [], [], set()
+    arrays = {re.sub(*layout.old_names, n): a for n, a in read_arrays(source).items()}
+    arrays = {n: a for n, a in arrays.items() if not re.fullmatch(layout.ignored, n)}
+    pairs, complaints, used, has_head = [], [], set(), False
     for entry in entries(model, layout, family):
         head = entry.variable.path.split("/")[0] == HEAD
+        has_head = has_head or head
         name = next((n for n in (entry.theirs, *entry.other_names) if n in arrays), None)
         used.add(name)
         if skip_head and head:
             continue
         if name is None:
             complaints.append(f"missing {entry.theirs} {entry.their_shape}")
-        elif arrays[name].shape != entry.their_shape:
-            complaints.append(f"{name} is {arrays[name].shape} and should be {entry.their_shape}")
+        elif (array := entry.fitted(arrays[name])).shape != entry.their_shape:
+            complaints.append(f"{name} is {array.shape} and should be {entry.their_shape}")
         else:
-            pairs.append((entry, arrays[name]))
-    complaints += [f"unexpected {name} {arrays[name].shape}" for name in arrays if name not in used]
+            pairs.append((entry, array))
+    if has_head or not skip_head:
+        complaints += [f"unexpected {name} {arrays[name].shape}" for name in arrays if name not in used]
     if complaints:
         head = " With skip_head=True the classifier may differ." if not skip_head else ""
         raise ValueError(
@@ -58,7 +67,7 @@ def load_weights(model, source, *, layout, family=None, skip_head=False):
             + f"\nBuild the variant that they belong to.{head}"
         )
     for entry, array in pairs:
-        entry.variable.assign(entry.to_ours(array))
+        entry.assign(array)
     return model
 
 

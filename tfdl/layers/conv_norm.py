@@ -7,17 +7,20 @@ Shapes: B batch, H W height and width, C channels, s stride.
 from keras import layers
 
 
-def conv_norm(x, channels, kernel=1, stride=1, *, groups=1, activation=None, epsilon=1e-5, momentum=0.9, name):
+def conv_norm(
+    x, channels, kernel=1, stride=1, *, groups=1, bias=False, activation=None, epsilon=1e-5, momentum=0.9, name
+):
     """(B, H, W, C) -> (B, ceil(H/s), ceil(W/s), channels).
 
-    `kernel` is odd.  `groups == channels == C` is a depthwise convolution.  `activation` is a function of
-    tensors or None.  `epsilon` and `momentum` default to PyTorch's (whose momentum 0.1 is Keras's 0.9).
+    `kernel` is odd.  `groups == channels == C` is a depthwise convolution.  A `bias` changes nothing, as the norm
+    subtracts it again, but some published weights have one.  `activation` is a function of tensors or None.
+    `epsilon` and `momentum` default to PyTorch's (whose momentum 0.1 is Keras's 0.9).
     The zeros around the image are the same number on each side, as in PyTorch; Keras's own "same" puts one
     more on the right when the stride is 2 and the size even, which shifts every weight trained elsewhere.
     """
     if kernel % 2 == 0:
         raise ValueError(f"conv_norm needs an odd kernel to pad both sides equally, not {kernel}.")
-    options = dict(strides=stride, padding="same", use_bias=False, name=f"{name}_conv")
+    options = dict(strides=stride, padding="same", use_bias=bias, name=f"{name}_conv")
     if stride > 1 and kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
         options["padding"] = "valid"

@@ -39,6 +39,13 @@ def leaky_relu(x):
 
 
 @serializable
+def swish(x):
+    """x s(x), eq. 1 with beta 1.  `keras.ops.silu` computes the same, but its custom gradient costs a TFLite file its
+    signature."""
+    return x * ops.sigmoid(x)
+
+
+@serializable
 def gelu(x):
     """x P(X <= x) for a normal X, with the error function itself.  `keras.ops.gelu` alone would take the tanh."""
     return ops.gelu(x, approximate=False)
@@ -67,7 +74,7 @@ ACTIVATIONS = {
     "sigmoid": ops.sigmoid,
     "tanh": ops.tanh,
     "leaky_relu": leaky_relu,
-    "swish": ops.silu,
+    "swish": swish,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "linear": linear,

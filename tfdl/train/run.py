@@ -25,11 +25,11 @@ from tfdl.distribution import strategies
 from tfdl.figures.style import write_png
 from tfdl.train import checkpoints
 from tfdl.train.callbacks import Checkpoints, MetricsLog, StopAtNonFiniteLoss
-from tfdl.train.reports.environment import environment
 from tfdl.train.precision import set_precision
-from tfdl.train.step import exact
+from tfdl.train.reports.environment import environment
 from tfdl.train.reports.tensorboard import image_tensor, tensorboard_callbacks
 from tfdl.train.reports.tracking import tracker_callback
+from tfdl.train.step import exact
 
 SMOKE_EXAMPLES = 48  # of each split in a smoke run
 MAY_CHANGE = {"epochs", "run.resume", "run.out", "run.strategy", "run.tracker"}  # between a run and its resumption

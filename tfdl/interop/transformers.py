@@ -1,0 +1,60 @@
+"""Names of Hugging Face's models (github.com/huggingface/transformers), as they stand in its files.
+
+Version 5 has other names in memory and turns them into these when it writes: hand over files, no state dictionaries.
+"""
+
+from tfdl.interop.layouts import Layout
+
+
+def split_qkv(prefix):
+    """Three layers there, of which our one has the columns side by side."""
+    return f"{prefix}.query | {prefix}.key | {prefix}.value"
+
+
+VIT = (
+    (r"patch_embed", "vit.embeddings.patch_embeddings.projection"),
+    (r"class_token", "vit.embeddings.cls_token!"),
+    (r"positions", "vit.embeddings.position_embeddings!"),
+    (r"block(\d+)_norm1", r"vit.encoder.layer.\1.layernorm_before"),
+    (r"block(\d+)_norm2", r"vit.encoder.layer.\1.layernorm_after"),
+    (r"block(\d+)_attention/qkv", split_qkv(r"vit.encoder.layer.\1.attention.attention")),
+    (r"block(\d+)_attention/project", r"vit.encoder.layer.\1.attention.output.dense"),
+    (r"block(\d+)_mlp/up", r"vit.encoder.layer.\1.intermediate.dense"),
+    (r"block(\d+)_mlp/down", r"vit.encoder.layer.\1.output.dense"),
+    (r"norm", "vit.layernorm"),
+    (r"logits", "classifier"),
+)
+
+
+def stage(suffix):
+    """A layer of a stage, which is counted from 0 there; merging ends a stage there and begins the next here."""
+
+    def name(match, paths):
+        first = 2 if "merge" in match[0] else 1
+        return match.expand(suffix.replace("STAGE", f"swin.encoder.layers.{int(match[1]) - first}"))
+
+    return name
+
+
+SWIN = (
+    (r"patch_embed", "swin.embeddings.patch_embeddings.projection"),
+    (r"patch_norm", "swin.embeddings.norm"),
+    (r"stage(\d)_block(\d+)_norm1", stage(r"STAGE.blocks.\2.layernorm_before")),
+    (r"stage(\d)_block(\d+)_norm2", stage(r"STAGE.blocks.\2.layernorm_after")),
+    (r"stage(\d)_block(\d+)_windows", stage(r"STAGE.blocks.\2.attention.self")),
+    (r"stage(\d)_block(\d+)_windows/attention/qkv", stage(split_qkv(r"STAGE.blocks.\2.attention.self"))),
+    (r"stage(\d)_block(\d+)_windows/attention/project", stage(r"STAGE.blocks.\2.attention.output.dense")),
+    (r"stage(\d)_block(\d+)_mlp/up", stage(r"STAGE.blocks.\2.intermediate.dense")),
+    (r"stage(\d)_block(\d+)_mlp/down", stage(r"STAGE.blocks.\2.output.dense")),
+    (r"stage(\d)_merge_norm", stage("STAGE.downsample.norm")),
+    (r"stage(\d)_merge_reduce", stage("STAGE.downsample.reduction")),
+    (r"norm", "swin.layernorm"),
+    (r"logits", "classifier"),
+)
+
+LAYOUT = Layout(
+    name="transformers",
+    families={"vit": VIT, "swin": SWIN},
+    torch=True,
+    ignored=r".*\.relative_position_index",
+)

@@ -1,0 +1,163 @@
+"""Attention: each position asks all others, and takes a weighted mean of what they offer.
+
+Papers: Vaswani et al. 2017, arXiv:1706.03762, section 3.2, eq. 1; windows with relative positions: Liu et al. 2021,
+arXiv:2103.14030 (Swin), section 3.2, eq. 4.
+Shapes: B batch, T queries, S keys, D width, h heads, d = D/h width of a head, H W height and width of a feature map,
+w side of a window, n windows, N = w w positions in a window.  "..." is any number of axes: the batch, or batch and
+windows.
+"""
+
+import numpy as np
+from keras import layers, ops
+
+from tfdl.core.serial import serializable
+from tfdl.layers.positions import resize_grid
+from tfdl.layers.transformer import fresh_normal
+from tfdl.ops.windows import merge, partition, relative_positions, shift, visible_after_shift
+
+NEVER = -1e9  # a score whose softmax is 0; finite, so that a query which sees nothing gets a mean and not NaN
+HIDDEN = -100.0  # what Swin's authors add instead: its softmax is 0 too, and 8-bit biases keep some of their range
+
+
+def attention_weights(q, k, *, bias=None, visible=None):
+    """softmax(q k^T / sqrt(d) + bias).  (..., T, d), (..., S, d) -> (..., T, S), each row a distribution, float32.
+
+    Args:
+        q, k: queries and keys.
+        bias: added to the scores, broadcast to (..., T, S).
+        visible: bool, broadcast to (..., T, S): true where the query may see the key.
+    """
+    scores = ops.matmul(q * q.shape[-1] ** -0.5, ops.swapaxes(k, -1, -2))  # (..., T, S)
+    scores = ops.cast(scores, "float32")  # softmax sums many small numbers: 16 bits would lose them
+    if bias is not None:
+        scores = scores + ops.cast(bias, "float32")
+    if visible is not None:
+        scores = ops.where(visible, scores, NEVER)
+    return ops.softmax(scores)
+
+
+def attend(q, k, v, *, bias=None, visible=None):
+    """Eq. 1.  Queries (..., T, d), keys (..., S, d), values (..., S, e) -> (..., T, e)."""
+    weights = attention_weights(q, k, bias=bias, visible=visible)
+    return ops.matmul(ops.cast(weights, v.dtype), v)
+
+
+def split_heads(x, heads):
+    """(..., T, D) -> (..., h, T, d)."""
+    x = ops.reshape(x, (*ops.shape(x)[:-1], heads, x.shape[-1] // heads))  # (..., T, h, d)
+    return ops.swapaxes(x, -2, -3)
+
+
+def merge_heads(x):
+    """The inverse of `split_heads`.  (..., h, T, d) -> (..., T, D)."""
+    x = ops.swapaxes(x, -2, -3)  # (..., T, h, d)
+    return ops.reshape(x, (*ops.shape(x)[:-2], x.shape[-2] * x.shape[-1]))
+
+
+@serializable
+class SelfAttention(layers.Layer):
+    """Multi-head attention of a sequence to itself, section 3.2.2.  (..., T, D) -> same, with 4 D^2 + 4 D weights.
+
+    One dense layer makes queries, keys and values, in this order, D columns each: one large product in place of three.
+
+    Args:
+        heads: how many; they divide D.
+        use_bias: of both dense layers.
+
+    Call:
+        bias: added to the scores, broadcast to (..., h, T, T); stays float32 under mixed precision.
+        visible: bool, broadcast to (..., h, T, T): true where a query may see a key.
+
+    Raises:
+        ValueError: the heads do not divide D.
+    """
+
+    def __init__(self, heads, use_bias=True, **kwargs):
+        super().__init__(autocast=False, **kwargs)  # else `bias` would be rounded; the dense layers cast x themselves
+        self.heads = heads
+        self.use_bias = use_bias
+
+    def build(self, shape):
+        width = shape[-1]
+        if self.heads < 1 or width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {width}; choose a divisor of {width}.")
+        options = dict(use_bias=self.use_bias, kernel_initializer=fresh_normal(), dtype=self.dtype_policy)
+        self.qkv = layers.Dense(3 * width, name="qkv", **options)
+        self.project = layers.Dense(width, name="project", **options)
+        self.qkv.build(shape)
+        self.project.build(shape)
+
+    def call(self, x, bias=None, visible=None):
+        y = attend(*self.heads_of(x), bias=bias, visible=visible)  # (..., h, T, d)
+        return self.project(merge_heads(y))
+
+    def heads_of(self, x):
+        """Queries, keys and values, each (..., h, T, d)."""
+        return [split_heads(part, self.heads) for part in ops.split(self.qkv(x), 3, axis=-1)]
+
+    def map_of(self, x, bias=None, visible=None):
+        """What each position looks at: the weights (..., h, T, T), for figures."""
+        q, k, _ = self.heads_of(x)
+        return attention_weights(q, k, bias=bias, visible=visible)
+
+
+@serializable
+class WindowAttention(layers.Layer):
+    """Self-attention inside windows of w x w, with a learned bias for each relative position.  (B, H, W, D) -> same.
+
+    Zeros below and to the right fill the last windows, as in torchvision; they are seen.  In shifted windows the map
+    first moves by w/2, so that neighbors meet whom the last layer's border parted; an axis of one window stays.
+
+    Args:
+        heads: how many; they divide D.
+        window: side w.
+        shifted: move the map first.
+
+    Raises:
+        ValueError: the heads do not divide D, or H or W is not fixed.
+    """
+
+    def __init__(self, heads, window, shifted=False, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+        self.window = window
+        self.shifted = shifted
+
+    def build(self, shape):
+        _, height, width, channels = shape
+        if None in (height, width):
+            raise ValueError(f"WindowAttention needs a map of fixed height and width, not {tuple(shape)}.")
+        window = self.window
+        self.padded = tuple(-(-side // window) * window for side in (height, width))
+        self.distance = tuple(window // 2 * (self.shifted and side > window) for side in self.padded)
+        visible = visible_after_shift(*self.padded, window, *self.distance)  # (n, N, N)
+        self.penalty = np.where(visible, 0.0, HIDDEN).astype("float32")[:, None]  # (n, 1, N, N)
+        self.pairs = relative_positions(window)  # (N, N)
+        self.relative_position_bias_table = self.add_weight(
+            name="relative_position_bias_table",
+            shape=((2 * window - 1) ** 2, self.heads),
+            initializer=fresh_normal(),
+            autocast=False,  # it is added to float32 scores
+        )
+        self.attention = SelfAttention(self.heads, dtype=self.dtype_policy, name="attention")
+        self.attention.build((None, len(visible), window * window, channels))
+
+    def call(self, x):
+        _, height, width, _ = x.shape
+        rows, columns = self.padded
+        if self.padded != (height, width):
+            x = ops.pad(x, ((0, 0), (0, rows - height), (0, columns - width), (0, 0)))
+        x = partition(shift(x, *self.distance), self.window)  # (B, n, N, D)
+        x = self.attention(x, bias=self.bias())
+        x = shift(merge(x, rows, columns), *(-d for d in self.distance))
+        return x[:, :height, :width] if self.padded != (height, width) else x
+
+    def bias(self):
+        """Eq. 4's B of each pair and head, and HIDDEN where a pair may not meet.  (n or 1, h, N, N)."""
+        table = ops.take(self.relative_position_bias_table, self.pairs, axis=0)  # (N, N, h)
+        bias = ops.transpose(table, (2, 0, 1))[None]  # (1, h, N, N)
+        return bias + self.penalty if any(self.distance) else bias
+
+    def resized(self, table):
+        """A table of another window, ((2 v - 1)^2, h), as this window's, by bicubic interpolation (section 3.2)."""
+        return resize_grid(table, (2 * self.window - 1,) * 2)

@@ -1,0 +1,41 @@
+"""Stochastic depth: training leaves residual branches out at random, so that a deep network learns as a shallow one.
+
+Paper: Huang et al. 2016, arXiv:1603.09382, section 3, eq. 2 and 5.
+Shapes: B batch.
+"""
+
+import keras
+from keras import layers, ops
+
+from tfdl.core.serial import serializable
+
+
+@serializable
+class DropPath(layers.Layer):
+    """y = b x / (1 - rate); b is 0 with probability `rate` and else 1, one for each sample.  (B, ...) -> same.
+
+    x is what a residual branch gives before it is added (eq. 2): with b = 0 the block is the identity.  Inference
+    leaves x as it is.  The paper multiplies by 1 - rate in inference instead (eq. 5), which is the same on average, and
+    draws one b for the whole batch; with one for each sample, as in EfficientNet, the gradient is less noisy.
+
+    Args:
+        rate: probability of leaving the branch out.
+        seed: of the draws; None takes one from Keras's global seed.
+
+    Raises:
+        ValueError: a rate that is not in [0, 1).
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"DropPath needs a rate of at least 0 and below 1, not {rate}.")
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, x, training=False):
+        if not training or self.rate == 0:
+            return x
+        shape = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)  # (B, 1, ...)
+        kept = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
+        return ops.where(kept, x / (1 - self.rate), ops.zeros_like(x))

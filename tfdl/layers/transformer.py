@@ -1,0 +1,76 @@
+"""The transformer block: attention lets positions talk, a feed-forward network lets each think; both only add to x.
+
+Papers: Vaswani et al. 2017, arXiv:1706.03762, section 3.3; normalization first: Dosovitskiy et al. 2020,
+arXiv:2010.11929, eq. 2 and 3.
+Shapes: B batch, D width; "..." is any number of axes.
+"""
+
+import keras
+from keras import layers
+
+from tfdl.core.serial import serializable
+from tfdl.layers.drop_path import DropPath
+from tfdl.ops.activations import ACTIVATIONS
+
+
+def fresh_normal():
+    """Where transformers start: a normal distribution of deviation 0.02, cut at twice that, as BERT and Swin do it."""
+    return keras.initializers.TruncatedNormal(stddev=0.02)
+
+
+@serializable
+class FeedForward(layers.Layer):
+    """down(activation(up(x))) at each position by itself, eq. 2 of section 3.3.  (..., D) -> same.
+
+    Args:
+        expansion: the width between is this many times D; 4 in most papers.
+        activation: a key of ACTIVATIONS.
+        dropout: rate between the two dense layers.
+
+    Raises:
+        ValueError: unknown activation.
+    """
+
+    def __init__(self, expansion=4.0, activation="gelu", dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"FeedForward has no activation {activation!r}; it has {', '.join(ACTIVATIONS)}.")
+        self.expansion = expansion
+        self.activation = activation
+        self.dropout = dropout
+
+    def build(self, shape):
+        width = shape[-1]
+        inner = round(self.expansion * width)
+        options = dict(kernel_initializer=fresh_normal(), dtype=self.dtype_policy)
+        self.up = layers.Dense(inner, activation=ACTIVATIONS[self.activation], name="up", **options)
+        self.drop = layers.Dropout(self.dropout, dtype=self.dtype_policy, name="drop")
+        self.down = layers.Dense(width, name="down", **options)
+        self.up.build(shape)
+        self.down.build((*shape[:-1], inner))
+
+    def call(self, x, training=False):
+        return self.down(self.drop(self.up(x), training=training))
+
+
+def pre_norm_block(x, attention, *, expansion=4.0, activation="gelu", epsilon, dropout=0.0, drop_path=0.0, name):
+    """x + attention(norm(x)), then x + feed_forward(norm(x)): ViT's eq. 2 and 3.  (B, ..., D) -> same.
+
+    Args:
+        x: tokens or a map.
+        attention: a layer that keeps the shape; `SelfAttention` in ViT, `WindowAttention` in Swin.
+        expansion, activation: of the feed-forward network.
+        epsilon: of both layer normalizations.
+        dropout: rate inside the network and at the end of each branch.
+        drop_path: rate at which a branch is left out of training.
+        name: prefix of the layers' names.
+    """
+    mlp = FeedForward(expansion, activation, dropout, name=f"{name}_mlp")
+    for i, branch in enumerate((attention, mlp), 1):
+        y = branch(layers.LayerNormalization(epsilon=epsilon, name=f"{name}_norm{i}")(x))
+        if dropout:
+            y = layers.Dropout(dropout, name=f"{name}_dropout{i}")(y)
+        if drop_path:
+            y = DropPath(drop_path, name=f"{name}_drop_path{i}")(y)
+        x = layers.Add(name=f"{name}_add{i}")([x, y])
+    return x

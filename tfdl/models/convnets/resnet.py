@@ -1,0 +1,120 @@
+"""ResNet: a block learns what to add to its input, and a hundred layers train as easily as twenty.
+
+Paper: He et al. 2015, arXiv:1512.03385, Table 1 and Fig. 5 (ImageNet), section 4.2 (CIFAR-10).
+Shapes: B batch, H W height and width of the feature map, C channels, s stride.
+"""
+
+import functools
+
+import keras
+from keras import layers, ops
+
+from tfdl.core.config import choose_variant, config
+from tfdl.layers.conv_norm import conv_norm
+from tfdl.layers.pixels import normalize_pixels
+
+
+@config
+class ResNetConfig:
+    """One network: a stem, then stages of residual blocks; each stage halves the map and doubles the channels."""
+
+    blocks: tuple[int, ...]  # in each stage
+    channels: int = 64  # of the stem and of the first stage's 3x3 convolutions
+    bottleneck: bool = False  # F is 1x1, 3x3, 1x1 to four times the channels (Fig. 5 right), or two 3x3 (left)
+    large_images: bool = True  # the stem is 7x7 with stride 2, then a pooling (Table 1), or 3x3 (section 4.2)
+    projection: bool = True  # where shapes change the shortcut is a 1x1 convolution (option B), or has no weights (A)
+    stride_first: bool = False  # a bottleneck's stride is in its first 1x1 (the paper), or in its 3x3 (torchvision)
+    bias: bool = False  # of convolutions; the norm behind them subtracts it again, but keras.applications has them
+    epsilon: float = 1e-5  # of batch normalization; torchvision's
+    momentum: float = 0.9
+
+    def __post_init__(self):
+        if min(self.blocks, default=0) < 1 or self.channels < 1:
+            raise ValueError(
+                "resnet needs at least one block in each stage and one channel;"
+                f" blocks is {self.blocks} and channels {self.channels}."
+            )
+
+
+CIFAR = dict(channels=16, large_images=False)
+KERAS = dict(bottleneck=True, stride_first=True, bias=True, epsilon=1.001e-5, momentum=0.99)  # keras.applications
+
+VARIANTS = {
+    "nano": ResNetConfig(blocks=(2, 1, 1, 1), channels=4, bottleneck=True),  # ours, for tests
+    "18": ResNetConfig(blocks=(2, 2, 2, 2)),
+    "34": ResNetConfig(blocks=(3, 4, 6, 3)),
+    "50": ResNetConfig(blocks=(3, 4, 6, 3), bottleneck=True),
+    "101": ResNetConfig(blocks=(3, 4, 23, 3), bottleneck=True),
+    "152": ResNetConfig(blocks=(3, 8, 36, 3), bottleneck=True),
+    "50_keras": ResNetConfig(blocks=(3, 4, 6, 3), **KERAS),
+    "101_keras": ResNetConfig(blocks=(3, 4, 23, 3), **KERAS),
+    "152_keras": ResNetConfig(blocks=(3, 8, 36, 3), **KERAS),
+    # 6n + 2 layers for images of 32 pixels a side; without _a they have the projections of the large networks.
+    "cifar20": ResNetConfig(blocks=(3, 3, 3), **CIFAR),
+    "cifar56": ResNetConfig(blocks=(9, 9, 9), **CIFAR),
+    "cifar110": ResNetConfig(blocks=(18, 18, 18), **CIFAR),
+    "cifar20_a": ResNetConfig(blocks=(3, 3, 3), projection=False, **CIFAR),
+    "cifar56_a": ResNetConfig(blocks=(9, 9, 9), projection=False, **CIFAR),
+    "cifar110_a": ResNetConfig(blocks=(18, 18, 18), projection=False, **CIFAR),
+}
+
+
+def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="resnet"):
+    """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last feature map at each stride.
+
+    `variant` is a row of VARIANTS or a ResNetConfig.  H and W may be None.  `normalize`: see `normalize_pixels`.  The
+    feature maps come as {"stride2": (B, H/2, W/2, C), ... "stride32": ...}, sizes rounded up; those of the CIFAR
+    networks are stride1, stride2 and stride4.  Raises ValueError for an unknown variant or an argument out of range.
+    """
+    c = choose_variant(variant, VARIANTS, model="resnet")
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    conv = functools.partial(conv_norm, bias=c.bias, epsilon=c.epsilon, momentum=c.momentum)
+
+    images = keras.Input(image_shape, name="images")
+    x = normalize_pixels(images, normalize)
+    maps = {}  # stride from the image -> last feature map there
+    if c.large_images:
+        maps[2] = x = conv(x, c.channels, 7, 2, activation=ops.relu, name="stem")  # (B, H/2, W/2, C)
+        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # behind relu zero is as good as minus infinity
+        x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    else:
+        x = conv(x, c.channels, 3, activation=ops.relu, name="stem")  # (B, H, W, C)
+    stride = 4 if c.large_images else 1
+    for i, blocks in enumerate(c.blocks):
+        for j in range(blocks):
+            step = 2 if i > 0 and j == 0 else 1
+            stride *= step
+            x = residual_block(x, c.channels * 2**i, step, c=c, conv=conv, name=f"stage{i + 1}_block{j}")
+        maps[stride] = x  # (B, H/s, W/s, C)
+    if num_classes is None:
+        return keras.Model(images, {f"stride{s}": x for s, x in maps.items()}, name=name)
+
+    x = layers.GlobalAveragePooling2D(name="pool")(x)  # (B, C)
+    x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(images, x, name=name)
+
+
+def residual_block(x, channels, stride, *, c, conv, name):
+    """relu(F(x) + x), eq. 1, or relu(F(x) + shortcut(x)), eq. 2, where F changes the shape.
+
+    (B, H, W, C) -> (B, H/s, W/s, channels), or four times the channels behind a bottleneck.
+    """
+    if c.bottleneck:
+        first, second = (stride, 1) if c.stride_first else (1, stride)
+        y = conv(x, channels, 1, first, activation=ops.relu, name=f"{name}_conv1")
+        y = conv(y, channels, 3, second, activation=ops.relu, name=f"{name}_conv2")
+        y = conv(y, 4 * channels, name=f"{name}_conv3")
+    else:
+        y = conv(x, channels, 3, stride, activation=ops.relu, name=f"{name}_conv1")
+        y = conv(y, channels, 3, name=f"{name}_conv2")
+    if stride > 1 or x.shape[-1] != y.shape[-1]:
+        shortcut = conv if c.projection else pad_channels
+        x = shortcut(x, y.shape[-1], stride=stride, name=f"{name}_shortcut")
+    return ops.relu(layers.Add(name=f"{name}_add")([y, x]))
+
+
+def pad_channels(x, channels, *, stride, name):
+    """Option A: each stride-th pixel, and zeros behind its channels.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
+    x = layers.MaxPooling2D(1, stride, name=f"{name}_subsample")(x)
+    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))

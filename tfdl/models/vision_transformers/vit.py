@@ -1,0 +1,87 @@
+"""ViT: an image is a sentence of 16 x 16 patches, and a plain transformer reads it.
+
+Paper: Dosovitskiy et al. 2020, arXiv:2010.11929, Fig. 1, eq. 1-4, Table 1; tiny and small: Touvron et al. 2020,
+arXiv:2012.12877 (DeiT), Table 1.
+Shapes: B batch, H W height and width of the image, P side of a patch, N = (H/P) (W/P) patches, D width.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+
+from tfdl.core.config import choose_variant, config
+from tfdl.layers.attention import SelfAttention
+from tfdl.layers.patch_embed import patch_embed
+from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.positions import ClassToken, GridPositions
+from tfdl.layers.transformer import fresh_normal, pre_norm_block
+
+
+@config
+class ViTConfig:
+    """One network: `depth` blocks of `heads` heads on tokens of `width` numbers."""
+
+    patch: int  # side P in pixels
+    width: int
+    depth: int
+    heads: int
+    expansion: float = 4.0  # of the feed-forward networks
+    dropout: float = 0.0  # after every dense layer but queries, keys and values (appendix B.1); 0.1 on ImageNet alone
+    drop_path: float = 0.0  # rate of the last block; grows linearly from 0 (DeiT: 0.1)
+    epsilon: float = 1e-6  # of layer normalization; `transformers` builds with 1e-12 unless told otherwise
+
+
+VARIANTS = {
+    "nano": ViTConfig(patch=8, width=32, depth=2, heads=4, expansion=2.0),  # ours, for tests
+    "tiny_patch16": ViTConfig(patch=16, width=192, depth=12, heads=3),
+    "small_patch16": ViTConfig(patch=16, width=384, depth=12, heads=6),
+    "base_patch16": ViTConfig(patch=16, width=768, depth=12, heads=12),
+    "base_patch32": ViTConfig(patch=32, width=768, depth=12, heads=12),
+    "large_patch16": ViTConfig(patch=16, width=1024, depth=24, heads=16),
+    "large_patch32": ViTConfig(patch=32, width=1024, depth=24, heads=16),
+    "small_images": ViTConfig(patch=4, width=96, depth=6, heads=3, drop_path=0.1),  # ours, for 28 to 64 pixels a side
+}
+
+
+def vit(variant="base_patch16", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="vit"):
+    """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None {"strideP": (B, H/P, W/P, D)}.
+
+    `variant` is a row of VARIANTS or a ViTConfig.  P divides H and W, which are fixed: each patch has a position of its
+    own.  Weights of another image size fit all the same, `load_weights` resizes their positions (section 3.2).
+    `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
+    """
+    c = choose_variant(variant, VARIANTS, model="vit")
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    rows, columns = patch_grid(image_shape, c.patch)
+
+    images = keras.Input(image_shape, name="images")
+    x = normalize_pixels(images, normalize)
+    x = patch_embed(x, c.width, c.patch, name="patch_embed")  # (B, H/P, W/P, D)
+    x = layers.Reshape((rows * columns, c.width), name="tokens")(x)  # (B, N, D)
+    x = ClassToken(name="class_token")(x)  # (B, 1 + N, D)
+    x = GridPositions((rows, columns), name="positions")(x)  # eq. 1
+    x = layers.Dropout(c.dropout, name="dropout")(x)
+    for i, rate in enumerate(np.linspace(0, c.drop_path, c.depth).tolist()):
+        attention = SelfAttention(c.heads, name=f"block{i}_attention")
+        options = dict(expansion=c.expansion, epsilon=c.epsilon, dropout=c.dropout, drop_path=rate)
+        x = pre_norm_block(x, attention, name=f"block{i}", **options)  # eq. 2, 3
+    x = layers.LayerNormalization(epsilon=c.epsilon, name="norm")(x)
+    if num_classes is None:
+        x = layers.Cropping1D((1, 0), name="patches")(x)  # (B, N, D): without the class token
+        x = layers.Reshape((rows, columns, c.width), name="map")(x)
+        return keras.Model(images, {f"stride{c.patch}": x}, name=name)
+    y = x[:, 0]  # (B, D): the class token, eq. 4
+    logits = layers.Dense(num_classes, kernel_initializer=fresh_normal(), dtype="float32", name="logits")(y)
+    return keras.Model(images, logits, name=name)
+
+
+def patch_grid(image_shape, patch):
+    """Rows and columns of patches.  Raises ValueError if the patch does not divide the image."""
+    height, width = image_shape[:2]
+    if None in (height, width):
+        raise ValueError(f"vit needs a fixed image size, not {tuple(image_shape)}: it learns a vector for each patch.")
+    if height % patch or width % patch:
+        fitting = " x ".join(str(max(patch, round(side / patch) * patch)) for side in (height, width))
+        raise ValueError(f"Patches of {patch} do not tile images of {height} x {width}; resize them to {fitting}.")
+    return height // patch, width // patch

@@ -1,0 +1,27 @@
+"""Averages of a feature map over cells of whatever size makes as many cells as are asked for.
+
+Source: the adaptive pooling of PyTorch; it is He et al. 2014, arXiv:1406.4729, section 2.2, with one level.
+"""
+
+import numpy as np
+from keras import ops
+
+
+def adaptive_average_pool(x, size):
+    """(B, H, W, C) -> (B, *size, C), float32 if anything is to be done, for any fixed H and W, above or below `size`.
+
+    Two products with constant matrices: Keras's own AdaptiveAveragePooling2D fails in a graph where a side is 1.
+    """
+    (height, width), (rows, columns) = x.shape[1:3], size
+    if height != rows:
+        x = ops.einsum("bhwc,rh->brwc", x, cells(height, rows))
+    if width != columns:
+        x = ops.einsum("brwc,sw->brsc", x, cells(width, columns))
+    return x
+
+
+def cells(length, count):
+    """(count, length): row i averages the pixels floor(i length / count) to ceil((i + 1) length / count), exclusive."""
+    pixels, i = np.arange(length), np.arange(count)[:, None]
+    inside = (pixels >= i * length // count) & (pixels < -(-(i + 1) * length // count))
+    return (inside / inside.sum(axis=1, keepdims=True)).astype("float32")
