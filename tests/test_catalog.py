@@ -12,6 +12,7 @@ import pytest
 
 import tfdl
 from tfdl import catalog
+from tfdl.commands import show
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,6 +92,15 @@ def test_built_topic_has_its_file_and_recipe(topic):
         program, command, recipe, *_ = shlex.split(topic.recipe)
         assert (program, command) == ("tfdl", "run")
         assert list((ROOT / "recipes").glob(f"*/{recipe}.py"))
+
+
+@pytest.mark.parametrize("topic", [t for t in catalog.TOPICS if t.recipe], ids=lambda topic: topic.key)
+def test_recipe_s_model_and_variant_exist(topic):
+    flags = dict(itertools.pairwise(shlex.split(topic.recipe)))
+    if "--model" in flags:
+        model = catalog.find(flags["--model"])
+        source = (ROOT / (model.module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+        assert flags["--variant"] in show.variants(source)
 
 
 @pytest.mark.parametrize("topic", [t for t in catalog.TOPICS if t.is_model], ids=lambda topic: topic.key)

@@ -512,7 +512,7 @@ TOPICS = (
         "Tan & Le 2019, arXiv:1905.11946",
         2,
         "CNN",
-        "tfdl run classify_images --model efficientnet --variant small_images",
+        "tfdl run classify_images --model efficientnet --variant b0_small_images",
     ),
     Topic(
         "mobilenet",
@@ -586,7 +586,7 @@ TOPICS = (
         "Dosovitskiy et al. 2020, arXiv:2010.11929",
         4,
         "Transformers",
-        "tfdl run classify_images --model vit --variant small_images",
+        "tfdl run classify_images --model vit --variant small_images --data fashion_mnist",
     ),
     Topic(
         "swin",
@@ -595,7 +595,7 @@ TOPICS = (
         "Liu et al. 2021, arXiv:2103.14030",
         4,
         "Transformers",
-        "tfdl run classify_images --model swin --variant small_images",
+        "tfdl run classify_images --model swin --variant small_images --data fashion_mnist",
     ),
     Topic("llama", "LLaMA", None, "Touvron et al. 2023, arXiv:2302.13971", 4, "Language"),
     Topic("mixtral", "Mixture of experts (Mixtral)", None, "Jiang et al. 2024, arXiv:2401.04088", 4, "Language"),

@@ -2,7 +2,7 @@
 
 Stage 1 (foundation) - Srivastava et al. 2015, arXiv:1505.00387, Fig. 1 and 2
 Run:     tfdl run train_highway
-Expect:  with --epochs 2 test accuracy 0.11 plain, 0.965 highway, 0.968 residual, 2 minutes (seed 0)
+Expect:  test accuracy 0.11 plain, 0.965 highway, 0.968 residual, in 2 minutes on two CPU cores (seed 0)
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from tfdl.train.compare import compare
 class Config:
     depth: int = 50  # hidden layers
     data: str = "mnist"  # or digits, fashion_mnist ...
-    epochs: int = 3
+    epochs: int = 2
     rate: float = 0.2  # of SGD with momentum 0.9, falling to 0 along a cosine; gradients are clipped to norm 1
     run: tfdl.Run = tfdl.Run()
 
