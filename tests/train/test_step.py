@@ -126,6 +126,28 @@ def test_end_of_data_of_unknown_length_counts_no_update():
     assert model.optimizer.iterations.numpy() == 8
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_model_sees_the_size_of_its_images(accumulate):
+    """A layer that cuts its input into windows must know how many: only the number of samples may be open."""
+    seen = []
+
+    @keras.saving.register_keras_serializable("test")
+    class Spy(keras.layers.Layer):
+        def call(self, x):
+            seen.append(tuple(x.shape))
+            return x
+
+    inputs = keras.Input((6, 5, 2))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(Spy()(inputs))))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    exact(model, accumulate=accumulate)
+    seen.clear()
+    data = tf.data.Dataset.from_tensor_slices((np.zeros((7, 6, 5, 2), "float32"), np.zeros(7, "int32"))).batch(4)
+    model.fit(data, validation_data=data, epochs=1, verbose=0, shuffle=False)
+    model.predict(data, verbose=0)
+    assert seen and {shape[1:] for shape in seen} == {(6, 5, 2)}
+
+
 def test_accumulation_in_the_optimizer_is_refused():
     with pytest.raises(ValueError, match="gradient_accumulation_steps=4"):
         exact(compiled(keras.optimizers.SGD(0.1, gradient_accumulation_steps=4)))

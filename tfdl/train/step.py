@@ -122,7 +122,8 @@ class Piece:
         if t is None or (t.shape[0] or 0) > 0:
             return t
         rows = tf.maximum(0, 1 - tf.shape(t)[0])
-        return tf.pad(t, tf.concat([[[0, rows]], tf.zeros((t.shape.rank - 1, 2), tf.int32)], axis=0))
+        padded = tf.pad(t, tf.concat([[[0, rows]], tf.zeros((t.shape.rank - 1, 2), tf.int32)], axis=0))
+        return tf.ensure_shape(padded, [None, *t.shape[1:]])  # some layers need to know the size of their images
 
     def samples(self, outputs):
         """The rows that belong to samples."""
