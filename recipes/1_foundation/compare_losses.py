@@ -2,7 +2,7 @@
 
 Stage 1 (foundation) - focal loss: Lin et al. 2017, arXiv:1708.02002, eqs. 4 and 5
 Run:     tfdl run compare_losses
-Expect:  mean test recall of the rare classes 0.40 plain, 0.43 focal, 0.76 weighted, 0.75 focal and weighted (seeds 1, 2)
+Expect:  mean recall of the rare classes 0.40 plain, 0.43 focal, 0.76 weighted, 0.75 focal and weighted (seeds 1, 2)
 """
 
 from dataclasses import dataclass
