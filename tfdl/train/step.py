@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfdl.core import gradients
 from tfdl.train.accumulation import micro_batches
+from tfdl.train.fused_norms import fuse_batch_norms, unfuse_batch_norms
 from tfdl.train.replicas import fold_replica_into_seeds, samples, synchronize_batch_norms
 
 
@@ -41,7 +42,10 @@ def exact(model, *, accumulate=1):
         model.jit_compile = False  # XLA fails on variables that live on several devices
         fold_replica_into_seeds(model)
     if strategy.num_replicas_in_sync * accumulate > 1:
+        unfuse_batch_norms(model)
         synchronize_batch_norms(model)
+    else:
+        fuse_batch_norms(model)
     with strategy.scope():
         if model.built and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
