@@ -14,7 +14,7 @@ from tfdl.data import augment, images
 from tfdl.export.card import write_card
 from tfdl.train.command_line import launch
 
-BATCH, RATE, DECAY = 64, 3e-3, 0.05
+BATCH, DECAY, RATE, RATES = 64, 0.05, 3e-3, {"vit": 1e-3, "swin": 1e-3}  # transformers learn at a smaller rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_{config.model}_{config.variant}")
 
     # data
-    size = 16 if config.data == "digits" else 32
+    size, peak = 16 if config.data == "digits" else 32, RATES.get(config.model, RATE)
     data = images.load(config.data, batch_size=BATCH, image_size=size, seed=run.seed, position=run.position,
                        augment=augment.random_shift(size // 16), limit=run.limit)  # fmt: skip
     updates = (epochs := run.epochs(config.epochs)) * len(data.train)
@@ -38,7 +38,7 @@ def main(config: Config):
     # model
     with run.scope():
         model = tfdl.build(config.model, config.variant, image_shape=data.image_shape, num_classes=data.num_classes)
-        rate = keras.optimizers.schedules.CosineDecay(0.0, updates, warmup_target=RATE, warmup_steps=updates // 10)
+        rate = keras.optimizers.schedules.CosineDecay(0.0, updates, warmup_target=peak, warmup_steps=updates // 10)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY), loss, metrics=["accuracy"])
 

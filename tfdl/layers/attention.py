@@ -13,7 +13,7 @@ from keras import layers, ops
 from tfdl.core.serial import serializable
 from tfdl.layers.positions import resize_grid
 from tfdl.layers.transformer import fresh_normal
-from tfdl.ops.windows import merge, partition, relative_positions, shift, visible_after_shift
+from tfdl.ops.windows import crop, merge, partition, relative_positions, shift, visible_after_shift
 
 NEVER = -1e9  # a score whose softmax is 0; finite, so that a query which sees nothing gets a mean and not NaN
 HIDDEN = -100.0  # what Swin's authors add instead: its softmax is 0 too, and 8-bit biases keep some of their range
@@ -150,7 +150,7 @@ class WindowAttention(layers.Layer):
         x = partition(shift(x, *self.distance), self.window)  # (B, n, N, D)
         x = self.attention(x, bias=self.bias())
         x = shift(merge(x, rows, columns), *(-d for d in self.distance))
-        return x[:, :height, :width] if self.padded != (height, width) else x
+        return crop(x, height, width)
 
     def bias(self):
         """Eq. 4's B of each pair and head, and HIDDEN where a pair may not meet.  (n or 1, h, N, N)."""

@@ -45,12 +45,21 @@ def merge(windows, height, width):
 def shift(x, rows, columns):
     """Moves a map up and to the left; what leaves at one edge returns at the other (Fig. 4).  (B, H, W, C) -> same.
 
-    Negative numbers move it back.  Two slices joined, since a phone's runtime has no operator that rolls.
+    Negative numbers move it back.  A phone's runtime has no operator that rolls, so two parts change places.  They come
+    from a split, whose gradient is a join: the gradient of a slice fills a map with zeros first.
     """
     for axis, distance in ((1, rows), (2, columns)):
         if distance:
-            at = (slice(None),) * axis
-            x = ops.concatenate([x[(*at, slice(distance, None))], x[(*at, slice(None, distance))]], axis=axis)
+            first, rest = ops.split(x, [distance % x.shape[axis]], axis=axis)
+            x = ops.concatenate([rest, first], axis=axis)
+    return x
+
+
+def crop(x, height, width):
+    """The upper left corner.  (B, H, W, C) -> (B, height, width, C), by splits as well."""
+    for axis, size in ((1, height), (2, width)):
+        if size < x.shape[axis]:
+            x, _ = ops.split(x, [size], axis=axis)
     return x
 
 

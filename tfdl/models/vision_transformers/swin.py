@@ -40,8 +40,8 @@ VARIANTS = {
     "tiny": SwinConfig(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), drop_path=0.2),
     "small": SwinConfig(width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24), drop_path=0.3),
     "base": SwinConfig(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), drop_path=0.5),
-    # ours, for 28 to 64 pixels a side: half the patch, half the stages
-    "small_images": SwinConfig(width=48, depths=(2, 6), heads=(2, 4), patch=2, drop_path=0.1),
+    # ours, for 28 to 64 pixels a side: half the patch, half the stages; windows of 4 tile maps of 32 pixels
+    "small_images": SwinConfig(width=48, depths=(2, 6), heads=(2, 4), patch=2, window=4, drop_path=0.1),
 }
 
 
