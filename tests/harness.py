@@ -5,17 +5,33 @@
 Each check is a function of its own, so that a model's test can also ask for one alone.
 """
 
+import functools
+import math
+import re
+from dataclasses import replace
+
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+import tfdl
+from tfdl.core.outline import multiply_adds, parameters
+from tfdl.core.outline import outline as fresh_outline
+from tfdl.export.parity import GATES, compare, failures
+from tfdl.export.signatures import frozen, signature_of
+from tfdl.export.tflite import convert_float, run_tflite
 from tfdl.train.step import exact
 
-CLASSES = 3
+MODELS = {topic.key: topic.module for topic in tfdl.topics(built=True) if topic.is_model}  # key -> its file
+CLASSIFIERS = [key for key, module in MODELS.items() if re.search(r"\.(convnets|foundation|vision_\w+)\.", module)]
+CLASSES = 3  # in the checks below
+
+outline = functools.cache(fresh_outline)  # tests look at the same large networks again and again, and change none
 
 
 def check_classifier(build, *, image_shape, tmp_path, rate=5e-3, steps=12):
-    """All checks.  `build(**kwargs)` makes the smallest variant with the common builder signature.
+    """All checks; returns the model.  `build(**kwargs)` makes the smallest variant with the common builder signature.
 
     `rate` is Adam's; dense layers on thousands of pixels, all of them positive, need less, and more steps.
     """
@@ -25,33 +41,60 @@ def check_classifier(build, *, image_shape, tmp_path, rate=5e-3, steps=12):
     check_batch_invariance(model, image_shape)
     check_save_and_load(model, image_shape, tmp_path)
     check_gradients_reach_every_weight(model, image_shape)
+    check_multiply_adds(model, image_shape)
+    check_phone(model, image_shape)
     check_loss_falls(model, image_shape, rate, steps)
+    check_normalization(build, image_shape)
     check_one_channel(build, image_shape)
     check_mixed_precision(build, image_shape)
+    check_num_classes(build, image_shape)
+    return model
 
 
-def images_of(image_shape, count, seed=0):
+def images_of(*shape, seed=0):
     """(N, H, W, C) float32 in [0, 1]."""
-    return np.random.default_rng(seed).random((count, *image_shape), dtype="float32")
+    return np.random.default_rng(seed).random(shape, dtype="float32")
+
+
+def randomize(model, deviation=0.1):
+    """Moves every weight off its start, and moving statistics to those of a few images; returns the model.
+
+    Depthwise networks above all otherwise shrink what an image says from layer to layer, until all images look alike.
+    """
+    rng = np.random.default_rng(1)
+    for weight in model.trainable_weights:
+        weight.assign(weight + rng.normal(0, deviation, weight.shape))
+    settle(model)
+    return model
+
+
+def settle(model):
+    """The moving statistics become those of a few images, as after a step of training."""
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+    if norms:
+        model(images_of(4, *(side or 40 for side in model.input_shape[1:])), training=True)
 
 
 def check_shapes(model, image_shape):
     assert model.input_shape == (None, *image_shape), "the batch must stay free"
     assert [t.name for t in model.inputs] == ["images"]
-    logits = model(images_of(image_shape, 2))
+    assert model.output_shape == (None, CLASSES)
+    logits = model(images_of(2, *image_shape))
     assert tuple(logits.shape) == (2, CLASSES)
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
 
 
 def check_batch_invariance(model, image_shape):
     """In inference an image's logits do not depend on its neighbors."""
-    images = images_of(image_shape, 3)
+    images = images_of(3, *image_shape)
     together, alone = model(images, training=False), model(images[1:2], training=False)
     np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
 def check_save_and_load(model, image_shape, tmp_path):
-    images = images_of(image_shape, 2)
+    images = images_of(2, *image_shape)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
@@ -59,7 +102,7 @@ def check_save_and_load(model, image_shape, tmp_path):
 
 
 def check_gradients_reach_every_weight(model, image_shape):
-    images, labels = images_of(image_shape, 6), np.arange(6) % CLASSES
+    images, labels = images_of(6, *image_shape), np.arange(6) % CLASSES
     with tf.GradientTape() as tape:
         logits = model(images, training=True)
         loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
@@ -72,10 +115,49 @@ def check_gradients_reach_every_weight(model, image_shape):
     assert total >= 0.9 * len(gradients), "most gradients are zero: a branch is dead"
 
 
+def check_multiply_adds(model, image_shape):
+    """The count is that of the products which Keras makes for one image."""
+    made = 0
+
+    def counting(operation, products):
+        """The backend's `operation` as it is, and `products(result, its two arguments)` on the count."""
+
+        def counted(x, y, *args, **kwargs):
+            nonlocal made
+            result = operation(x, y, *args, **kwargs)
+            made += products(result, x, y)
+            return result
+
+        return counted
+
+    products = {
+        "numpy.matmul": lambda result, x, y: math.prod(result.shape) * x.shape[-1],
+        "nn.conv": lambda result, x, kernel: math.prod(result.shape) * math.prod(kernel.shape[:-1]),
+        "nn.depthwise_conv": lambda result, x, kernel: math.prod(result.shape) * math.prod(kernel.shape[:-2]),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, rule in products.items():
+            module, _, function = name.partition(".")
+            module = getattr(keras.src.backend, module)
+            patch.setattr(module, function, counting(getattr(module, function), rule))
+        model(images_of(1, *image_shape), training=False)
+    assert multiply_adds(model) == made > 0
+
+
+def check_phone(model, image_shape):
+    """A TFLite file has built-in operators only and computes the same; half of its digits change little."""
+    images = images_of(2, *image_shape)
+    module, live = frozen(model, signature_of(model)), {"logits": np.array(model(images))}
+    logits = run_tflite(convert_float(module), {"images": images})["logits"]
+    np.testing.assert_allclose(logits, live["logits"], atol=1e-4)
+    half = run_tflite(convert_float(module, half=True), {"images": images})
+    assert not failures(compare(half, live), GATES["tflite_float16"])
+
+
 def check_loss_falls(model, image_shape, rate=5e-3, steps=12):
     """A few steps on six images of plain colors are enough to tell three classes apart."""
     labels = np.arange(6) % CLASSES
-    images = 0.2 * images_of(image_shape, 6) + 0.3 * labels[:, None, None, None].astype("float32")
+    images = 0.2 * images_of(6, *image_shape) + 0.3 * labels[:, None, None, None].astype("float32")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
     exact(model)  # as in every recipe
@@ -86,7 +168,7 @@ def check_loss_falls(model, image_shape, rate=5e-3, steps=12):
 
 def check_features(build, *, image_shape, pyramid, padded=True):
     """Without classes: a dict of maps whose names tell their strides, or one vector per image."""
-    features = build(image_shape=image_shape, num_classes=None)(images_of(image_shape, 2))
+    features = build(image_shape=image_shape, num_classes=None)(images_of(2, *image_shape))
     if not pyramid:
         assert len(features.shape) == 2 and features.shape[0] == 2
         return
@@ -99,11 +181,25 @@ def check_features(build, *, image_shape, pyramid, padded=True):
                 assert size >= side // stride, f"stride{stride} is {tuple(maps.shape)}"
 
 
+def check_normalization(build, image_shape):
+    """A model that normalizes computes what one that does not makes of images normalized by hand."""
+    images = images_of(2, *image_shape)
+    by_hand = {"imagenet": (images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], "unit": images * 2 - 1}
+    outside = randomize(build(image_shape=image_shape, num_classes=CLASSES, normalize=None))
+    for normalize, normalized in by_hand.items():
+        inside = build(image_shape=image_shape, num_classes=CLASSES, normalize=normalize)
+        inside.set_weights(outside.get_weights())
+        expected = np.array(outside(normalized))
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(inside(images), expected, atol=1e-5 * max(1, scale))
+        assert np.abs(expected - outside(images)).max() > 0.1 * scale  # else the line above says nothing
+
+
 def check_one_channel(build, image_shape):
     for normalize in ("imagenet", "unit", None):
         gray = (*image_shape[:2], 1)
         model = build(image_shape=gray, num_classes=CLASSES, normalize=normalize)
-        assert tuple(model(images_of(gray, 2)).shape) == (2, CLASSES)
+        assert tuple(model(images_of(2, *gray)).shape) == (2, CLASSES)
 
 
 def check_mixed_precision(build, image_shape):
@@ -112,10 +208,26 @@ def check_mixed_precision(build, image_shape):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = build(image_shape=image_shape, num_classes=CLASSES)
-        logits = model(images_of(image_shape, 2))
+        logits = model(images_of(2, *image_shape))
     finally:
         keras.config.set_dtype_policy(policy)
-    assert {keras.backend.standardize_dtype(w.dtype) for w in model.trainable_weights} == {"float32"}
+    assert {keras.backend.standardize_dtype(w.dtype) for w in model.weights} == {"float32"}
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     assert any(layer.compute_dtype == "bfloat16" for layer in model.layers)
     assert np.isfinite(keras.ops.convert_to_numpy(logits)).all()
+
+
+def check_num_classes(build, image_shape):
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=rf"num_classes must be at least 1, or None.* {wrong}\.$"):
+            build(image_shape=image_shape, num_classes=wrong)
+
+
+def check_strides_removed(build, config):
+    """Without its first three strides of 2 a network sees small images in full, and has as many parameters."""
+    removed = replace(config, strides_removed=3)
+    maps = outline(build, removed, image_shape=(8, 12, 1), num_classes=None).output
+    sizes = {name: x.shape[1:3] for name, x in maps.items()}
+    assert sizes == {"stride1": (8, 12), "stride2": (4, 6), "stride4": (2, 3)}
+    kept, without = (parameters(outline(build, c, image_shape=(32, 32, 1))) for c in (config, removed))
+    assert kept == without

@@ -1,40 +1,69 @@
 """Every model of the catalog keeps the contract of its kind."""
 
+import dataclasses
 import functools
 import importlib
-import re
 
+import keras
 import pytest
 
 import tfdl
-from tests.harness import check_classifier, check_features
+from tests.harness import CLASSIFIERS, MODELS, check_classifier, check_features, check_strides_removed
 
-CLASSIFIERS = {  # key -> does it give a feature pyramid?
-    topic.key: ".foundation." not in topic.module
-    for topic in tfdl.topics(built=True)
-    if topic.is_model and re.search(r"\.(convnets|foundation|vision_transformers)\.", topic.module)
-}
-
-
+FLAT = {key for key in CLASSIFIERS if ".foundation." in MODELS[key]}  # they have no feature pyramid
 IMAGE_SHAPES = {"vit": (32, 48, 3)}  # its patches must tile the image
 UNPADDED = {"alexnet", "lenet"}
-SLOW_STARTERS = {"swin", "vit"}  # transformers want a smaller rate, as dense layers do
+SLOW_STARTERS = FLAT | {"swin", "vit"}  # transformers want a smaller rate, as dense layers do
+
+
+def variants(key):
+    return importlib.import_module(MODELS[key]).VARIANTS
 
 
 def test_the_catalog_has_classifiers():
-    assert {"mobilenet": True, "mlp": False}.items() <= CLASSIFIERS.items()
+    assert {"mobilenet", "mlp", "vit"} <= set(CLASSIFIERS)
+    assert "mlp" in FLAT and "mobilenet" not in FLAT
 
 
 @pytest.mark.parametrize("key", CLASSIFIERS)
 def test_classifier_keeps_the_contract(key, tmp_path):
     build = functools.partial(tfdl.build, key, "nano")
-    pace = {} if key not in SLOW_STARTERS and CLASSIFIERS[key] else {"rate": 1e-3, "steps": 40}
+    pace = {"rate": 1e-3, "steps": 40} if key in SLOW_STARTERS else {}
     image_shape = IMAGE_SHAPES.get(key, (34, 45, 3))
-    check_classifier(build, image_shape=image_shape, tmp_path=tmp_path, **pace)
-    check_features(build, image_shape=image_shape, pyramid=CLASSIFIERS[key], padded=key not in UNPADDED)
+    model = check_classifier(build, image_shape=image_shape, tmp_path=tmp_path, **pace)
+    assert model.name == key
+    check_features(build, image_shape=image_shape, pyramid=key not in FLAT, padded=key not in UNPADDED)
 
 
-@pytest.mark.parametrize("key", [t.key for t in tfdl.topics(built=True) if t.is_model])
+@pytest.mark.parametrize("key", MODELS)
 def test_smallest_variant_comes_first_and_is_called_nano(key):
-    module = importlib.import_module(next(t.module for t in tfdl.topics() if t.key == key))
-    assert next(iter(module.VARIANTS)) == "nano"
+    assert next(iter(variants(key))) == "nano"
+
+
+@pytest.mark.parametrize("key", MODELS)
+def test_unknown_variant_is_answered_with_all_that_there_are(key):
+    names = ", ".join(variants(key))
+    with pytest.raises(ValueError, match=f"{key} has no variant 'giant'; it has {names}.*dataclasses.replace"):
+        tfdl.build(key, "giant")
+
+
+@pytest.mark.parametrize("key", MODELS)
+def test_every_config_is_stored_and_read_back(key):
+    for config in variants(key).values():
+        assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(config)) == config
+
+
+@pytest.mark.parametrize("key", MODELS)
+def test_canonical_images_and_classes_belong_to_variants(key):
+    canonical = getattr(importlib.import_module(MODELS[key]), "CANONICAL", {})
+    assert canonical.keys() <= variants(key).keys()
+    assert all(name in canonical for name in variants(key) if name.endswith("small_images"))
+
+
+@pytest.mark.parametrize("key", [key for key in CLASSIFIERS if hasattr(variants(key)["nano"], "strides_removed")])
+def test_removed_strides_keep_small_images_large_and_cost_no_parameter(key):
+    config = variants(key)["nano"]
+    check_strides_removed(functools.partial(tfdl.build, key), config)
+    there = config.strides().count(2)
+    with pytest.raises(ValueError, match=f"strides_removed must be from 0 to {there}, not {there + 1}"):
+        dataclasses.replace(config, strides_removed=there + 1)

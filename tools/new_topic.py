@@ -25,7 +25,7 @@ Shapes: B batch, H W height and width, C channels.
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.conv_norm import conv_norm
 from tfdl.layers.pixels import normalize_pixels
 
@@ -45,14 +45,16 @@ VARIANTS = {{
 def {key}(variant="nano", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="{key}"):
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the feature map at each stride.
 
-    Raises ValueError for an unknown variant.
+    `variant` is a row of VARIANTS or a {Class}Config.  Raises ValueError for an unknown variant or an argument out of
+    range.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"{key} has no variant {{variant!r}}; it has {{', '.join(VARIANTS)}}.")
+    c = choose_variant(variant, VARIANTS, model="{key}")
+    check_num_classes(num_classes)
+
     images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     maps = {{}}
-    for i, channels in enumerate(VARIANTS[variant].channels):
+    for i, channels in enumerate(c.channels):
         x = conv_norm(x, channels, 3, 2, activation=ops.relu, name=f"stage{{i}}")  # (B, H/2^(i+1), W/2^(i+1), channels)
         maps[f"stride{{2 ** (i + 1)}}"] = x
     if num_classes is None:
@@ -64,33 +66,25 @@ def {key}(variant="nano", *, image_shape=(224, 224, 3), num_classes=1000, normal
 
 TEST = '''"""{title}: the paper's counts and strides."""
 
-import numpy as np
 import pytest
 
+from tests.harness import outline
+from tfdl.core.outline import parameters
 from {module} import {key}
-
-
-def trainable(model):
-    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
 @pytest.mark.parametrize("variant, count", [("nano", {count})])
 def test_parameter_count_is_the_papers(variant, count):
-    assert trainable({key}(variant, num_classes=10)) == count
+    assert parameters(outline({key}, variant, num_classes=10)) == count
 
 
 def test_pyramid_halves_at_each_stride():
-    pyramid = {key}("nano", image_shape=(32, 48, 3), num_classes=None)
+    pyramid = outline({key}, "nano", image_shape=(32, 48, 3), num_classes=None)
     assert {{k: v[1:3] for k, v in pyramid.output_shape.items()}} == {{
         "stride2": (16, 24),
         "stride4": (8, 12),
         "stride8": (4, 6),
     }}
-
-
-def test_unknown_variant_lists_the_known_ones():
-    with pytest.raises(ValueError, match="nano"):
-        {key}("nanno")
 '''
 # Convolutions 3x3 without bias, a scale and an offset per channel, logits with bias: 3 -> 8 -> 16 -> 24 -> 10.
 COUNT = 9 * (3 * 8 + 8 * 16 + 16 * 24) + 2 * (8 + 16 + 24) + (24 + 1) * 10

@@ -5,14 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.harness import check_gradients_reach_every_weight, check_loss_falls, check_save_and_load
+from tests.harness import check_gradients_reach_every_weight, check_loss_falls, check_save_and_load, images_of
 from tfdl.models.foundation.highway import KINDS, VARIANTS, HighwayConfig, gate_activity, highway
 
 SHAPE = (5, 4, 3)
-
-
-def images_of(count, *shape):
-    return np.random.default_rng(0).random((count, *shape), dtype="float32")
 
 
 def tiny(kind="highway", depth=4, **more):
@@ -98,22 +94,13 @@ def test_mixed_precision_keeps_float32_weights_and_logits():
     assert keras.backend.standardize_dtype(model(images_of(2, *SHAPE)).dtype) == "float32"
 
 
-def test_a_config_is_stored_and_read_back():
-    for config in VARIANTS.values():
-        assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(config)) == config
-
-
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match=r"'highway_51'.*nano.*highway_50"):
-        highway("highway_51")
     with pytest.raises(ValueError, match="no kind 'dense'.*plain, residual, highway"):
         replace(VARIANTS["nano"], kind="dense")
     with pytest.raises(ValueError, match="no activation 'relu7'"):
         replace(VARIANTS["nano"], activation="relu7")
     with pytest.raises(ValueError, match="at least 1; they are 0 and 12"):
         replace(VARIANTS["nano"], depth=0)
-    with pytest.raises(ValueError, match=r"num_classes must be at least 1.* -1"):
-        tiny(num_classes=-1)
     with pytest.raises(ValueError, match=r"fixed image_shape, not \(None, 4, 3\)"):
         tiny(image_shape=(None, 4, 3))
     with pytest.raises(ValueError, match="'highway' has no highway layer"):

@@ -4,16 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from tests.harness import check_gradients_reach_every_weight, check_loss_falls, check_save_and_load
-from tfdl.models.foundation.mlp import VARIANTS, MLPConfig, mlp
+from tests.harness import check_gradients_reach_every_weight, check_loss_falls, check_save_and_load, images_of
+from tfdl.models.foundation.mlp import MLPConfig, mlp
 from tfdl.ops.activations import ACTIVATIONS
 
 SHAPE = (5, 4, 3)
 TINY = MLPConfig(hidden=(12, 8))
-
-
-def images_of(count, *shape):
-    return np.random.default_rng(0).random((count, *shape), dtype="float32")
 
 
 @pytest.mark.parametrize(
@@ -125,11 +121,6 @@ def test_pixels_are_normalized_inside():
     np.testing.assert_allclose(inside(images), outside(2 * images - 1), atol=1e-5)
 
 
-def test_a_config_is_stored_and_read_back():
-    for config in VARIANTS.values():
-        assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(config)) == config
-
-
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -147,10 +138,6 @@ def test_config_out_of_range_is_refused(change, message):
 
 
 def test_arguments_out_of_range_are_refused():
-    with pytest.raises(ValueError, match=r"'simard'.*nano.*simard_800"):
-        mlp("simard")
-    with pytest.raises(ValueError, match="num_classes must be at least 1.* 0"):
-        mlp(TINY, num_classes=0)
     with pytest.raises(ValueError, match=r"fixed image_shape, not \(None, None, 1\)"):
         mlp(TINY, image_shape=(None, None, 1))
     with pytest.raises(ValueError, match="32 groups do not divide 12 channels"):

@@ -110,6 +110,24 @@ def test_interrupted_comparison_goes_on_to_the_same_end(whole, tmp_path, monkeyp
         assert results[name].metrics == whole[1][name].metrics
 
 
+def test_resumed_with_more_epochs_every_arm_trains_on(whole, tmp_path):
+    compared(tmp_path / "run", epochs=2)
+    results = compared(tmp_path / "run", epochs=3, resume=True)
+    for name in ARMS:
+        assert same(results[name], whole[1][name])
+        assert without_clock(results[name]) == without_clock(whole[1][name])
+        assert results[name].epochs == 3
+
+
+def test_resumed_with_fewer_epochs_is_one_sentence_and_changes_nothing(tmp_path):
+    folder = tmp_path / "run"
+    compared(folder, {"narrow": ARMS["narrow"]}, epochs=2)
+    before = (folder / "arms" / "narrow" / "result.json").read_bytes()
+    with pytest.raises(ValueError, match="'narrow' has trained 2 epochs and cannot go back to 1: .*--run.out"):
+        compared(folder, {"narrow": ARMS["narrow"]}, epochs=1, resume=True)
+    assert (folder / "arms" / "narrow" / "result.json").read_bytes() == before
+
+
 def test_arms_may_have_data_of_their_own(tmp_path):
     config = Config(tfdl.Run(out=str(tmp_path / "run")))
     run = config.run.start(config, name="comparison")

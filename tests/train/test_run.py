@@ -69,6 +69,26 @@ def test_folder_with_something_in_it_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_resume_is_offered_only_where_there_is_something_to_go_on_from(tmp_path):
+    def refused(part):
+        start(out=str(tmp_path / part))
+        (tmp_path / part / part).mkdir(parents=True)
+        (tmp_path / part / part / "step_0000000001.safetensors").touch()
+        with pytest.raises(FileExistsError) as error:
+            start(out=str(tmp_path / part))
+        return str(error.value)
+
+    for part in ("checkpoints/last", "arms"):
+        assert refused(part).endswith("is not empty. Go on with --run.resume, or give another with --run.out.")
+    assert refused("figures").endswith("is not empty. Give another with --run.out, or delete this one.")
+
+
+def test_resuming_a_run_without_checkpoints_says_how_to_start_anew(tmp_path):
+    start(out=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"there is none.*without --run\.resume, in another folder.*deleted"):
+        start(out=str(tmp_path), resume=True)
+
+
 def test_resuming_nothing_is_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no file .*config\.json"):
         start(out=str(tmp_path / "none"), resume=True)

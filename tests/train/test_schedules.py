@@ -93,7 +93,7 @@ def test_restarts_of_keras_miss_the_boundary_where_ours_does_not():
     assert rates(CosineRestarts(1.0, 10, 2), [boundary - 1, boundary]) == pytest.approx([0.0, 1.0], abs=1e-7)
     steps = np.arange(MANY)
     drifted = rates(S.CosineDecayRestarts(1.0, 7, t_mul=1.0), MANY) - cosine_annealing_lr(steps % 7, 1.0, 7, 0.0)
-    assert np.abs(drifted).max() > 1e-3
+    assert np.abs(drifted).max() > 1e-4  # how much depends on the graph optimizer, which a `Run` turns off
 
 
 # --- warm-up -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import tfdl
+from tfdl.core.files import model_file
 
 INT8 = "tflite_int8"
 FORMATS = ("savedmodel", "tflite", "tflite_float16", INT8)  # tfdl.export.exporter's, a test sees to it
@@ -41,16 +42,6 @@ def trained_on(source):
     """The image set of a run folder; None for anything else."""
     config = source / "config.json"
     return json.loads(config.read_text(encoding="utf-8")).get("data") if config.is_file() else None
-
-
-def model_file(source):
-    """A .keras file as it is; of a run folder its best checkpoint."""
-    file = source / "checkpoints" / "best" / "model.keras" if source.is_dir() else source
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"There is no model at {file}; give a .keras file or a folder that `tfdl run` has written."
-        )
-    return file
 
 
 def load(file):

@@ -35,6 +35,12 @@ def choose_variant(variant, variants, *, model):
     return variants[variant]
 
 
+def check_num_classes(num_classes):
+    """Raises ValueError unless it is a number of classes, or None: features in place of logits."""
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, or None for features; it is {num_classes}.")
+
+
 def to_json(instance):
     """Field name -> value as Keras stores it."""
     return {f.name: keras.saving.serialize_keras_object(getattr(instance, f.name)) for f in fields(instance)}

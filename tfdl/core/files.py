@@ -49,6 +49,16 @@ def read_json(path):
         raise ValueError(f"{path} is not valid JSON ({error}); restore it or delete its folder.") from None
 
 
+def model_file(source):
+    """A .keras file as it is; of a run folder the model of its best epoch.  Raises FileNotFoundError."""
+    file = source / "checkpoints" / "best" / "model.keras" if source.is_dir() else source
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"There is no model at {file}; give a .keras file or a folder that `tfdl run` has written."
+        )
+    return file
+
+
 @contextlib.contextmanager
 def replaced(folder, *, marker):
     """Yields an empty folder beside `folder` that takes its place if the block succeeds and vanishes if it fails.

@@ -7,6 +7,8 @@ w side of a window, n windows, N = w w positions in a window.  "..." is any numb
 windows.
 """
 
+import math
+
 import numpy as np
 from keras import layers, ops
 
@@ -100,6 +102,11 @@ class SelfAttention(layers.Layer):
         q, k, _ = self.heads_of(x)
         return attention_weights(q, k, bias=bias, visible=visible)
 
+    def multiply_adds(self, shape):
+        """Of one sample (..., T, D): 4 T D^2 in the dense layers, and T^2 D in each of eq. 1's two products."""
+        *_, tokens, width = shape
+        return math.prod(shape[1:-1]) * (4 * width**2 + 2 * tokens * width)
+
 
 @serializable
 class WindowAttention(layers.Layer):
@@ -157,6 +164,11 @@ class WindowAttention(layers.Layer):
         table = ops.take(self.relative_position_bias_table, self.pairs, axis=0)  # (N, N, h)
         bias = ops.transpose(table, (2, 0, 1))[None]  # (1, h, N, N)
         return bias + self.penalty if any(self.distance) else bias
+
+    def multiply_adds(self, shape):
+        """Of one map (H, W, D): those of all windows, the zeros that fill them included."""
+        windows = math.prod(self.padded) // self.window**2
+        return self.attention.multiply_adds((None, windows, self.window**2, shape[-1]))
 
     def resized(self, table):
         """A table of another window, ((2 v - 1)^2, h), as this window's, by bicubic interpolation (section 3.2)."""

@@ -32,6 +32,17 @@ def conv_norm(
     return activation(x) if activation else x
 
 
+def remove_strides(strides, count):
+    """The first `count` strides of 2 become 1, for images much smaller than those that a network was made for.
+
+    Raises ValueError if there are not as many.
+    """
+    strided = [i for i, stride in enumerate(strides) if stride == 2]
+    if not 0 <= count <= len(strided):
+        raise ValueError(f"strides_removed must be from 0 to {len(strided)}, not {count}.")
+    return [1 if i in strided[:count] else stride for i, stride in enumerate(strides)]
+
+
 def make_divisible(channels, divisor=8):
     """The multiple of `divisor` nearest to `channels`, never less than `divisor` nor than 90 % of `channels`.
 

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from tfdl.core.serial import serializable
-from tfdl.ops.activations import ACTIVATIONS
+from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
 @serializable
@@ -32,8 +32,7 @@ class Highway(layers.Layer):
 
     def __init__(self, activation="relu", transform_bias=-2.0, kernel_initializer="he_normal", **kwargs):
         super().__init__(**kwargs)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"Highway has no activation {activation!r}; it has {', '.join(ACTIVATIONS)}.")
+        check_activation(activation, owner="Highway")
         self.activation = activation
         self.transform_bias = transform_bias
         self.kernel_initializer = kernel_initializer

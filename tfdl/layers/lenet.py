@@ -93,3 +93,7 @@ class CodeDistance(layers.Layer):
 
     def call(self, x):
         return -ops.sum(ops.square(x[:, None, :] - self.codes), axis=-1)
+
+    def multiply_adds(self, shape):
+        """A square for each unit of each code."""
+        return self.num_codes * shape[-1]

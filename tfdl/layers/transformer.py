@@ -10,7 +10,7 @@ from keras import layers
 
 from tfdl.core.serial import serializable
 from tfdl.layers.drop_path import DropPath
-from tfdl.ops.activations import ACTIVATIONS
+from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
 def fresh_normal():
@@ -33,8 +33,7 @@ class FeedForward(layers.Layer):
 
     def __init__(self, expansion=4.0, activation="gelu", dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"FeedForward has no activation {activation!r}; it has {', '.join(ACTIVATIONS)}.")
+        check_activation(activation, owner="FeedForward")
         self.expansion = expansion
         self.activation = activation
         self.dropout = dropout

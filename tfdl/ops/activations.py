@@ -79,3 +79,9 @@ ACTIVATIONS = {
     "gelu_tanh": gelu_tanh,
     "linear": linear,
 }
+
+
+def check_activation(name, *, owner):
+    """Raises ValueError if `name` is no key of ACTIVATIONS; `owner` is the layer or model that was given it."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"{owner} has no activation {name!r}; it has {', '.join(ACTIVATIONS)}.")

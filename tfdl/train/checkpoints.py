@@ -77,7 +77,10 @@ def read_newest(folder):
             warnings.warn(f"{error} Falling back to the checkpoint before it.", stacklevel=2)
             damaged.append(path.name)
     reason = f"all of them are damaged: {', '.join(damaged)}" if damaged else "there is none"
-    raise FileNotFoundError(f"No checkpoint to resume from in {folder} ({reason}). Start without --run.resume.")
+    raise FileNotFoundError(
+        f"No checkpoint to resume from in {folder} ({reason}). Start without --run.resume, in another folder"
+        " (--run.out) or with this one deleted."
+    )
 
 
 def read(path):

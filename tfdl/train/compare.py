@@ -3,7 +3,8 @@
     results = compare(run, data, {"relu": lambda: classifier("relu"), "tanh": lambda: classifier("tanh")}, epochs=9)
     run.show("validation_loss", curves({n: r.series("val_loss") for n, r in results.items()}, ...))
 
-Each arm trains in runs/NAME/arms/ARM with checkpoints of its own; a resumed comparison keeps the arms that are done.
+Each arm trains in runs/NAME/arms/ARM with checkpoints of its own; a resumed comparison keeps the arms that are done,
+and trains them on if it has more epochs than before.
 """
 
 from dataclasses import dataclass
@@ -16,10 +17,14 @@ from tfdl.core.files import read_json, write_json
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One arm: `model` with its best epoch's weights, `history` with a dict per epoch, `metrics` on the test split."""
+    """One arm: `model` with its best epoch's weights, `history` with a dict per epoch, `metrics` on the test split.
+
+    `epochs` is what it was given; early stopping leaves it a shorter history.
+    """
 
     name: str
     model: keras.Model
+    epochs: int
     history: list
     metrics: dict
     seconds: float
@@ -43,14 +48,22 @@ def compare(run, data, arms, *, epochs, monitor="val_loss", patience=None):
 
     Returns:
         dict name -> `Result`, in the order of `arms`.
+
+    Raises:
+        ValueError: a resumed arm has trained longer than `epochs`.
     """
     results = {}
     for name, make in arms.items():
         arm, own = run.arm(name), data[name] if isinstance(data, dict) else data
         with arm.scope():
             model = make()
+        if arm.initial_epoch > epochs:
+            raise ValueError(
+                f"The arm {name!r} has trained {arm.initial_epoch} epochs and cannot go back to {epochs}: resume with"
+                " as many or more, or give another folder with --run.out."
+            )
         done = arm.folder / "result.json"
-        if not (run.run.resume and done.exists()):
+        if not (run.run.resume and done.exists() and read_json(done).get("epochs") == epochs):
             write_json(done, train(arm, model, own, epochs, monitor, patience))
         arm.load_best(model)
         result = results[name] = Result(name, model, **read_json(done))
@@ -69,6 +82,7 @@ def train(arm, model, data, epochs, monitor, patience):
     arm.load_best(model)
     metrics = model.evaluate(data.test, return_dict=True, verbose=0)
     return {
+        "epochs": epochs,
         "history": arm.log.rows(),
         "metrics": {f"test_{name}": float(value) for name, value in metrics.items()},
         "seconds": arm.saver.seconds,

@@ -114,9 +114,12 @@ class Session:
             if not (self.folder / "arms").exists():
                 resumed = checkpoints.read_newest(self.folder / "checkpoints" / "last")
         elif self.folder.exists() and any(self.folder.iterdir()):
-            raise FileExistsError(
-                f"The run folder {self.folder} is not empty. Go on with --run.resume, or give another with --run.out."
-            )
+            last, arms = self.folder / "checkpoints" / "last", self.folder / "arms"
+            if arms.exists() or checkpoints.newest_first(last):
+                remedy = "Go on with --run.resume, or give another with --run.out."
+            else:
+                remedy = "Give another with --run.out, or delete this one."
+            raise FileExistsError(f"The run folder {self.folder} is not empty. {remedy}")
         write_json(config, self.flags)
         self.environment = environment(self.strategy)
         write_json(self.folder / "env.json", self.environment)

@@ -8,7 +8,7 @@ Shapes: B batch, H W height and width of the feature map, C channels, G side of 
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.pixels import normalize_pixels
 from tfdl.ops.local_response import local_response_normalization
 from tfdl.ops.pooling import adaptive_average_pool
@@ -57,6 +57,8 @@ VARIANTS = {
         channels=(32, 64, 96, 64, 64), stem_kernel=5, stem_stride=1, grid=3, features=(256, 128)
     ),
 }
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show alexnet --flops`.
+CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def alexnet(variant="one_tower", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="alexnet"):
@@ -72,8 +74,7 @@ def alexnet(variant="one_tower", *, image_shape=(224, 224, 3), num_classes=1000,
             classes, an image_shape that is not fixed.
     """
     c = choose_variant(variant, VARIANTS, model="alexnet")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    check_num_classes(num_classes)
     smallest = smallest_side(c)
     if min(side or smallest for side in image_shape[:2]) < smallest:
         raise ValueError(f"This alexnet needs images of at least {smallest} pixels a side, not {image_shape}.")

@@ -9,8 +9,8 @@ import math
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
-from tfdl.layers.conv_norm import conv_norm
+from tfdl.core.config import check_num_classes, choose_variant, config
+from tfdl.layers.conv_norm import conv_norm, remove_strides
 from tfdl.layers.pixels import normalize_pixels
 
 BOTTLENECK = 4  # "B": a 1x1 convolution to 4k channels comes before each 3x3
@@ -31,9 +31,12 @@ class DenseNetConfig:
     strides_removed: int = 0  # the first so many strides of 2 become 1: for images much smaller than 224
 
     def __post_init__(self):
-        strides = len(self.depths) - 1 + 2 * (not self.small_stem)
-        if not 0 <= self.strides_removed <= strides:
-            raise ValueError(f"strides_removed must be from 0 to {strides}, not {self.strides_removed}.")
+        self.strides()  # raises ValueError if more are to be removed than there are
+
+    def strides(self):
+        """Of the first convolution, of the pooling and of each transition, after `strides_removed`."""
+        stem = (1, 1) if self.small_stem else (2, 2)
+        return remove_strides([*stem, *[2] * (len(self.depths) - 1)], self.strides_removed)
 
 
 VARIANTS = {
@@ -46,6 +49,8 @@ VARIANTS = {
     # Ours: blocks at a half, a quarter and an eighth of 8 to 64 pixels.
     "small_images": DenseNetConfig(depths=(4, 4, 4), growth=12, stem=24, strides_removed=1),
 }
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show densenet --flops`.
+CANONICAL = dict.fromkeys(("bc100", "small_images"), dict(image_shape=(32, 32, 3), num_classes=10))
 
 
 def densenet(variant="121", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="densenet"):
@@ -57,9 +62,8 @@ def densenet(variant="121", *, image_shape=(224, 224, 3), num_classes=1000, norm
     variant, an argument out of range, or images that are too small for the strides.
     """
     c = choose_variant(variant, VARIANTS, model="densenet")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
-    strides = strides_of(c)
+    check_num_classes(num_classes)
+    strides = c.strides()
     check_size(image_shape, strides)
     norm = dict(epsilon=c.epsilon, momentum=c.momentum)
 
@@ -87,14 +91,6 @@ def densenet(variant="121", *, image_shape=(224, 224, 3), num_classes=1000, norm
     x = layers.GlobalAveragePooling2D(name="pool")(x)  # (B, C)
     x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)
-
-
-def strides_of(c):
-    """Strides of the first convolution, of the pooling and of each transition, after `strides_removed`."""
-    strides = [*((1, 1) if c.small_stem else (2, 2)), *[2] * (len(c.depths) - 1)]
-    for _ in range(c.strides_removed):
-        strides[strides.index(2)] = 1
-    return strides
 
 
 def check_size(image_shape, strides):

@@ -12,8 +12,8 @@ from dataclasses import replace
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
-from tfdl.layers.conv_norm import conv_norm, make_divisible
+from tfdl.core.config import check_num_classes, choose_variant, config
+from tfdl.layers.conv_norm import conv_norm, make_divisible, remove_strides
 from tfdl.layers.drop_path import DropPath
 from tfdl.layers.pixels import normalize_pixels
 from tfdl.layers.squeeze_excite import squeeze_excite
@@ -41,11 +41,13 @@ class EfficientNetConfig:
     def __post_init__(self):
         for block in {row[0] for row in self.stages} - {"mbconv", "fused"}:
             raise ValueError(f"efficientnet has no block {block!r}; it has mbconv and fused.")
-        strides = 1 + sum(row[3] == 2 for row in self.stages)
-        if not 0 <= self.strides_removed <= strides:
-            raise ValueError(f"strides_removed must be from 0 to {strides}, not {self.strides_removed}.")
+        self.strides()  # raises ValueError if more are to be removed than there are
         if self.width <= 0 or self.depth <= 0:
             raise ValueError(f"width and depth must be positive, not {self.width} and {self.depth}; B0 has 1 and 1.")
+
+    def strides(self):
+        """Of the stem and of each stage, after `strides_removed`."""
+        return remove_strides([2, *(row[3] for row in self.stages)], self.strides_removed)
 
 
 B0 = (  # V1, Table 1, stages 2 to 8
@@ -85,18 +87,24 @@ VARIANTS = {
         stem=8,
         features=64,
     ),
-    "b0": b0(1.0, 1.0, 0.2),  # p = 0, for 224 pixels
-    "b1": b0(1.0, 1.1, 0.2),  # p = 0.5, for 240
-    "b2": b0(1.1, 1.2, 0.3),  # p = 1, for 260
-    "b3": b0(1.2, 1.4, 0.3),  # p = 2, for 300
-    "b4": b0(1.4, 1.8, 0.4),  # p = 3, for 380
-    "b5": b0(1.6, 2.2, 0.4, **TENSORFLOW),  # p = 4, for 456
-    "b6": b0(1.8, 2.6, 0.5, **TENSORFLOW),  # p = 5, for 528
-    "b7": b0(2.0, 3.1, 0.5, **TENSORFLOW),  # p = 6, for 600
-    "v2_s": EfficientNetConfig(stages=V2_S, stem=24, epsilon=1e-3),  # for 384
+    "b0": b0(1.0, 1.0, 0.2),  # p = 0
+    "b1": b0(1.0, 1.1, 0.2),  # p = 0.5
+    "b2": b0(1.1, 1.2, 0.3),  # p = 1
+    "b3": b0(1.2, 1.4, 0.3),  # p = 2
+    "b4": b0(1.4, 1.8, 0.4),  # p = 3
+    "b5": b0(1.6, 2.2, 0.4, **TENSORFLOW),  # p = 4
+    "b6": b0(1.8, 2.6, 0.5, **TENSORFLOW),  # p = 5
+    "b7": b0(2.0, 3.1, 0.5, **TENSORFLOW),  # p = 6
+    "v2_s": EfficientNetConfig(stages=V2_S, stem=24, epsilon=1e-3),
 }
 # Ours: 8 to 64 pixels a side keep enough of them; a third of the width and half the depth suit small sets.
 VARIANTS["b0_small_images"] = replace(VARIANTS["b0"], width=0.35, depth=0.5, drop_path=0.1, strides_removed=2)
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show efficientnet --flops`.
+SIDES = dict(b1=240, b2=260, b3=300, b4=380, b5=456, b6=528, b7=600, v2_s=384)  # pixels; the authors' code
+CANONICAL = {
+    **{name: dict(image_shape=(side, side, 3)) for name, side in SIDES.items()},
+    "b0_small_images": dict(image_shape=(32, 32, 3), num_classes=10),
+}
 
 
 def efficientnet(
@@ -109,9 +117,8 @@ def efficientnet(
     "stride32": ...}, sizes rounded up.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="efficientnet")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
-    strides = strides_of(c)
+    check_num_classes(num_classes)
+    strides = c.strides()
     conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum)
 
     images = keras.Input(image_shape, name="images")
@@ -143,14 +150,6 @@ def efficientnet(
     small = keras.initializers.VarianceScaling(1 / 3, "fan_out", "uniform")  # torchvision's: within num_classes**-0.5
     x = layers.Dense(num_classes, kernel_initializer=small, dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)
-
-
-def strides_of(c):
-    """Strides of the stem and of each stage, after `strides_removed`."""
-    strides = [2, *(row[3] for row in c.stages)]
-    for _ in range(c.strides_removed):
-        strides[strides.index(2)] = 1
-    return strides
 
 
 def mbconv(x, channels, kernel, *, expansion, stride, rate, conv, name):

@@ -9,7 +9,7 @@ import functools
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.lenet import CodeDistance, SparseConv2D, Subsampling, scaled_tanh
 from tfdl.layers.pixels import normalize_pixels
 
@@ -54,8 +54,7 @@ def lenet(variant="lenet5", *, image_shape=(32, 32, 1), num_classes=10, normaliz
     the edge.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="lenet")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    check_num_classes(num_classes)
     if None in image_shape or min(image_shape[:2]) < 16:
         raise ValueError(f"lenet needs a fixed image_shape of at least 16 pixels a side, not {image_shape}.")
     start = "lecun_normal" if c.original else "he_normal"

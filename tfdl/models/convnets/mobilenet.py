@@ -12,8 +12,8 @@ from dataclasses import replace
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
-from tfdl.layers.conv_norm import conv_norm, make_divisible
+from tfdl.core.config import check_num_classes, choose_variant, config
+from tfdl.layers.conv_norm import conv_norm, make_divisible, remove_strides
 from tfdl.layers.pixels import normalize_pixels
 from tfdl.layers.squeeze_excite import squeeze_excite
 from tfdl.ops.activations import hard_swish
@@ -43,11 +43,13 @@ class MobileNetConfig:
     def __post_init__(self):
         for activation in {self.activation, *(row[4] for row in self.blocks)} - set(ACTIVATIONS):
             raise ValueError(f"mobilenet has no activation {activation!r}; it has {', '.join(ACTIVATIONS)}.")
-        strides = 1 + sum(row[-1] == 2 for row in self.blocks)
-        if not 0 <= self.strides_removed <= strides:
-            raise ValueError(f"strides_removed must be from 0 to {strides}, not {self.strides_removed}.")
+        self.strides()  # raises ValueError if more are to be removed than there are
         if self.width <= 0:
             raise ValueError(f"width must be positive, not {self.width}; 1.0 is the paper's.")
+
+    def strides(self):
+        """Of the stem and of each block, after `strides_removed`."""
+        return remove_strides([2, *(row[-1] for row in self.blocks)], self.strides_removed)
 
 
 def v1(*rows):
@@ -143,6 +145,8 @@ VARIANTS = {
 }
 # Ours: 8 to 64 pixels a side keep enough of them, and width 0.35 (the paper's narrowest) suits small sets.
 VARIANTS["v2_small_images"] = replace(VARIANTS["v2"], width=0.35, strides_removed=2)
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show mobilenet --flops`.
+CANONICAL = {"v2_small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="mobilenet"):
@@ -153,9 +157,8 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     "stride32": ...}, sizes rounded up.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="mobilenet")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
-    strides = strides_of(c)
+    check_num_classes(num_classes)
+    strides = c.strides()
     conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum)
     activation = ACTIVATIONS[c.activation]
 
@@ -190,14 +193,6 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     small = keras.initializers.RandomNormal(stddev=0.01)  # torchvision's: starts near uniform probabilities
     x = layers.Dense(num_classes, kernel_initializer=small, dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)
-
-
-def strides_of(c):
-    """Strides of the stem and of each block, after `strides_removed`."""
-    strides = [2, *(row[-1] for row in c.blocks)]
-    for _ in range(c.strides_removed):
-        strides[strides.index(2)] = 1
-    return strides
 
 
 def separable(x, channels, kernel, *, stride, activation, conv, name):

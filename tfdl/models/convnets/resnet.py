@@ -9,7 +9,7 @@ import functools
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.conv_norm import conv_norm
 from tfdl.layers.pixels import normalize_pixels
 
@@ -57,6 +57,8 @@ VARIANTS = {
     "cifar56_a": ResNetConfig(blocks=(9, 9, 9), projection=False, **CIFAR),
     "cifar110_a": ResNetConfig(blocks=(18, 18, 18), projection=False, **CIFAR),
 }
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show resnet --flops`.
+CANONICAL = {name: dict(image_shape=(32, 32, 3), num_classes=10) for name in VARIANTS if name.startswith("cifar")}
 
 
 def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="resnet"):
@@ -67,8 +69,7 @@ def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normali
     networks are stride1, stride2 and stride4.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="resnet")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    check_num_classes(num_classes)
     conv = functools.partial(conv_norm, bias=c.bias, epsilon=c.epsilon, momentum=c.momentum)
 
     images = keras.Input(image_shape, name="images")

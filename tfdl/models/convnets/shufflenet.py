@@ -12,9 +12,9 @@ from dataclasses import replace
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.channel_shuffle import ChannelShuffle
-from tfdl.layers.conv_norm import conv_norm
+from tfdl.layers.conv_norm import conv_norm, remove_strides
 from tfdl.layers.pixels import normalize_pixels
 
 RATIO = 4  # V1: a unit's inner maps have a quarter of its channels (section 3.2)
@@ -46,8 +46,11 @@ class ShuffleNetConfig:
                     f"{self.groups} groups do not fit {channels} channels after {previous}; take more, a multiple of"
                     f" {RATIO * self.groups}, with a difference that {self.groups} divides."
                 )
-        if not 0 <= self.strides_removed <= 2 + len(self.channels):
-            raise ValueError(f"strides_removed must be from 0 to {2 + len(self.channels)}, not {self.strides_removed}.")
+        self.strides()  # raises ValueError if more are to be removed than there are
+
+    def strides(self):
+        """Of the first convolution, of the pooling and of each stage, after `strides_removed`."""
+        return remove_strides([2] * (2 + len(self.channels)), self.strides_removed)
 
 
 VARIANTS = {
@@ -60,6 +63,8 @@ VARIANTS = {
 }
 # Ours: 8 to 64 pixels a side keep enough of them.
 VARIANTS["v2_small_images"] = replace(VARIANTS["v2_x0_5"], strides_removed=2)
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show shufflenet --flops`.
+CANONICAL = {"v2_small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def shufflenet(
@@ -72,9 +77,8 @@ def shufflenet(
     "stride32": ...}, sizes rounded up.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="shufflenet")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
-    strides = strides_of(c)
+    check_num_classes(num_classes)
+    strides = c.strides()
     conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum)
 
     images = keras.Input(image_shape, name="images")
@@ -103,13 +107,6 @@ def shufflenet(
     x = layers.GlobalAveragePooling2D(name="pool")(x)  # (B, C)
     x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)
-
-
-def strides_of(c):
-    """Strides of the first convolution, of the pooling and of each stage, after `strides_removed`."""
-    strides = [2] * (2 + len(c.channels))
-    strides[: c.strides_removed] = [1] * c.strides_removed
-    return strides
 
 
 def unit_v1(x, channels, stride, groups_in, groups_out, *, conv, name):

@@ -8,7 +8,7 @@ Shapes: B batch, H W height and width of the feature map, C channels, G side of 
 import keras
 from keras import layers, ops
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.pixels import normalize_pixels
 from tfdl.ops.pooling import adaptive_average_pool
 
@@ -51,6 +51,8 @@ VARIANTS = {
         convolutions=(2, 2, 2), channels=(16, 32, 64), norm=True, grid=2, features=(128,), dropout=0.3
     ),
 }
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show vgg --flops`.
+CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def vgg(variant="16", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="vgg"):
@@ -65,8 +67,7 @@ def vgg(variant="16", *, image_shape=(224, 224, 3), num_classes=1000, normalize=
             classes, an image_shape that is not fixed.
     """
     c = choose_variant(variant, VARIANTS, model="vgg")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    check_num_classes(num_classes)
     smallest = 2 ** len(c.convolutions)
     if min(side or smallest for side in image_shape[:2]) < smallest:
         raise ValueError(f"This vgg needs images of at least {smallest} pixels a side, not {image_shape}.")

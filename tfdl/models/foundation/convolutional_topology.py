@@ -8,9 +8,9 @@ Shapes: B batch, H W C height, width and channels of an image, F filters.
 import keras
 from keras import layers
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.pixels import normalize_pixels
-from tfdl.ops.activations import ACTIVATIONS
+from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
 @config
@@ -24,10 +24,7 @@ class ConvolutionalTopologyConfig:
     def __post_init__(self):
         if not self.filters or min(*self.filters, self.kernel) < 1:
             raise ValueError(f"filters and kernel must be positive; they are {self.filters} and {self.kernel}.")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"convolutional_topology has no activation {self.activation!r}; it has {', '.join(ACTIVATIONS)}."
-            )
+        check_activation(self.activation, owner="convolutional_topology")
 
 
 VARIANTS = {
@@ -46,8 +43,7 @@ def convolutional_topology(
     Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="convolutional_topology")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for the last map; it is {num_classes}.")
+    check_num_classes(num_classes)
     if None in image_shape:
         raise ValueError(f"convolutional_topology needs a fixed image_shape, not {image_shape}.")
 

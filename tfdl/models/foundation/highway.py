@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.highway import Highway
 from tfdl.layers.pixels import normalize_pixels
 from tfdl.layers.residual import Residual
-from tfdl.ops.activations import ACTIVATIONS
+from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 KINDS = ("plain", "residual", "highway")
 
@@ -36,8 +36,7 @@ class HighwayConfig:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise ValueError(f"highway has no kind {self.kind!r}; it has {', '.join(KINDS)}.")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"highway has no activation {self.activation!r}; it has {', '.join(ACTIVATIONS)}.")
+        check_activation(self.activation, owner="highway")
         if min(self.depth, self.width) < 1:
             raise ValueError(f"depth and width must be at least 1; they are {self.depth} and {self.width}.")
 
@@ -59,8 +58,7 @@ def highway(variant="highway_50", *, image_shape=(28, 28, 1), num_classes=10, no
     Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="highway")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for the last hidden units; it is {num_classes}.")
+    check_num_classes(num_classes)
     if None in image_shape:
         raise ValueError(f"highway needs a fixed image_shape, not {image_shape}: each pixel has its own weights.")
     activation = ACTIVATIONS[c.activation]

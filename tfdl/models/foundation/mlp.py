@@ -8,10 +8,10 @@ Shapes: B batch, H W C height, width and channels of an image, U units of a laye
 import keras
 from keras import layers
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.normalization import AXES, normalization
 from tfdl.layers.pixels import normalize_pixels
-from tfdl.ops.activations import ACTIVATIONS
+from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
 @config
@@ -30,8 +30,7 @@ class MLPConfig:
     def __post_init__(self):
         if not all(isinstance(units, int) and units > 0 for units in self.hidden):
             raise ValueError(f"hidden must be a tuple of positive numbers of units, not {self.hidden}.")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"mlp has no activation {self.activation!r}; it has {', '.join(ACTIVATIONS)}.")
+        check_activation(self.activation, owner="mlp")
         if self.normalization not in (None, *AXES):
             raise ValueError(f"mlp has no normalization {self.normalization!r}; it has {', '.join(AXES)} or None.")
         for name in ("dropout", "input_dropout"):
@@ -57,8 +56,7 @@ def mlp(variant="simard_800", *, image_shape=(28, 28, 1), num_classes=10, normal
     `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="mlp")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for the last hidden units; it is {num_classes}.")
+    check_num_classes(num_classes)
     if None in image_shape:
         raise ValueError(f"mlp needs a fixed image_shape, not {image_shape}: each pixel has its own weights.")
 

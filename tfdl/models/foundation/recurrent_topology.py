@@ -8,9 +8,9 @@ Shapes: B batch, H W C height, width and channels of an image, U units of the st
 import keras
 from keras import layers
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.pixels import normalize_pixels
-from tfdl.ops.activations import ACTIVATIONS
+from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
 @config
@@ -23,10 +23,7 @@ class RecurrentTopologyConfig:
     def __post_init__(self):
         if self.units < 1:
             raise ValueError(f"units must be positive, not {self.units}.")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"recurrent_topology has no activation {self.activation!r}; it has {', '.join(ACTIVATIONS)}."
-            )
+        check_activation(self.activation, owner="recurrent_topology")
 
 
 VARIANTS = {
@@ -44,8 +41,7 @@ def recurrent_topology(
     H.  `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="recurrent_topology")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for the last state; it is {num_classes}.")
+    check_num_classes(num_classes)
     if None in image_shape:
         raise ValueError(f"recurrent_topology needs a fixed image_shape, not {image_shape}.")
     height, width, channels = image_shape

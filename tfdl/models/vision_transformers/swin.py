@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.attention import WindowAttention
 from tfdl.layers.patch_embed import patch_embed, patch_merge
 from tfdl.layers.pixels import normalize_pixels
@@ -43,6 +43,8 @@ VARIANTS = {
     # ours, for 28 to 64 pixels a side: half the patch, half the stages; windows of 4 tile maps of 32 pixels
     "small_images": SwinConfig(width=48, depths=(2, 6), heads=(2, 4), patch=2, window=4, drop_path=0.1),
 }
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show swin --flops`.
+CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def swin(variant="tiny", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="swin"):
@@ -55,8 +57,7 @@ def swin(variant="tiny", *, image_shape=(224, 224, 3), num_classes=1000, normali
     for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="swin")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    check_num_classes(num_classes)
     if None in image_shape[:2]:
         raise ValueError(f"swin needs a fixed image size, not {tuple(image_shape)}: its masks are computed beforehand.")
     rates = iter(np.linspace(0, c.drop_path, sum(c.depths)).tolist())

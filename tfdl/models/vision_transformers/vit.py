@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfdl.core.config import choose_variant, config
+from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.attention import SelfAttention
 from tfdl.layers.patch_embed import patch_embed
 from tfdl.layers.pixels import normalize_pixels
@@ -41,6 +41,8 @@ VARIANTS = {
     "large_patch32": ViTConfig(patch=32, width=1024, depth=24, heads=16),
     "small_images": ViTConfig(patch=4, width=96, depth=6, heads=3, drop_path=0.1),  # ours, for 28 to 64 pixels a side
 }
+# What a variant was made for, where it is not the builder's own images and classes: `tfdl show vit --flops`.
+CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def vit(variant="base_patch16", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="vit"):
@@ -51,8 +53,7 @@ def vit(variant="base_patch16", *, image_shape=(224, 224, 3), num_classes=1000, 
     `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="vit")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, or None for feature maps; it is {num_classes}.")
+    check_num_classes(num_classes)
     rows, columns = patch_grid(image_shape, c.patch)
 
     images = keras.Input(image_shape, name="images")

@@ -1,0 +1,48 @@
+"""Every image classifier in its canonical sizes becomes a TFLite file that computes the same."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+
+import tfdl
+from tests.harness import CLASSIFIERS, MODELS, outline, settle
+from tfdl.export.parity import GATES, compare, failures
+from tfdl.export.signatures import evaluate, frozen, signature_of
+from tfdl.export.tflite import convert_float, run_tflite
+
+LARGEST = 100e6  # parameters: what a machine of 16 GB converts in a minute or two
+SIDE = 64  # pixels, where the variant is for larger ones: fewer sums, the same operators
+
+
+def zoo():
+    """(key, variant, arguments of the builder) of every classifier, but for the nano ones, which the suite exports."""
+    for key in CLASSIFIERS:
+        module = importlib.import_module(MODELS[key])
+        defaults = getattr(module, key).__kwdefaults__
+        for variant in list(module.VARIANTS)[1:]:
+            arguments = getattr(module, "CANONICAL", {}).get(variant, {})
+            *sides, channels = arguments.get("image_shape", defaults["image_shape"])
+            arguments = arguments | {"image_shape": (*(min(side, SIDE) for side in sides), channels)}
+            yield pytest.param(key, variant, arguments, id=f"{key}-{variant}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key, variant, arguments", zoo())
+def test_phone_computes_what_the_model_does(key, variant, arguments):
+    if outline(tfdl.build, key, variant, **arguments).count_params() > LARGEST:
+        pytest.skip(f"{key} {variant} has more than {LARGEST:.0e} parameters")
+    keras.utils.set_random_seed(0)
+    model = tfdl.build(key, variant, **arguments)
+    settle(model)
+    images = {"images": np.random.default_rng(0).random((2, *arguments["image_shape"]), dtype="float32")}
+    live, module = evaluate(model, images), frozen(model, signature_of(model))
+    scale = np.abs(live["logits"]).max()
+    assert np.abs(live["logits"][0] - live["logits"][1]).max() > 1e-2 * scale  # it tells images apart
+    # GATES are relative to the largest logit where that is over 1: random weights settle on no scale.
+    for form, half in (("tflite", False), ("tflite_float16", True)):
+        outputs = run_tflite(convert_float(module, half=half), images)  # refuses all but built-in operators
+        found = compare(outputs, live)
+        print(key, variant, form, found, "of logits up to", scale)
+        assert not failures(found, GATES[form])
