@@ -2,22 +2,24 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PARITY := .venv-parity/bin
 SHARED := ../shared/data
 # Real data sets beside the checkout, if there are any, unless TFDL_DATA_DIR says otherwise.
 export TFDL_DATA_DIR ?= $(if $(wildcard $(SHARED)),$(abspath $(SHARED)))
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help venv demo test test-slow lint bench clean
+.PHONY: help venv demo test test-slow parity lint bench clean
 
 help:
 	@echo "make demo       train MobileNetV2 on handwritten digits, export it for phones, verify it"
 	@echo "make test       lint and the whole test suite"
 	@echo "make test-slow  the tests that take longer"
+	@echo "make parity     our models against torchvision, timm and transformers, in an environment of their own"
 	@echo "make lint       ruff, ruff format --check, import-linter"
 	@echo "make bench      speed, as ratios against plain Keras"
 	@echo "make venv       only install into .venv"
-	@echo "make clean      delete caches and build files (not .venv, not runs)"
+	@echo "make clean      delete caches and build files (not the environments, not runs)"
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -45,6 +47,16 @@ test: lint
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# PyTorch's CPU build is enough and a tenth of the size: hand pip its place by PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL.
+.venv-parity/installed: pyproject.toml constraints.txt
+	test -x $(PARITY)/python || $(PYTHON) -m venv .venv-parity
+	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,parity]' || { \
+		echo "make parity: PyTorch, torchvision, timm and transformers could not be installed; go on line and repeat." >&2; exit 1; }
+	touch $@
+
+parity: .venv-parity/installed
+	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(PARITY)/python -m pytest -m parity --numprocesses 2
 
 bench: .venv/installed
 	$(BIN)/python tools/bench_step.py

@@ -1,6 +1,7 @@
 """The developer tools: results from run folders, a page from results, a new topic from nothing."""
 
 import json
+import re
 import runpy
 import shutil
 import statistics
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import new_topic, readme_table, results_table
+import tfdl
+from tools import new_topic, parity, readme_table, results_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +31,7 @@ def run_folder(place, seed, accuracy, **changes):
         "weights_sha256": f"{seed:064x}",
         "versions": {"keras": "3.15.1"},
         "config": config | changes,
+        "export": {"artifacts": {"model_int8.tflite": {"agreement": 0.98}}},
     }
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return folder
@@ -47,6 +50,11 @@ def test_record_gathers_seeds_and_drops_them_from_the_command(tmp_path):
     assert [(run["seed"], run["value"]) for run in row["runs"]] == [(0, 0.91), (1, 0.97)]
     assert row["command"] == "python recipes/classify_images.py --epochs 3"
     assert row["config"] == {"model": "mobilenet", "epochs": 3, "run.smoke": False}
+
+
+def test_record_finds_what_the_export_says_of_the_int8_file(tmp_path):
+    row = recorded([run_folder(tmp_path, 0, 0.91)], metric="int8_agreement")
+    assert (row["metric"], row["runs"][0]["value"]) == ("int8_agreement", 0.98)
 
 
 def test_line_shows_mean_deviation_and_minutes(tmp_path):
@@ -89,6 +97,45 @@ def test_check_sees_a_stale_page(tmp_path, monkeypatch):
     (tmp_path / "results" / "digits.json").unlink()
     assert results_table.main(["--check"]) == 1
     assert not list(tmp_path.rglob("*.new"))
+
+
+def comparison(model="resnet", logits=2e-6, **changes):
+    """A row of results/parity.json."""
+    row = {"model": model, "variant": "18", "library": "torchvision", "version": "0.28.0", "network": "resnet18"}
+    row |= {"image": "97x130", "parameters": 11689512, "their_parameters": 11689512, "logits": logits}
+    return row | {"maps": 2.2e-5, "worst_map": "stride32"} | changes
+
+
+def test_parity_is_shown_with_its_reference(tmp_path):
+    rows = [comparison(), comparison("vgg", maps=None, worst_map=None)]
+    (tmp_path / "parity.json").write_text(json.dumps(parity.document(rows)), encoding="utf-8")
+    text = results_table.page(tmp_path)
+    assert "| resnet | 18 | torchvision 0.28.0 resnet18 | 97x130 | 11,689,512 | 2.0e-06 | 2.2e-05 (stride32) |" in text
+    assert "| 2.0e-06 |  |\n" in text
+
+
+def test_comparing_some_models_keeps_the_rows_of_the_others():
+    before = [comparison("alexnet"), comparison("resnet", logits=1.0), comparison("resnet", variant="50")]
+    rows = parity.merged([comparison("resnet"), comparison("densenet")], before)
+    assert [(row["model"], row["logits"]) for row in rows] == [("alexnet", 2e-6), ("densenet", 2e-6), ("resnet", 2e-6)]
+
+
+def test_recorded_parity_passes_for_every_family_of_image_models():
+    rows = json.loads((ROOT / "results" / "parity.json").read_text(encoding="utf-8"))["rows"]
+    assert all(row["logits"] <= 1e-4 and (row["maps"] or 0) <= 1e-3 for row in rows)
+    assert all(row["parameters"] == row["their_parameters"] for row in rows)
+    folders = ("tfdl.models.convnets.", "tfdl.models.vision_transformers.")
+    models = [topic.key for topic in tfdl.topics(built=True) if topic.is_model and topic.module.startswith(folders)]
+    assert len(models) >= 10
+    for model in models:
+        assert len({row["variant"] for row in rows if row["model"] == model}) >= 2, model
+
+
+def test_parity_without_the_libraries_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert parity.main([]) == 1
+    error = capsys.readouterr().err
+    assert re.search(r"The extra `parity` is not installed \(.*timm.* missing\): use make parity.", error)
 
 
 def test_readme_table_needs_its_markers():

@@ -12,7 +12,7 @@ from tfdl.interop.weights import load_weights, save_weights
 from tfdl.models.vision_transformers.swin import VARIANTS, swin
 from tfdl.models.vision_transformers.vit import vit
 
-LAYOUTS = ("timm", "torchvision", "transformers")
+LAYOUTS = ("keras_hub", "timm", "torchvision", "transformers")
 BUILDERS = {"vit": vit, "swin": swin}
 
 
@@ -35,7 +35,7 @@ def test_round_trip_is_bit_equal(family, layout, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 
-# Names and shapes of timm 1.0.31, torchvision 0.28.0 and files of transformers 5.23.0, sizes put in by hand.
+# Names and shapes of KerasHub 0.32.0, timm 1.0.31, torchvision 0.28.0 and files of transformers 5.23.0, sizes by hand.
 D, C = 32, 16
 NAMES = {
     ("vit", "timm"): {
@@ -66,6 +66,26 @@ NAMES = {
         "vit.encoder.layer.1.intermediate.dense.weight": (2 * D, D),
         "vit.encoder.layer.0.layernorm_after.bias": (D,),
         "classifier.weight": (5, D),
+    },
+    ("vit", "keras_hub"): {
+        "vit_patching_and_embedding/class_token": (1, 1, D),
+        "vit_patching_and_embedding/position_embedding/embeddings": (16, D),
+        "vit_patching_and_embedding/patch_embedding/kernel": (8, 8, 3, D),
+        "vit_encoder/transformer_block_1/mha/query/kernel": (D, 4, 8),
+        "vit_encoder/transformer_block_2/mha/value/bias": (4, 8),
+        "vit_encoder/transformer_block_2/mha/attention_output/kernel": (4, 8, D),
+        "vit_encoder/transformer_block_1/mha/attention_output/bias": (D,),
+        "vit_encoder/transformer_block_1/ln_2/gamma": (D,),
+        "vit_encoder/transformer_block_1/mlp/dense_1/kernel": (D, 2 * D),
+        "predictions/bias": (5,),
+    },
+    ("swin", "keras_hub"): {
+        "patch_embedding/conv_projection/kernel": (4, 4, 3, C),
+        "stage_0/blocks_1/attn/relative_position_bias_table": (25, 1),
+        "stage_1/blocks_0/attn/attention_qkv/kernel": (2 * C, 6 * C),
+        "stage_0/downsample/reduction/kernel": (4 * C, 2 * C),
+        "stage_3/blocks_0/mlp/fc1/bias": (16 * C,),
+        "norm/beta": (8 * C,),
     },
     ("swin", "timm"): {
         "patch_embed.norm.weight": (C,),
@@ -99,8 +119,9 @@ def test_names_and_shapes_are_theirs(family, layout, tmp_path):
     arrays = saved(network(family), layout, tmp_path)
     assert NAMES[family, layout].items() <= {name: array.shape for name, array in arrays.items()}.items()
     model = network(family)
-    split = 2 * sum("qkv" in w.path for w in model.weights) if layout == "transformers" else 0
-    assert len(arrays) == len(model.weights) + split  # queries, keys and values, in place of the one that holds them
+    split = layout == "transformers" or (family, layout) == ("vit", "keras_hub")
+    extra = 2 * sum("qkv" in w.path for w in model.weights) if split else 0
+    assert len(arrays) == len(model.weights) + extra  # queries, keys and values, in place of the one that holds them
 
 
 @pytest.mark.parametrize("family", BUILDERS)

@@ -2,10 +2,12 @@
 
 import dataclasses
 import re
+import sys
 
 import keras
 import numpy as np
 import pytest
+from huggingface_hub import errors
 
 import tfdl
 from tfdl.interop.archives import read_arrays, write_arrays
@@ -192,6 +194,71 @@ def test_missing_file_and_unknown_suffix(tmp_path):
         write_arrays(tmp_path / "w.h5", {"features.0.weight": np.zeros(3)})
 
 
+class Hub:
+    """Stands in for huggingface_hub: `found` is what happens to each file, a path or an error."""
+
+    errors = errors
+
+    def __init__(self, **found):
+        self.found, self.asked = found, []
+
+    def hf_hub_download(self, repository, file):
+        self.asked.append((repository, file))
+        answer = self.found.get(file.partition(".")[0])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def answer(kind):
+    """An error of the hub, without the response that some of them ask for."""
+    kind = getattr(errors, kind)
+    return kind.__new__(kind)
+
+
+def test_hub_ids_fetch_safetensors_first(tmp_path, monkeypatch):
+    model = network(seed=1)
+    save_weights(model, tmp_path / "theirs.npz", layout="torchvision")
+    hub = Hub(model=answer("RemoteEntryNotFoundError"), pytorch_model=tmp_path / "theirs.npz")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    load_weights(second := network(seed=2), "hf:owner/name", layout="torchvision")
+    assert hub.asked == [("owner/name", "model.safetensors"), ("owner/name", "pytorch_model.bin")]
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), second.get_weights()))
+    hub.found["theirs"] = tmp_path / "theirs.npz"
+    assert read_arrays("hf:owner/name/theirs.npz").keys() == read_arrays(tmp_path / "theirs.npz").keys()
+
+
+@pytest.mark.parametrize(
+    "kind, error, message",
+    [
+        ("LocalEntryNotFoundError", ConnectionError, "hub cannot be reached; go on line, or .* a model.safetensors"),
+        ("OfflineModeIsEnabled", ConnectionError, "hub cannot be reached"),
+        ("RepositoryNotFoundError", FileNotFoundError, "no owner/name; check the name"),
+        ("RemoteEntryNotFoundError", FileNotFoundError, "no model.safetensors or pytorch_model.bin in owner/name"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_sentence(kind, error, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(model=answer(kind), pytorch_model=answer(kind)))
+    with pytest.raises(error, match=message):
+        read_arrays("hf:owner/name")
+
+
+def test_hub_needs_its_package_and_a_whole_name(monkeypatch):
+    with pytest.raises(ValueError, match="hf:resnet50 names no model"):
+        read_arrays("hf:resnet50")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match="pip install huggingface_hub"):
+        read_arrays("hf:owner/name")
+
+
+def test_a_keras_file_that_hides_where_its_layers_sit_is_refused(tmp_path):
+    blocks = [keras.Sequential([keras.layers.Dense(3, name="query")], name=name) for name in "ab"]
+    keras.Sequential([keras.Input((3,)), *blocks]).save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(ValueError, match="several layers called 'query'.*w.path"):
+        read_arrays(tmp_path / "w.weights.h5")
+
+
+@pytest.mark.parity
 def test_pytorch_file_travels_both_ways(tmp_path):
     pytest.importorskip("torch", reason="the extra `torch` is not installed")
     first, second = network(seed=1), network(seed=2)

@@ -33,6 +33,7 @@ def read_arrays(source):
         FileNotFoundError: no such file.
         ValueError: an unknown kind of file, a damaged one, or one that would need unpickling.
         ImportError: the file needs an extra that is not installed.
+        ConnectionError: the hub cannot be reached.
     """
     if isinstance(source, Mapping):
         return {name: as_array(value) for name, value in source.items()}
@@ -83,7 +84,10 @@ def read_npz(path):
 
 
 def read_hdf5(file):
-    """Keras 3 notes the layer's name and numbers its variables; Keras 2 wrote LAYER/LAYER/VARIABLE:0."""
+    """Keras 3 notes the layer's name and numbers its variables; Keras 2 wrote LAYER/LAYER/VARIABLE:0.
+
+    Keras 3 does not note in which block a layer sits: where two have one name, nobody could tell them apart.
+    """
     arrays = {}
 
     def visit(place, item):
@@ -91,8 +95,15 @@ def read_hdf5(file):
             return
         *_, parent, leaf = place.split("/")
         layer = item.parent.attrs.get("name", parent) if parent == "vars" else parent
-        if not place.startswith("optimizer"):
-            arrays[f"{layer}/{leaf.partition(':')[0]}"] = item[()]
+        if place.startswith("optimizer"):
+            return
+        name = f"{layer}/{leaf.partition(':')[0]}"
+        if name in arrays:
+            raise ValueError(
+                f"it holds several layers called {layer!r}; load it into the model that wrote it, and hand over"
+                " {w.path: w for w in model.weights}"
+            )
+        arrays[name] = item[()]
 
     with h5py.File(file, "r") as opened:
         opened.visititems(visit)
@@ -115,16 +126,27 @@ def read_torch(path):
 def from_hub(name):
     """OWNER/NAME or OWNER/NAME/FILE -> path of the downloaded file."""
     try:
-        import huggingface_hub
+        from huggingface_hub import errors, hf_hub_download
     except ImportError:
         raise ImportError("hf: sources need the package huggingface_hub: pip install huggingface_hub.") from None
     owner, _, rest = name.partition("/")
     repository, _, file = rest.partition("/")
     files = [file] if file else HUB_FILES
+    if not (owner and repository):
+        raise ValueError(f"hf:{name} names no model of the hub; write hf:owner/name.")
     for wanted in files:
         try:
-            return huggingface_hub.hf_hub_download(f"{owner}/{repository}", wanted)
-        except huggingface_hub.errors.EntryNotFoundError:
+            return hf_hub_download(f"{owner}/{repository}", wanted)
+        except (errors.LocalEntryNotFoundError, ConnectionError):  # the first is an EntryNotFoundError, too
+            raise ConnectionError(
+                f"hf:{name} is not on this machine and the hub cannot be reached; go on line, or hand over the path of"
+                f" a {wanted} that was fetched elsewhere."
+            ) from None
+        except errors.RepositoryNotFoundError:
+            raise FileNotFoundError(
+                f"The hub shows no {owner}/{repository}; check the name, and log in (hf auth login) if it is private."
+            ) from None
+        except errors.EntryNotFoundError:
             continue
     raise FileNotFoundError(f"The hub has no {' or '.join(files)} in {owner}/{repository}.")
 

@@ -1,4 +1,8 @@
-"""Names of keras.applications (github.com/keras-team/keras), whose kernels are laid out as ours are."""
+"""Names of keras.applications (github.com/keras-team/keras), whose kernels are laid out as ours are.
+
+A stride of 2 pads even sides to the right alone there and both sides here, so outputs are equal only where every map
+that is halved has odd sides.  MobileNet V1 pads odd ones to the right, too: its weights fit, but a pixel to the side.
+"""
 
 from tfdl.interop.layouts import Layout
 
@@ -63,8 +67,8 @@ RESNET = (
     (r"logits", "predictions"),
 )
 
-# The published weights of ResNet and VGG were trained on blue-green-red pixels from 0 to 255 less a mean: build with
-# normalize=None and call keras.applications.imagenet_utils.preprocess_input(255 * images, mode="caffe").
+# What published weights expect: normalize="caffe" for ResNet and VGG, "imagenet" for DenseNet and EfficientNet V1,
+# "unit" for MobileNet and EfficientNet V2.
 VGG = (  # without batch normalization, which they have not
     (r"(block\d+_conv\d+)_conv", r"\1"),
     (r"(fc\d+)", r"\1"),
@@ -93,6 +97,11 @@ DENSENET = (
 )
 
 
+def efficientnet_letter(match):
+    """block2a: a number for the stage, a letter for the block."""
+    return f"block{match['stage']}{chr(ord('a') + int(match['block']))}"
+
+
 def efficientnet_block(match, paths):
     """block2a_expand_conv, block2a_dwconv and so on: a letter for the block.  V2 has dwconv2."""
     part, kind = match["part"], "bn" if match["kind"] == "norm" else match["kind"]
@@ -103,7 +112,7 @@ def efficientnet_block(match, paths):
         name = f"{'expand' if match['owner'] + '_project_conv' in paths else 'project'}_{kind}"
     else:
         name = f"{'se' if part == 'squeeze' else part}_{kind}"
-    return f"block{match['stage']}{chr(ord('a') + int(match['block']))}_{name}"
+    return f"{efficientnet_letter(match)}_{name}"
 
 
 EFFICIENTNET = (

@@ -3,20 +3,21 @@
 A family's rules are pairs (pattern, replacement), tried in order against the path of a layer of ours; the first that
 matches the whole path gives the layer's name there.  A replacement is a template for `re.Match.expand`, or a function
 of the match and the set of all our paths, of layers and of variables, where a name depends on what a block has.  Some
-names say more: "NAME!" is the whole name of a parameter that sits in no layer there, "NAME as 1x1" a convolution
-where we have a dense layer, "NAME_" is glued to the variable without a dot, and "A | B | C" are several layers that
-share the columns of our one (queries, keys and values) equally.  A layer of ours with a method `resized(array)` takes
-arrays of other sizes: position tables.
+names say more: "NAME!" is the whole name of a parameter that sits in no layer there, "NAME_" is glued to the variable
+without a dot, "NAME as FORM" has the same numbers in another shape, a key of FORMS, and "A | B | C" are several layers
+that share the columns of our one (queries, keys and values) equally.  A layer of ours with a method `resized(array)`
+takes arrays of other sizes: position tables.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 HEAD = "logits"  # the layer that `skip_head` leaves alone
+EVERY = "*"  # the family of all models
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Layout:
 
     Attributes:
         name: of the layout.
-        families: catalog key -> rules.
+        families: catalog key, or EVERY -> rules.
         torch: variables are named and shaped as PyTorch does it; False for Keras.
         ignored: pattern of names that hold no weights (counters, constant tables).
         old_names: (pattern, template) that makes today's name of one in an older file.
@@ -40,12 +41,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Entry:
-    """One variable of ours and its counterpart: `array.transpose(axes)` turns ours into theirs."""
+    """One variable of ours and its counterpart: `array.reshape(shape).transpose(axes)` turns ours into theirs."""
 
     variable: keras.Variable
     theirs: str
+    shape: tuple[int, ...]
     axes: tuple[int, ...]
-    is_1x1: bool = False  # there a 1x1 convolution, here a dense layer
     other_names: tuple[str, ...] = ()  # that the same library also uses
     part: tuple = (...,)  # index of what this one holds of our variable, where several share it
     resized: Callable | None = None  # array of another size -> of this one's, for position tables
@@ -53,34 +54,43 @@ class Entry:
 
     def to_theirs(self, array):
         array = array[self.part]
-        array = array[None, None] if self.is_1x1 else array
         if self.flattened:
-            array = array.reshape(*self.flattened, -1).transpose(2, 0, 1, 3).reshape(array.shape)
-        return array.transpose(self.axes)
+            array = array.reshape(*self.flattened, -1).transpose(2, 0, 1, 3)
+        return array.reshape(self.shape).transpose(self.axes)
 
-    def to_ours(self, array):
+    def assign(self, array):
+        """Puts an array of theirs into our variable."""
         array = array.transpose(np.argsort(self.axes))
         if self.flattened:
             h, w, c = self.flattened
-            array = array.reshape(c, h, w, -1).transpose(1, 2, 0, 3).reshape(array.shape)
-        return array[0, 0] if self.is_1x1 else array
+            array = array.reshape(c, h, w, -1).transpose(1, 2, 0, 3)
+        whole = np.array(keras.ops.convert_to_numpy(self.variable.value))
+        whole[self.part] = array.reshape(whole[self.part].shape)
+        self.variable.assign(whole)
 
     def fitted(self, array):
         """An array of theirs, resized if it is a position table of another size."""
         theirs = self.their_shape
         alike = len(array.shape) == len(theirs) and array.shape[-1] == theirs[-1]
-        return self.resized(array) if self.resized and alike and array.shape != theirs else array
-
-    def assign(self, array):
-        """Puts an array of theirs into our variable."""
-        whole = np.array(keras.ops.convert_to_numpy(self.variable.value))
-        whole[self.part] = self.to_ours(array)
-        self.variable.assign(whole)
+        if not (self.resized and alike) or array.shape == theirs:
+            return array
+        table = self.resized(array.reshape(*self.variable.shape[:-2], -1, array.shape[-1]))
+        return table.reshape(*theirs[:-2], -1, theirs[-1])
 
     @property
     def their_shape(self):
         return self.to_theirs(np.broadcast_to(0, tuple(self.variable.shape))).shape
 
+
+FORMS = {  # (our shape, the layer, number of heads) -> theirs, before the axes change places
+    "1x1": lambda shape, layer, heads: (1, 1, *shape),  # a convolution in place of a dense layer
+    "map": lambda shape, layer, heads: (*flattened_map(layer), shape[-1]),  # one as large as the map that it sees
+    "grouped": lambda shape, layer, heads: (*shape[:2], 1, shape[2]),  # in place of a depthwise one
+    "heads": lambda shape, layer, heads: (*shape[:-1], heads, shape[-1] // heads),
+    "of heads": lambda shape, layer, heads: (heads, shape[0] // heads, shape[1]),
+    "rows": lambda shape, layer, heads: shape[1:],  # without an axis for the batch
+}
+OF_ALL = ("heads", "rows")  # the others reshape kernels only
 
 TORCH_LEAVES = {  # ours -> PyTorch's
     "kernel": "weight",
@@ -99,7 +109,8 @@ def entries(model, layout, family):
         ValueError: the layout doesn't know the family, or has no rule for a layer.
     """
     family = family or model.name
-    if family not in layout.families:
+    rules = layout.families.get(family, layout.families.get(EVERY))
+    if rules is None:
         known = ", ".join(sorted(layout.families))
         raise ValueError(
             f"The layout {layout.name!r} has no family {family!r}; it has {known}. If the model was given a name of its"
@@ -107,14 +118,15 @@ def entries(model, layout, family):
         )
     owners = owned_variables(model)
     paths = {path for _, path, _ in owners} | {variable.path for variable in model.weights}
+    heads = {layer.name: getattr(layer, "heads", None) for layer in model.layers}
     found, unknown = [], []
     for layer, path, variables in owners:
-        there = renamed(path, layout.families[family], paths)
+        there = renamed(path, rules, paths)
         if there is None:
             unknown.append(path)
             continue
         for index, variable in enumerate(variables):
-            found += counterparts(layout, layer, there, index, variable)
+            found += counterparts(layout, layer, heads.get(path.partition("/")[0]), there, index, variable)
     if unknown:
         raise ValueError(
             f"The layout {layout.name!r} has no rule for {len(unknown)} layers of this {family}: "
@@ -142,28 +154,56 @@ def renamed(path, rules, paths):
     return None
 
 
-def counterparts(layout, layer, there, index, variable):
+STAGES = {  # blocks of a MobileNet -> blocks of each of its stages, which have the same channels
+    13: (1, 2, 2, 6, 2),  # V1, Table 1
+    17: (1, 2, 3, 4, 3, 3, 1),  # V2, Table 2
+    11: (1, 2, 3, 2, 3),  # V3, Tables 1 and 2
+    15: (1, 2, 3, 4, 2, 3),
+    5: (1, 2, 1, 1),  # our nano
+}
+
+
+def stage_of(block, paths):
+    """Stage and place in it of a MobileNet's block, for libraries that name both.  Raises ValueError for ours alone."""
+    blocks = 1 + max(int(path[5:].partition("_")[0]) for path in paths if path.startswith("block"))
+    if blocks not in STAGES:
+        raise ValueError(f"No other library has a mobilenet of {blocks} blocks; build one of its paper's variants.")
+    ends = np.cumsum(STAGES[blocks])
+    stage = int(np.searchsorted(ends, block, side="right"))
+    return stage, block - int(ends[stage] - STAGES[blocks][stage])
+
+
+def counterparts(layout, layer, heads, there, index, variable):
     """The counterparts of one variable in the layers that `there` lists; nearly always it is a single one."""
-    found = [entry(layout, layer, name, index, variable) for name in there.split(" | ")]
-    if len(found) == 1:
-        return found
-    size = variable.shape[-1] // len(found)
-    return [replace(one, part=(..., slice(i * size, (i + 1) * size))) for i, one in enumerate(found)]
+    names = there.split(" | ")
+    size = variable.shape[-1] // len(names)
+    parts = [(..., slice(i * size, (i + 1) * size)) for i in range(len(names))]
+    return [entry(layout, layer, heads, name, index, variable, part, size) for name, part in zip(names, parts)]
 
 
-def entry(layout, layer, there, index, variable):
-    """The counterpart of one variable in the layer that is called `there`."""
-    there, is_1x1 = there.removesuffix(" as 1x1"), there.endswith(" as 1x1") and variable.name == "kernel"
-    rank = len(variable.shape) + 2 * is_1x1
-    if not layout.torch:  # Keras files number the variables of a layer; Keras 2 said depthwise_kernel
-        leaves = (variable.name, str(index), f"depthwise_{variable.name}")
-        name, *others = (f"{there}/{leaf}" for leaf in leaves)
-        return Entry(variable, name, tuple(range(rank)), is_1x1, tuple(others))
+def entry(layout, layer, heads, there, index, variable, part, size):
+    """The counterpart of `size` columns of one variable in the layer that is called `there`."""
+    there, _, form = there.partition(" as ")
+    is_kernel, shape = variable.name == "kernel", (*variable.shape[:-1], size)
+    form = form if is_kernel or form in OF_ALL else ""
+    if form:
+        shape = FORMS[form](shape, layer, heads)
+    options = dict(part=part, resized=getattr(layer, "resized", None))
+    if not layout.torch:
+        names = keras_names(there, variable.name, index)
+        return Entry(variable, names[0], shape, tuple(range(len(shape))), names[1:], **options)
     leaf = TORCH_LEAVES.get(variable.name, variable.name)
     name = there[:-1] if there.endswith("!") else f"{there}{leaf}" if there.endswith("_") else f"{there}.{leaf}"
-    flattened = flattened_map(layer) if variable.name == "kernel" else None
-    axes, resized = torch_axes(layer, variable.name, rank), getattr(layer, "resized", None)
-    return Entry(variable, name, axes, is_1x1, flattened=flattened, resized=resized)
+    flattened = flattened_map(layer) if is_kernel and form != "map" else None
+    return Entry(variable, name, shape, torch_axes(layer, variable.name, len(shape)), flattened=flattened, **options)
+
+
+def keras_names(there, leaf, index):
+    """Files number the variables of a layer and leave out what it sits in; Keras 2 said depthwise_kernel."""
+    if there.endswith("!"):
+        return (there[:-1],)
+    inner = there.rpartition("/")[2]
+    return (f"{there}/{leaf}", f"{inner}/{index}", f"{inner}/{leaf}", f"{inner}/depthwise_{leaf}")
 
 
 def flattened_map(layer):

@@ -1,6 +1,72 @@
-"""Names of timm's models (github.com/huggingface/pytorch-image-models)."""
+"""Names of timm's models (github.com/huggingface/pytorch-image-models).
 
-from tfdl.interop.layouts import Layout
+Its variants without a prefix are ours; those that begin with tf_ put the zeros of a stride elsewhere.
+"""
+
+from tfdl.interop.layouts import Layout, stage_of
+from tfdl.interop.torchvision import DENSENET, RESNET, vgg_layer
+
+VGG = (
+    (r"block(?P<block>\d+)_conv(?P<number>\d+)_(?P<kind>conv|norm)", vgg_layer),
+    (r"fc1", "pre_logits.fc1 as map"),
+    (r"fc2", "pre_logits.fc2 as 1x1"),
+    (r"logits", "head.fc"),
+)
+
+
+def inverted_residual(match, paths, block):
+    """Names of the parts by whether the block expands: conv_pw is its first or its last 1x1."""
+    part, kind, expands = match["part"], match["kind"], f"{match['owner']}_expand_conv" in paths
+    if part == "squeeze":
+        return f"{block}.se.conv_{kind}"
+    place = ("expand", "depthwise", "project").index(part) if expands else ("depthwise", "project").index(part)
+    names = ("conv_pw", "conv_dw", "conv_pwl") if expands else ("conv_dw", "conv_pw")
+    return f"{block}.{names[place]}" if kind == "conv" else f"{block}.bn{place + 1}"
+
+
+def mobilenet_block(match, paths):
+    """blocks.1.0 is the first block of the second stage."""
+    stage, number = stage_of(int(match["block"]), paths)
+    return inverted_residual(match, paths, f"blocks.{stage}.{number}")
+
+
+def mobilenet_head(match, paths):
+    """V3's convolution before the pooling is a stage of its own."""
+    if "features" not in paths:
+        return "conv_head" if match["kind"] == "conv" else "bn2"
+    blocks = max(int(path[5:].partition("_")[0]) for path in paths if path.startswith("block"))
+    return f"blocks.{stage_of(blocks, paths)[0] + 1}.0.{'conv' if match['kind'] == 'conv' else 'bn1'}"
+
+
+STEM = ((r"stem_conv", "conv_stem"), (r"stem_norm", "bn1"))
+
+MOBILENET = (
+    *STEM,
+    (r"(?P<owner>block(?P<block>\d+))_(?P<part>expand|depthwise|squeeze|project)_(?P<kind>\w+)", mobilenet_block),
+    (r"head_(?P<kind>conv|norm)", mobilenet_head),
+    (r"features", "conv_head as 1x1"),
+    (r"logits", "classifier"),
+)
+
+
+def efficientnet_block(match, paths):
+    """V2's fused blocks have one convolution, or conv_exp and conv_pwl."""
+    block = f"blocks.{int(match['stage']) - 1}.{match['block']}"
+    if f"{match['owner']}_fused_conv" not in paths:
+        return inverted_residual(match, paths, block)
+    if match["part"] == "project":
+        return f"{block}.{'conv_pwl' if match['kind'] == 'conv' else 'bn2'}"
+    first = "conv_exp" if f"{match['owner']}_project_conv" in paths else "conv"
+    return f"{block}.{first if match['kind'] == 'conv' else 'bn1'}"
+
+
+EFFICIENTNET = (
+    *STEM,
+    (r"(?P<owner>stage(?P<stage>\d+)_block(?P<block>\d+))_(?P<part>[a-z]+)_(?P<kind>\w+)", efficientnet_block),
+    (r"head_conv", "conv_head"),
+    (r"head_norm", "bn2"),
+    (r"logits", "classifier"),
+)
 
 VIT = (
     (r"patch_embed", "patch_embed.proj"),
@@ -38,7 +104,15 @@ SWIN = (
 
 LAYOUT = Layout(
     name="timm",
-    families={"vit": VIT, "swin": SWIN},
+    families={
+        "densenet": DENSENET,
+        "efficientnet": EFFICIENTNET,
+        "mobilenet": MOBILENET,
+        "resnet": RESNET,
+        "swin": SWIN,
+        "vgg": VGG,
+        "vit": VIT,
+    },
     torch=True,
     ignored=r".*\.(num_batches_tracked|relative_position_index|attn_mask)",
 )

@@ -6,6 +6,21 @@ Version 5 has other names in memory and turns them into these when it writes: ha
 from tfdl.interop.layouts import Layout
 
 
+def resnet_layer(match, paths):
+    """layer counts the convolutions of a branch from 0; stages are counted from 0 too."""
+    place = "shortcut" if "shortcut" in match[0] else f"layer.{int(match['number']) - 1}"
+    leaf = "convolution" if match["kind"] == "conv" else "normalization"
+    return f"resnet.encoder.stages.{int(match['stage']) - 1}.layers.{match['block']}.{place}.{leaf}"
+
+
+RESNET = (
+    (r"stem_conv", "resnet.embedder.embedder.convolution"),
+    (r"stem_norm", "resnet.embedder.embedder.normalization"),
+    (r"stage(?P<stage>\d+)_block(?P<block>\d+)_(shortcut|conv(?P<number>\d))_(?P<kind>conv|norm)", resnet_layer),
+    (r"logits", "classifier.1"),
+)
+
+
 def split_qkv(prefix):
     """Three layers there, of which our one has the columns side by side."""
     return f"{prefix}.query | {prefix}.key | {prefix}.value"
@@ -54,7 +69,7 @@ SWIN = (
 
 LAYOUT = Layout(
     name="transformers",
-    families={"vit": VIT, "swin": SWIN},
+    families={"resnet": RESNET, "swin": SWIN, "vit": VIT},
     torch=True,
-    ignored=r".*\.relative_position_index",
+    ignored=r".*\.(num_batches_tracked|relative_position_index)",
 )

@@ -3,22 +3,23 @@
 model = tfdl.build("mobilenet", "v2")
 tfdl.load_weights(model, "mobilenet_v2.pth", layout="torchvision")
 tfdl.save_weights(model, "mobilenet_v2.safetensors", layout="torchvision")
+tfdl.load_weights(model, "runs/digits_mobilenet_v2_small_images", skip_head=True)  # what a run learned, but its classes
 """
 
 import re
+from pathlib import Path
 
 import keras
 
-from tfdl.interop import keras_applications, timm, torchvision, transformers
+from tfdl.interop import keras_applications, keras_hub, own, timm, torchvision, transformers
 from tfdl.interop.archives import read_arrays, write_arrays
 from tfdl.interop.layouts import HEAD, entries
 
-LAYOUTS = {
-    layout.name: layout for layout in (keras_applications.LAYOUT, torchvision.LAYOUT, timm.LAYOUT, transformers.LAYOUT)
-}
+MODULES = (own, keras_applications, keras_hub, timm, torchvision, transformers)
+LAYOUTS = {module.LAYOUT.name: module.LAYOUT for module in MODULES}
 
 
-def load_weights(model, source, *, layout, family=None, skip_head=False):
+def load_weights(model, source, *, layout=None, family=None, skip_head=False):
     """Puts the weights of `source` into `model`; all of them or, on any error, none.
 
     Position tables of another image or window size are resized (bicubic), as the papers of ViT and Swin do it; a table
@@ -26,9 +27,10 @@ def load_weights(model, source, *, layout, family=None, skip_head=False):
 
     Args:
         model: from `tfdl.build`.
-        source: mapping of arrays or tensors; a .safetensors, .npz, .h5, .keras or (extra `torch`) .pth file; or
-            "hf:owner/name" for a model of the Hugging Face hub.
-        layout: whose names these are, a key of LAYOUTS.
+        source: mapping of arrays or tensors; a .safetensors, .npz, .h5, .keras or (extra `torch`) .pth file;
+            "hf:owner/name" for a model of the Hugging Face hub; or the folder of a run of ours.
+        layout: whose names these are, a key of LAYOUTS; None for ours, or for those that stand before the source, as
+            in "torchvision:resnet18.pth".
         family: catalog key of the model; only needed if the model was given another name.
         skip_head: leave the classifier as it is, for transfer to other classes; a model without one (num_classes=None)
             takes what it has a place for.
@@ -40,8 +42,12 @@ def load_weights(model, source, *, layout, family=None, skip_head=False):
         ValueError: unknown layout or family; or tensors that are missing, left over or of another shape, all listed.
         FileNotFoundError, ImportError: see `read_arrays`.
     """
+    prefix, colon, rest = source.partition(":") if isinstance(source, str) else ("", "", source)
+    if layout is None:
+        layout, source = (prefix, rest) if colon and prefix in LAYOUTS else (own.LAYOUT.name, source)
     layout = chosen(layout)
-    arrays = {re.sub(*layout.old_names, n): a for n, a in read_arrays(source).items()}
+    read = own.read_own if layout is own.LAYOUT else read_arrays
+    arrays = {re.sub(*layout.old_names, n): a for n, a in read(source).items()}
     arrays = {n: a for n, a in arrays.items() if not re.fullmatch(layout.ignored, n)}
     pairs, complaints, used, has_head = [], [], set(), False
     for entry in entries(model, layout, family):
@@ -71,7 +77,7 @@ def load_weights(model, source, *, layout, family=None, skip_head=False):
     return model
 
 
-def save_weights(model, path, *, layout, family=None):
+def save_weights(model, path, *, layout=own.LAYOUT.name, family=None):
     """Writes the weights of `model` to `path` as `load_weights` reads them; the suffix chooses the kind of file.
 
     Raises:
@@ -80,6 +86,12 @@ def save_weights(model, path, *, layout, family=None):
     """
     found = entries(model, chosen(layout), family)
     write_arrays(path, {e.theirs: e.to_theirs(keras.ops.convert_to_numpy(e.variable.value)) for e in found})
+
+
+def is_weights(source):
+    """True if the text `source` names something to load: a file, a run folder, or what has the prefix of a layout."""
+    prefix, path = source.partition(":")[0], Path(source)
+    return prefix in (*LAYOUTS, "hf") or path.is_file() or (path / "checkpoints").is_dir()
 
 
 def chosen(layout):
