@@ -23,13 +23,13 @@ FLOORS = (
     ("losses", "metrics"),
     ("models",),
     ("distribution",),
-    ("data", "learners", "train", "search", "export", "interop"),
+    ("data", "explain", "learners", "train", "search", "export", "interop"),
     ("catalog", "commands", "__init__", "__main__"),
 )
 FLOOR = {folder: height for height, folders in enumerate(FLOORS) for folder in folders}
 ONLY_FOR = {"distribution": {"train"}}  # of the working folders, train alone sees devices
 TENSORFLOW_FOLDERS = {"data", "distribution", "export", "train"}
-TENSORFLOW_FILES = {"tfdl/core/gradients.py"}
+TENSORFLOW_FILES = {"tfdl/core/gradients.py", "tfdl/explain/grad_cam.py"}
 # Function-level imports: commands load TensorFlow only once they need it, extras only once they are asked for.
 LAZY_FOLDERS = {"commands"}
 OPTIONAL_EXTRAS = {
@@ -50,6 +50,7 @@ IMPORTLIB_USERS = {
     "tfdl/core/quiet.py",  # finds TensorFlow, does not import it
     "tfdl/catalog.py",
     "tfdl/commands/export.py",
+    "tfdl/commands/show.py",  # a model's file, by its key
     "tfdl/train/reports/tracking.py",  # wandb or mlflow, by the flag's value
 }
 SOURCED = {"layers", "learners", "models"}

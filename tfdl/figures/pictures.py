@@ -7,12 +7,13 @@ from tfdl.figures.style import COLORS, MAP, canvas
 RIGHT, WRONG = COLORS[:2]
 
 
-def picture_grid(images, titles=None, *, columns=8, title=None):
+def picture_grid(images, titles=None, *, columns=8, title=None, width=1.4):
     """Images side by side, row by row.
 
     Args:
         images: (N, H, W, 1 or 3), values in [0, 1].
         titles: N strings.
+        width: of an image, in inches.
 
     Raises:
         ValueError: images of another shape, or not as many titles as images.
@@ -24,8 +25,8 @@ def picture_grid(images, titles=None, *, columns=8, title=None):
         raise ValueError(f"picture_grid got {len(titles)} titles for {len(images)} images.")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    height, width = images.shape[1:3]
-    figure, panels = canvas(rows, columns, width=1.4, height=1.4 * height / width + (0.25 if titles else 0))
+    height = width * images.shape[1] / images.shape[2] + (0.25 if titles else 0)
+    figure, panels = canvas(rows, columns, width=width, height=height)
     panels = np.ravel(panels)
     for axes in panels:
         axes.set_axis_off()

@@ -1,10 +1,13 @@
-"""Convolution in the automatic differentiation engine: windows become rows (im2col), then one matrix product does it.
+"""Convolution and pooling in the automatic differentiation engine: windows become rows, one product does the rest.
 
 `im2col` copies every window out of the images, `col2im` adds windows back to where they came from.  Each is the other's
-gradient rule, so convolutions can be differentiated any number of times.
+gradient rule, so all that is built on them here can be differentiated any number of times, and no gradient is written
+twice: that of a convolution's images is `col2im` of a product, that of a maximum goes to the pixel that won.
 
-Source: Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for Document Processing", section 2.1.
-Shapes: B batch, H W height and width of the images, H' W' of the result, K L of the kernel, C D channels in and out.
+Source: Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for Document Processing", section 2.1;
+strides, padding and dilation: Dumoulin and Visin 2016, arXiv:1603.07285, chapters 2, 3 and section 5.1.
+Shapes: B batch, H W height and width of the images, H' W' of the result, K L of the kernel, C D channels in and out,
+G groups.
 """
 
 import itertools
@@ -12,54 +15,185 @@ import itertools
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tfdl.foundations.autodiff import Tensor, scatter
+from tfdl.foundations.autodiff import Tensor, grad, scatter, where
+
+KERNELS = {  # (K, L), to be used as a cross-correlation; the first four sum to 1 and so keep the brightness
+    "identity": np.pad([[1.0]], 1),
+    "box blur": np.full((5, 5), 1 / 25),
+    "binomial blur": np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256,  # close to a Gaussian of deviation 1
+    "sharpen": np.array([[0.0, -1, 0], [-1, 5, -1], [0, -1, 0]]),  # identity minus Laplace
+    "Laplace": np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]),  # second derivatives, added
+    "Sobel across": np.outer([1, 2, 1], [-1.0, 0, 1]),  # difference of columns, smoothed along them
+    "Sobel down": np.outer([-1.0, 0, 1], [1, 2, 1]),
+    "emboss": np.array([[-2.0, -1, 0], [-1, 0, 1], [0, 1, 2]]),  # slope along the diagonal: light from the top left
+}
 
 
-def conv2d(images, kernel, *, stride=1, padding="valid"):
+def conv2d(images, kernel, *, stride=1, padding="valid", dilation=1, groups=1):
     """Cross-correlation as one matrix product: every window of the images becomes a row (im2col).
 
     Args:
         images: Tensor (B, H, W, C).
-        kernel: Tensor (K, L, C, D).
+        kernel: Tensor (K, L, C/G, D).
         stride: of the windows, in both directions.
         padding: "valid", or "same": zeros around, an odd one below and right, so that H' = ceil(H / stride).
+        dilation: distance between neighbors within a window; 1 leaves no gaps.
+        groups: G; each part of C/G channels makes its own D/G channels.  G = C is a depthwise convolution.
 
     Returns:
         Tensor (B, H', W', D).
 
     Raises:
-        ValueError: ranks, channels, stride or padding do not fit, or the kernel is larger than the (padded) images.
+        ValueError: ranks, channels, stride, padding or dilation do not fit, or the kernel is larger than the (padded)
+            images.
     """
-    if images.ndim != 4 or kernel.ndim != 4 or images.shape[3] != kernel.shape[2]:
+    ranks = images.ndim == kernel.ndim == 4 and groups >= 1
+    if not ranks or images.shape[3] != groups * kernel.shape[2] or kernel.shape[3] % groups:
         raise ValueError(
-            f"conv2d takes images (B, H, W, C) and a kernel (K, L, C, D), not {images.shape} and {kernel.shape}."
+            "conv2d takes images (B, H, W, C) and a kernel (K, L, C / groups, D), groups dividing C and D, not"
+            f" {images.shape} and {kernel.shape} with {groups} groups."
         )
-    if stride < 1 or padding not in ("valid", "same"):
-        raise ValueError(f'conv2d takes a stride >= 1 and padding "valid" or "same", not {stride} and {padding!r}.')
-    window, (channels, filters) = kernel.shape[:2], kernel.shape[2:]
+    *window, channels, filters = kernel.shape
+    columns = windows(images, window, stride, padding, dilation)  # (B, H', W', K, L, C)
+    size = window[0] * window[1]
+    rows = columns.reshape(-1, size, groups, channels).transpose(2, 0, 1, 3)  # (G, B H' W', K L, C/G)
+    rows = rows.reshape(groups, -1, size * channels)
+    kernels = kernel.reshape(-1, groups, filters // groups).transpose(1, 0, 2)  # (G, K L C/G, D/G)
+    result = (rows @ kernels).transpose(1, 0, 2)  # (B H' W', G, D/G)
+    return result.reshape(*columns.shape[:3], filters)
+
+
+def max_pool2d(images, window, *, stride=None, padding="valid"):
+    """The largest value of each window.  Tensor (B, H, W, C) -> (B, H', W', C).
+
+    Args:
+        window: side of the windows.
+        stride: distance between them; None: they do not overlap.
+        padding: "valid", or "same", where only pixels of the image count.
+
+    The gradient goes to the winner alone, to the first one if several tie, as in TensorFlow.  Raises as `conv2d`.
+    """
+    columns = pool_windows(images, window, stride, padding, fill=-np.inf)  # (B, H', W', K, K, C)
+    rows = columns.reshape(-1, window * window, images.shape[3])  # (B H' W', K K, C)
+    place, channel = np.ogrid[: rows.shape[0], : rows.shape[2]]
+    largest = rows[place, rows.value.argmax(1), channel]  # (B H' W', C)
+    return largest.reshape(*columns.shape[:3], images.shape[3])
+
+
+def average_pool2d(images, window, *, stride=None, padding="valid"):
+    """The mean of each window; the arguments are those of `max_pool2d`.  Tensor (B, H, W, C) -> (B, H', W', C)."""
+    total = pool_windows(images, window, stride, padding).sum((3, 4))
+    pixels = pool_windows(Tensor(np.ones_like(images.value)), window, stride, padding)  # 1 inside, 0 around
+    return total / pixels.value.sum((3, 4))
+
+
+def global_average_pool(images):
+    """One number a channel, whatever the size (Lin et al. 2013, arXiv:1312.4400).  Tensor (B, H, W, C) -> (B, C)."""
+    return images.mean((1, 2))
+
+
+def global_max_pool(images):
+    """The largest value of each channel; pixels that tie share the gradient.  Tensor (B, H, W, C) -> (B, C)."""
+    return images.max((1, 2))
+
+
+def receptive_field(layers):
+    """Side of the square of pixels that one value depends on, after each layer.  -> (layers,) integers.
+
+    A layer adds its kernel's reach in pixels, r <- r + (k - 1) d j, and its stride takes neighbors apart, j <- j s
+    (Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill).
+
+    Args:
+        layers: (kernel k, stride s, dilation d) of each convolution or pooling.
+
+    Raises:
+        ValueError: something else, or a number below 1.
+    """
+    layers = np.asarray(layers, int)
+    if layers.ndim != 2 or layers.shape[1] != 3 or layers.min() < 1:
+        raise ValueError(f"receptive_field takes (kernel, stride, dilation) >= 1 of each layer, not {layers.tolist()}.")
+    kernel, stride, dilation = layers.T
+    jump = np.cumprod(np.r_[1, stride[:-1]])  # pixels between neighbors of the map that the layer sees
+    return 1 + np.cumsum((kernel - 1) * dilation * jump)
+
+
+def seen_by_center(layers, size):
+    """How strongly each pixel of a square image acts on the middle of the map, after each layer.
+
+    The gradient through averaging convolutions, zeros around them: nothing outside the receptive field, and in it the
+    more, the more paths lead from the pixel to the middle (Luo et al. 2016, arXiv:1701.04128).
+
+    Args:
+        layers: as for `receptive_field`.
+        size: side of the image in pixels.
+
+    Returns:
+        array (layers, size, size), the strongest pixel of each is 1.
+    """
+    image = maps = Tensor(np.ones((1, size, size, 1)))
+    seen = []
+    for kernel, stride, dilation in layers:
+        average = Tensor(np.full((kernel, kernel, 1, 1), 1 / kernel**2))
+        maps = conv2d(maps, average, stride=stride, padding="same", dilation=dilation)
+        middle = maps.shape[1] // 2
+        seen.append(grad(maps[0, middle, middle, 0], image).value[0, :, :, 0])
+    return np.stack([x / x.max() for x in seen])
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+
+def windows(images, window, stride, padding, dilation=1, fill=0.0):
+    """`im2col` of the images after padding them with `fill`.  (B, H, W, C) -> (B, H', W', K, L, C)."""
+    if images.ndim != 4:
+        raise ValueError(f"Windows are taken from images (B, H, W, C), not from {images.shape}.")
+    if min(stride, dilation, *window) < 1 or padding not in ("valid", "same"):
+        raise ValueError(
+            'Windows need a side, stride >= 1 and dilation >= 1, and padding "valid" or "same", not'
+            f" {tuple(window)}, {stride}, {dilation} and {padding!r}."
+        )
+    reach = [(n - 1) * dilation + 1 for n in window]
     if padding == "same":
-        totals = [max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(images.shape[1:3], window)]
-        inner = [slice(t // 2, t // 2 + n) for t, n in zip(totals, images.shape[1:3])]
-        b, h, w, c = images.shape
-        images = scatter(images, (slice(None), *inner), (b, h + totals[0], w + totals[1], c))
-    if window[0] > images.shape[1] or window[1] > images.shape[2]:
-        raise ValueError(f"The kernel {kernel.shape} does not fit into the images {images.shape}: use padding='same'.")
-    columns = im2col(images, window, stride)  # (B, H', W', K, L, C)
-    rows = columns.reshape(-1, window[0] * window[1] * channels)  # (B H' W', K L C)
-    return (rows @ kernel.reshape(-1, filters)).reshape(*columns.shape[:3], filters)
+        images = pad_same(images, reach, stride, fill)
+    if reach[0] > images.shape[1] or reach[1] > images.shape[2]:
+        raise ValueError(
+            f"A window of {reach[0]} x {reach[1]} does not fit into the images {images.shape}: use padding='same'."
+        )
+    return im2col(images, window, stride, dilation)
 
 
-def im2col(images, window, stride):
+def pool_windows(images, side, stride, padding, fill=0.0):
+    """Square windows that by default do not overlap.  (B, H, W, C) -> (B, H', W', K, K, C)."""
+    return windows(images, (side, side), side if stride is None else stride, padding, fill=fill)
+
+
+def pad_same(images, reach, stride, fill):
+    """Puts `fill` around the images, so that ceil(H / stride) windows of height `reach` fit, and so for the width."""
+    b, h, w, c = images.shape
+    totals = [max((-(-n // stride) - 1) * stride + r - n, 0) for n, r in zip((h, w), reach)]
+    index = (slice(None), *(slice(t // 2, t // 2 + n) for t, n in zip(totals, (h, w))))
+    shape = (b, h + totals[0], w + totals[1], c)
+    padded = scatter(images, index, shape)
+    if fill == 0:
+        return padded
+    inside = np.zeros((1, *shape[1:3], 1), bool)
+    inside[index] = True
+    return where(inside, padded, fill)
+
+
+def im2col(images, window, stride, dilation=1):
     """All windows of the images.  (B, H, W, C) -> (B, H', W', K, L, C)."""
-    views = sliding_window_view(images.value, window, axis=(1, 2))[:, ::stride, ::stride]  # (B, H', W', C, K, L)
-    rule = (images, lambda g, y: col2im(g, stride, images.shape))
-    return Tensor(views.transpose(0, 1, 2, 4, 5, 3), (rule,), "im2col")
+    reach = [(n - 1) * dilation + 1 for n in window]
+    views = sliding_window_view(images.value, reach, axis=(1, 2))[:, ::stride, ::stride]  # (B, H', W', C, ...)
+    rule = (images, lambda g, y: col2im(g, stride, dilation, images.shape))
+    return Tensor(views[..., ::dilation, ::dilation].transpose(0, 1, 2, 4, 5, 3), (rule,), "im2col")
 
 
-def col2im(columns, stride, shape):
+def col2im(columns, stride, dilation, shape):
     """Adds the windows up where they came from.  (B, H', W', K, L, C) -> `shape` (B, H, W, C)."""
     _, high, wide, *window, _ = columns.shape
     value = np.zeros(shape, columns.dtype)
     for i, j in itertools.product(*map(range, window)):  # within one place of the window no two windows overlap
-        value[:, i : i + stride * high : stride, j : j + stride * wide : stride] += columns.value[:, :, :, i, j]
-    return Tensor(value, ((columns, lambda g, y: im2col(g, tuple(window), stride)),), "col2im")
+        y, x = i * dilation, j * dilation
+        value[:, y : y + stride * high : stride, x : x + stride * wide : stride] += columns.value[:, :, :, i, j]
+    return Tensor(value, ((columns, lambda g, y: im2col(g, tuple(window), stride, dilation)),), "col2im")
