@@ -195,10 +195,43 @@ def test_kept_share_is_the_first_of_its_class():
     assert same(batches(data.train), batches(again.train))
 
 
-def test_keeping_a_share_of_a_streamed_set_is_refused(monkeypatch):
+def test_one_number_keeps_that_share_of_every_class():
+    same_share = digits(augment=None, keep=0.3)
+    assert same(batches(same_share.train), batches(digits(augment=None, keep=dict.fromkeys(range(10), 0.3)).train))
+    assert same_share.counts["train"] < 0.5 * digits().counts["train"]
+
+
+def test_chosen_classes_are_numbered_anew_in_every_split():
+    whole, data = digits(augment=None, limit=None), digits(augment=None, limit=None, classes=(7, 2))
+    assert data.labels == ("7", "2") and data.num_classes == 2
+    for split in ("train", "validation", "test"):
+        images, labels = (np.concatenate(x) for x in zip(*batches(getattr(whole, split)), strict=True))
+        found, places = (np.concatenate(x) for x in zip(*batches(getattr(data, split)), strict=True))
+        assert data.counts[split] == len(places) and places.dtype == np.int32
+        for place, number in enumerate((7, 2)):
+            expected = sorted(i.tobytes() for i in images[labels == number])
+            assert sorted(i.tobytes() for i in found[places == place]) == expected
+    few = digits(augment=None, limit=None, classes=range(5, 10), keep={2: 0.1})  # of the class that is 2 now: sevens
+    counts = np.bincount(np.concatenate([y for _, y in batches(few.train)]))
+    sevens = sum((y == 0).sum() for _, y in batches(data.train))
+    assert len(counts) == 5 and counts[2] == min(counts) == -(-sevens // 10)
+
+
+def test_mixed_labels_of_chosen_classes_have_their_number():
+    images, labels = next(iter(digits(classes=(3, 4, 5), mix=mixup(0.5)).train))
+    assert labels.shape[-1] == 3
+
+
+@pytest.mark.parametrize("option, value", [("keep", {0: 0.5}), ("classes", (0, 1))])
+def test_choosing_from_a_streamed_set_is_refused(monkeypatch, option, value):
     monkeypatch.setattr(images_module, "CACHE_BYTES", 0)
-    with pytest.raises(ValueError, match="keep needs 'digits' in memory"):
-        digits(keep={0: 0.5})
+    with pytest.raises(ValueError, match=f"{option} needs 'digits' in memory"):
+        digits(**{option: value})
+
+
+def test_classes_without_an_image_are_named():
+    with pytest.raises(ValueError, match=r"No image of 'digits', split train, is of the classes \[9\]; raise"):
+        digits(limit=3, classes=[9])
 
 
 def test_permutations_of_neighboring_epochs_have_nothing_in_common():
@@ -229,6 +262,11 @@ def test_resizing_keeps_flat_images_flat():
         ({"limit": 0}, "limit is 0"),
         ({"image_size": 0}, "image_size is 0"),
         ({"keep": {10: 0.5}}, "keep names the class 10; the classes are 0 to 9"),
+        ({"keep": {2: 0.5}, "classes": (5, 6)}, "keep names the class 2; the classes are 0 to 1"),
+        ({"classes": (3, 10)}, "classes names the class 10; the classes are 0 to 9"),
+        ({"classes": (3, 3)}, r"classes is \[3, 3\]; give each class number once"),
+        ({"classes": ()}, r"classes is \[\]; .* at least one"),
+        ({"keep": 0.0}, "keep is 0.0 for class 0"),
         ({"keep": {0: 0.0}}, "keep is 0.0 for class 0"),
         ({"keep": {0: 1.5}}, "keep is 1.5 for class 0"),
         ({"shard": (2, 2)}, "index < count"),

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfdl.core import gradients
 from tfdl.distribution import strategies
+from tfdl.train.fine_tuning import discriminative_rates, freeze
 from tfdl.train.step import exact
 
 OPTIMIZERS = {
@@ -90,8 +91,12 @@ def train(replicas, optimizer, samples, accumulate, *options):
     with strategy.scope():
         model = Players() if "players" in options else network("norm" in options, "dropout" in options)
         model.build((None, 5, 4, 2))
+        if "frozen" in options:
+            freeze(model)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(OPTIMIZERS[optimizer](), loss, metrics=None if "players" in options else ["accuracy"])
+    if "rates" in options:
+        discriminative_rates(model, factor=2.0, groups=3)
     batches = data(samples, "infinite" in options)
     if "stock" not in options:
         exact(model, accumulate=accumulate)

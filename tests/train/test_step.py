@@ -25,8 +25,12 @@ CASES = {
     "1,sgd,33,1,norm": ["2,sgd,33,1,norm"],
     "1,adamw,37,1,norm": ["2,adamw,37,1,norm"],
     "1,adamw,37,1,players": ["2,adamw,37,1,players"],
+    "1,adamw,37,1,rates": ["2,adamw,37,1,rates", "1,adamw,37,3,rates"],
+    "1,ema,33,1,norm,frozen": ["2,ema,33,1,norm,frozen"],
 }
 OTHERS = [
+    "1,adamw,37,1",
+    "2,adamw,37,1",
     "1,sgd,33,3,norm",
     "2,sgd,33,3,norm",
     "1,sgd,37,1,float16,infinite",
@@ -77,6 +81,14 @@ def test_loss_accuracy_and_predictions_equal_those_of_one_device(results, one, o
 
 def test_schedules_and_averages_count_updates_not_micro_batches(results):
     assert results["1,schedule,37,1"]["updates"] == results["1,schedule,37,3"]["updates"] == 6
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_rates_and_freezing_reach_every_replica(results, replicas):
+    slower = results[f"{replicas},adamw,37,1,rates"]
+    assert difference(results[f"{replicas},adamw,37,1"], slower, "weight0") > 1e-3
+    frozen = results[f"{replicas},ema,33,1,norm,frozen"]
+    assert (frozen["weight3"] == 0).all() and (frozen["weight4"] == 1).all(), "BatchNorm's statistics, as they began"
 
 
 def test_keras_own_step_differs_where_ours_does_not(results):

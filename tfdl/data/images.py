@@ -67,6 +67,7 @@ def load(
     position=None,
     augment=None,
     mix=None,
+    classes=None,
     keep=None,
     shard=(0, 1),
     limit=None,
@@ -85,20 +86,28 @@ def load(
         augment: `(images, seed) -> images` applied to whole training batches; see `augment`.
         mix: `(images, labels, seed) -> (images, labels)` applied after it; see `mixing`.  Labels then are
             probabilities (B, num_classes) float32, in all splits: mixed in train, 1 for the class in the others.
+        classes: numbers of the classes to choose, in all splits; the one at place i becomes class i.  None takes all.
         keep: class number -> share in (0, 1] of its training images that is kept, the first ones, rounded up; all of a
-            class that is not named.  For experiments with few or with unequally many examples; `counts` follows.
+            class that is not named.  One number is the share of every class.  For experiments with few or with
+            unequally many examples; `counts` follows.
         shard: (index, count) of this input pipeline.
-        limit: keep the first so many images of each split.
+        limit: keep the first so many images of each split; `classes` and `keep` choose from them.
         data_dir: where prepared sets lie; None is `sources.data_dir()`.
         download: allow tensorflow_datasets to fetch a missing set.
 
     Raises:
         FileNotFoundError: the set is not there; the message says where it was looked for and what to do.
-        ValueError: an unknown name, an argument out of its range, or `keep` with a set of more than CACHE_BYTES.
+        ValueError: an unknown name, an argument out of its range, or `classes` or `keep` with a set of more than
+            CACHE_BYTES.
     """
     check_arguments(batch_size, channels, shard, limit, position)
     source = open_source(name, data_dir, download)
-    num_classes = len(source.labels)
+    names = source.labels
+    if classes is not None:
+        check_classes(classes, len(names))
+        names = tuple(names[number] for number in classes)
+    num_classes = len(names)
+    keep = dict.fromkeys(range(num_classes), keep) if isinstance(keep, (int, float)) else keep or {}
     check_keep(keep, num_classes)
     image_shape = final_shape(source, image_size, channels)
     splits = with_held_out(source.splits)
@@ -110,13 +119,16 @@ def load(
         return resized(source.decode(raw), image_shape), label
 
     cached = sum(counts.values()) * int(np.prod(image_shape)) <= CACHE_BYTES
-    if keep and not cached:
-        raise ValueError(f"keep needs {name!r} in memory, but it has more than {CACHE_BYTES:,} bytes; give a limit.")
+    if (keep or classes is not None) and not cached:
+        wish = "keep" if classes is None else "classes"
+        raise ValueError(f"{wish} needs {name!r} in memory, but it has more than {CACHE_BYTES:,} bytes; give a limit.")
     with tf.device("CPU:0"):
         if cached:
             tables = {key: table(split, decode, image_shape) for key, split in splits.items()}
-            tables["train"] = kept(tables["train"], keep or {})
-            counts["train"] = len(tables["train"][1])
+            if classes is not None:
+                tables = {key: chosen(arrays, classes, name, key) for key, arrays in tables.items()}
+            tables["train"] = kept(tables["train"], keep)
+            counts = {key: len(labels) for key, (_, labels) in tables.items()}
         position = tf.Variable(AUTOMATIC, dtype=tf.int64, trainable=False) if position is None else position
         keys = Keys(seed, position, tf.Variable(0, dtype=tf.int64, trainable=False), batch_size, counts["train"])
         if cached:
@@ -144,7 +156,7 @@ def load(
         train=polished(train.map(finish, tf.data.AUTOTUNE), shard),
         **{key: polished(dataset.map(finish, tf.data.AUTOTUNE), shard) for key, dataset in held_out.items()},
         image_shape=image_shape,
-        labels=source.labels,
+        labels=names,
         num_classes=num_classes,
         counts=counts,
         position=position,
@@ -267,9 +279,18 @@ def check_arguments(batch_size, channels, shard, limit, position):
         raise ValueError(f"position is {position.dtype.name} {tuple(position.shape)}; give an int64 variable (2,).")
 
 
+def check_classes(classes, num_classes):
+    """Known classes, each of them once."""
+    classes = list(classes)
+    if unknown := [number for number in classes if number not in range(num_classes)]:
+        raise ValueError(f"classes names the class {unknown[0]}; the classes are 0 to {num_classes - 1}.")
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError(f"classes is {classes}; give each class number once, and at least one.")
+
+
 def check_keep(keep, num_classes):
     """Known classes, and a share of each."""
-    for number, part in (keep or {}).items():
+    for number, part in keep.items():
         if number not in range(num_classes):
             raise ValueError(f"keep names the class {number}; the classes are 0 to {num_classes - 1}.")
         if not 0.0 < part <= 1.0:
@@ -321,6 +342,15 @@ def table(split, decode, image_shape):
             raise
         raise ValueError(error.message.split("ValueError: ")[1].splitlines()[0]) from None
     return tf.constant(images), tf.constant(labels)
+
+
+def chosen(arrays, classes, name, split):
+    """The rows of (images, labels) whose label is in `classes`, with its place there as their new label."""
+    images, labels = arrays
+    found, places = np.nonzero(labels.numpy()[:, None] == np.array(list(classes)))
+    if not len(found):
+        raise ValueError(f"No image of {name!r}, split {split}, is of the classes {list(classes)}; raise the limit.")
+    return tf.gather(images, found), tf.constant(places, tf.int32)
 
 
 def kept(arrays, keep):

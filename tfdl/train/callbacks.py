@@ -72,7 +72,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.step = epoch, 0
-        if self.resumed is not None and epoch == self.resumed.epoch:
+        if self.resumed is not None and epoch == self.resumed.epoch and self.resumed.step:  # not at an epoch's begin
             self.step = self.resumed.step
             for name, variable in checkpoints.state(self.model).items():
                 if name.startswith("metrics/"):  # fit() has just reset them
