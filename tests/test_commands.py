@@ -70,6 +70,12 @@ def test_each_command_explains_itself(name, capsys):
     [
         (["lits"], "no command 'lits'; the nearest are 'list', "),
         (["show", "resnt"], "no topic 'resnt'; the nearest are 'resnet', "),
+        (["show", "relu", "--flops"], "counts image models that are built, and ReLU ('relu') is none"),
+        (["show", "gpt", "--flops"], "('gpt') is none"),
+        (["show", "mobilenet", "--flops", "--variant", "v9"], "mobilenet has no variant 'v9'; it has nano, v1, v2"),
+        (["show", "vit", "--flops", "--image-size", "225"], "do not tile images of 225 x 225"),
+        (["show", "swin", "--flops", "--image-size", "0"], "at least 1; it is 0"),
+        (["show", "mobilenet", "--variant", "v2"], "add --flops"),
         (["run", "clasify_images"], "no recipe or topic 'clasify_images'; the nearest are 'classify_images', "),
         (["run", "stylegan"], "StyleGAN ('stylegan') is not built yet"),
         (["list", "--stage", "7"], "no stage 7"),
@@ -149,6 +155,27 @@ def test_show_tells_file_source_and_command(capsys):
         assert part in text
     assert tfdl("show", "stylegan") == 0
     assert "not built yet" in capsys.readouterr().out
+
+
+def test_flops_of_all_variants_are_a_table(capsys):
+    assert tfdl("show", "lenet", "--flops") == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["variant", "image", "parameters", "multiply-adds", "MB", "as", "float32"]
+    assert [row.split()[0] for row in rows] == ["nano", "lenet5", "original"]
+    assert rows[1].split() == ["lenet5", "32", "x", "32", "x", "1", "61,706", "416,520", "0.25"]
+    assert len({len(row) for row in (heading, *rows)}) == 1
+
+
+def test_flops_are_those_of_what_a_variant_was_made_for_or_of_the_size_that_is_asked(capsys):
+    tables = []
+    for flags in ([], ["--image-size", "64"]):
+        assert tfdl("show", "densenet", "--flops", "--variant", "small_images", *flags) == 0
+        tables.append(capsys.readouterr().out.splitlines()[1].split())
+    usual, larger = tables
+    assert usual[1:6] == ["32", "x", "32", "x", "3"] and larger[1:6] == ["64", "x", "64", "x", "3"]
+    assert usual[6] == larger[6]
+    products = [int(row[7].replace(",", "")) for row in tables]
+    assert products[1] == pytest.approx(4 * products[0], rel=1e-3)  # all but the head's
 
 
 @pytest.fixture

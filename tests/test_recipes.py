@@ -15,6 +15,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*/*.py"))
 SMALLEST = {  # flags that make a recipe's smoke run quicker
     "classify_images": ["--variant", "nano"],
     "compare_activations": ["--layers", "1"],
+    "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "train_highway": ["--depth", "4"],
     "train_mlp": ["--variant", "nano"],
 }
