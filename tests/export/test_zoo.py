@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfdl
-from tests.harness import CLASSIFIERS, MODELS, outline, settle
+from tests.harness import CLASSIFIERS, MODELS, colored, outline, settle
 from tfdl.export.parity import GATES, compare, failures
 from tfdl.export.signatures import evaluate, frozen, signature_of
 from tfdl.export.tflite import convert_float, run_tflite
@@ -36,7 +36,7 @@ def test_phone_computes_what_the_model_does(key, variant, arguments):
     keras.utils.set_random_seed(0)
     model = tfdl.build(key, variant, **arguments)
     settle(model)
-    images = {"images": np.random.default_rng(0).random((2, *arguments["image_shape"]), dtype="float32")}
+    images = {"images": colored(2, *arguments["image_shape"])}
     live, module = evaluate(model, images), frozen(model, signature_of(model))
     scale = np.abs(live["logits"]).max()
     assert np.abs(live["logits"][0] - live["logits"][1]).max() > 1e-2 * scale  # it tells images apart

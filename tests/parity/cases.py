@@ -81,7 +81,7 @@ def run(case):
         "model": case.model,
         "variant": case.variant,
         "library": case.library,
-        "version": version(case.library),
+        "version": version(case.library).partition("+")[0],  # 2.13.0+cpu
         "network": case.network,
         "image": f"{case.image_shape[0]}x{case.image_shape[1]}",
         "parameters": sum(int(w.shape.num_elements()) for w in ours.trainable_weights),

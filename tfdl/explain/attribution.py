@@ -78,8 +78,8 @@ def inner_maps(model, image):
 def hiding_test(model, images, labels, *, seed, layer=None, side=None):
     """How often the predicted class changes when a square is painted over: at the map's peak, and elsewhere.
 
-    Maps that tell where the class is change it more often than chance does, and than the middle, where photographers
-    put what they show.
+    Maps that tell where the class is change it more often than random places do.  The middle is a rival where sets
+    show every object there: then it can win, above all against maps of few cells.
 
     Args:
         images, labels: (B, H, W, C) and (B,).
