@@ -149,19 +149,15 @@ def test_build_hands_everything_to_the_builder():
 
 
 PROBE = """
-import sys, time
-start = time.perf_counter(); import tfdl; seconds = time.perf_counter() - start
-tfdl.topics(); loaded = {"tensorflow", "keras", "numpy"} & set(sys.modules)
-print(seconds, *loaded)
+import sys
+import tfdl; tfdl.topics()
+print(*{"tensorflow", "keras", "numpy", "matplotlib", "scipy"} & set(sys.modules))
 """
 
 
 def test_import_is_light():
-    seconds, *loaded = subprocess.run(
-        [sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not loaded
-    assert float(seconds) < 0.1
+    probe = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not probe.stdout.split()
 
 
 def test_unknown_public_name_lists_the_known_ones():
