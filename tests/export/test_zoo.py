@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfdl
-from tests.harness import CLASSIFIERS, MODELS, colored, outline, settle
+from tests.harness import CLASSIFIERS, MODELS, colored, outline
 from tfdl.export.parity import GATES, compare, failures
 from tfdl.export.signatures import evaluate, frozen, signature_of
 from tfdl.export.tflite import convert_float, run_tflite
@@ -35,14 +35,14 @@ def test_phone_computes_what_the_model_does(key, variant, arguments):
         pytest.skip(f"{key} {variant} has more than {LARGEST:.0e} parameters")
     keras.utils.set_random_seed(0)
     model = tfdl.build(key, variant, **arguments)
-    settle(model)
+    # The fresh moving statistics stay: with those of a few images a deep random network is chaotic, and every rounding
+    # of a weight to half precision shows in its logits.
     images = {"images": colored(2, *arguments["image_shape"])}
     live, module = evaluate(model, images), frozen(model, signature_of(model))
-    scale = np.abs(live["logits"]).max()
-    assert np.abs(live["logits"][0] - live["logits"][1]).max() > 1e-2 * scale  # it tells images apart
-    # GATES are relative to the largest logit where that is over 1: random weights settle on no scale.
+    first, second = live["logits"]
+    assert np.abs(first - second).max() > 1e-2 * np.abs(first).max(), "it tells no images apart: nothing is compared"
     for form, half in (("tflite", False), ("tflite_float16", True)):
         outputs = run_tflite(convert_float(module, half=half), images)  # refuses all but built-in operators
         found = compare(outputs, live)
-        print(key, variant, form, found, "of logits up to", scale)
+        print(key, variant, form, found, "of logits up to", np.abs(live["logits"]).max())
         assert not failures(found, GATES[form])
