@@ -40,8 +40,8 @@ VARIANTS = {
     "tiny": SwinConfig(width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), drop_path=0.2),
     "small": SwinConfig(width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24), drop_path=0.3),
     "base": SwinConfig(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), drop_path=0.5),
-    # ours, for 28 to 64 pixels a side: half the patch, half the stages; windows of 4 tile maps of 32 pixels
-    "small_images": SwinConfig(width=48, depths=(2, 6), heads=(2, 4), patch=2, window=4, drop_path=0.1),
+    # ours, for 28 to 96 pixels a side: half the stages; windows of 4 tile the maps of 32 pixels
+    "small_images": SwinConfig(width=56, depths=(2, 4), heads=(2, 4), window=4),
 }
 # What a variant was made for, where it is not the builder's own images and classes: `tfdl show swin --flops`.
 CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}

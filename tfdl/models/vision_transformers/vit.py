@@ -39,7 +39,7 @@ VARIANTS = {
     "base_patch32": ViTConfig(patch=32, width=768, depth=12, heads=12),
     "large_patch16": ViTConfig(patch=16, width=1024, depth=24, heads=16),
     "large_patch32": ViTConfig(patch=32, width=1024, depth=24, heads=16),
-    "small_images": ViTConfig(patch=4, width=96, depth=6, heads=3, drop_path=0.1),  # ours, for 28 to 64 pixels a side
+    "small_images": ViTConfig(patch=8, width=96, depth=6, heads=3),  # ours, for 32 to 96 pixels a side
 }
 # What a variant was made for, where it is not the builder's own images and classes: `tfdl show vit --flops`.
 CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
