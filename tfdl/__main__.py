@@ -16,6 +16,7 @@ COMMANDS = {
     "list": "the topics of the curriculum, by stage",
     "show": "one topic: source, file, variants, command",
     "run": "train: a recipe, or the recipe of a topic",
+    "launch": "run a recipe as several workers, and start them again when one dies",
     "export": "a trained model to SavedModel and TFLite",
     "verify": "check exported files against their stored outputs",
     "publish": "keep a run's export in saved_models/",

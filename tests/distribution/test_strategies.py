@@ -26,7 +26,9 @@ def test_one_device_is_the_default(name):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="Unknown strategy 'mirorred'; choose one of auto, single, mirrored, tpu"):
+    with pytest.raises(
+        ValueError, match="Unknown strategy 'mirorred'; choose one of auto, single, mirrored, multi_worker, tpu"
+    ):
         strategies.create("mirorred")
 
 

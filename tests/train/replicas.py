@@ -1,7 +1,8 @@
-"""Trains one small network on one device or on two logical CPU devices and prints weights and logs.
+"""Trains one small network on one device, on two logical CPU devices or on several workers; keeps weights and logs.
 
 Run as a program (logical devices must be made before TensorFlow starts):  python replicas.py RESULT.npz CASE...
-A case is REPLICAS,OPTIMIZER,SAMPLES,ACCUMULATE[,option...]; the results of all cases go into one file.
+A case is REPLICAS,OPTIMIZER,SAMPLES,ACCUMULATE[,option...]; the results of all cases go into one file.  With TF_CONFIG
+all replicas are workers; then RESULT.npz must be another for each of them.
 """
 
 import sys
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from tfdl.core import gradients
 from tfdl.distribution import strategies
+from tfdl.distribution.multi_worker import is_described
 from tfdl.train.fine_tuning import discriminative_rates, freeze
 from tfdl.train.step import exact
 
@@ -86,7 +88,8 @@ def train(replicas, optimizer, samples, accumulate, *options):
     """Returns weights, logs and counters after two epochs."""
     keras.config.set_dtype_policy("mixed_float16" if "float16" in options else "float32")
     keras.utils.set_random_seed(1)
-    strategy = strategies.create("mirrored" if replicas > 1 else "single")
+    several = "multi_worker" if is_described() else "mirrored"
+    strategy = strategies.create(several if replicas > 1 else "single")
     assert strategy.num_replicas_in_sync == replicas
     with strategy.scope():
         model = Players() if "players" in options else network("norm" in options, "dropout" in options)
@@ -103,8 +106,10 @@ def train(replicas, optimizer, samples, accumulate, *options):
     validation = None if "players" in options else batches
     history = model.fit(batches, epochs=EPOCHS, verbose=0, validation_data=validation, shuffle=False).history
     predictions = model.predict(batches, verbose=0)
+    evaluation = {} if validation is None else model.evaluate(batches, verbose=0, return_dict=True)
     result = {f"weight{i}": w for i, w in enumerate(model.get_weights())}
     result |= {f"log_{name}": np.array(values) for name, values in history.items()}
+    result |= {f"evaluation_{name}": np.array(value) for name, value in evaluation.items()}
     result |= {"predictions": predictions, "updates": model.optimizer.iterations.numpy()}
     if "float16" in options:
         result["scale"] = model.optimizer.dynamic_scale.numpy()
@@ -113,7 +118,7 @@ def train(replicas, optimizer, samples, accumulate, *options):
 
 if __name__ == "__main__":
     path, *cases = sys.argv[1:]
-    strategies.create("mirrored")
+    strategies.create("multi_worker" if is_described() else "mirrored")
     results = {}
     for case in cases:
         replicas, optimizer, samples, accumulate, *options = case.split(",")

@@ -1,15 +1,21 @@
 """A small run with dropout, augmentation and shuffling, for killing and resuming.
 
-python resumable.py [--run.out FOLDER] [--run.resume] [--poison] [--slow]
+python resumable.py [--run.out FOLDER] [--run.resume] [--poison] [--slow] [--fault kill --on 1 --mark FILE]
 """
 
+import errno
+import json
+import os
+import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
 import tfdl
 from tfdl.data import augment, images
+from tfdl.train import checkpoints
 from tfdl.train.command_line import launch
 
 
@@ -20,6 +26,13 @@ class Config:
     """seconds to sleep after each batch"""
     poison: bool = False
     """a learning rate that makes the loss infinite"""
+    fault: str = ""
+    """what goes wrong after the seventh update: kill, hang, truncate (and kill) or full_disk"""
+    on: str = "0"
+    """numbers of the workers it happens to, such as 01"""
+    mark: str = ""
+    """file that is made when it has happened: it does so once"""
+    dropout: float = 0.3
     run: tfdl.Run = tfdl.Run()
 
 
@@ -31,7 +44,7 @@ def main(config):
         inputs = x = keras.Input(data.image_shape)
         x = keras.layers.Conv2D(4, 3, use_bias=False)(x)
         x = keras.layers.BatchNormalization()(x)
-        x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
+        x = keras.layers.Dropout(config.dropout)(keras.layers.Flatten()(x))
         model = keras.Model(inputs, keras.layers.Dense(10)(x))
         rate = 1e30 if config.poison else keras.optimizers.schedules.CosineDecay(0.1, 10)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -39,12 +52,42 @@ def main(config):
     callbacks = run.prepare(model, data, epochs=config.epochs, save_every=0.0)
     if config.slow:
         callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_begin=lambda *_, **__: time.sleep(config.slow)))
+    if config.fault:
+        callbacks.append(Fault(config, run.folder / "checkpoints" / "last"))
     model.fit(
         data.train, validation_data=data.validation, epochs=config.epochs, initial_epoch=run.initial_epoch,
         callbacks=callbacks, verbose=run.verbose, shuffle=False,
     )  # fmt: skip
     run.load_best(model)
     run.finish(model, {"test_accuracy": model.evaluate(data.test, verbose=0)[1]})
+
+
+class Fault(keras.callbacks.Callback):
+    """Breaks this worker, if it is one of those that shall break and has not yet."""
+
+    def __init__(self, config, folder):
+        super().__init__()
+        self.config, self.folder = config, folder
+        self.worker = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
+        self.mark = Path(f"{config.mark}{self.worker}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations.numpy() != 7 or str(self.worker) not in self.config.on or self.mark.exists():
+            return
+        self.mark.touch()
+        if self.config.fault == "truncate":
+            newest = checkpoints.newest_first(self.folder)[0]
+            newest.write_bytes(newest.read_bytes()[:-100])
+        if self.config.fault in ("kill", "truncate"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.config.fault == "hang":
+            time.sleep(3600)
+        if self.config.fault == "full_disk":
+            checkpoints.write_bytes = no_space
+
+
+def no_space(path, data):
+    raise OSError(errno.ENOSPC, f"Cannot write {path}: no space left on device")
 
 
 if __name__ == "__main__":

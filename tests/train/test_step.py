@@ -1,5 +1,6 @@
 """One device, two devices and accumulation end with the same weights and logs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdl.distribution.local_cluster import free_ports
 from tfdl.train.step import exact
 
 # 32 samples: even batches of 16; 33: a last batch of 1, so that one replica (and two of three micro-batches) get none;
@@ -41,21 +43,56 @@ OTHERS = [
 ]
 
 
+# The same on two worker processes, and on three, which no batch divides evenly.
+ON_WORKERS = {
+    2: ["2,sgd,33,3", "2,adamw,37,1,norm", "2,adamw,37,1,players"]
+    + ["2,sgd,33,3,norm", "2,sgd,37,1,float16,infinite", "2,sgd,37,1,dropout"],
+    3: ["3,adamw,37,1,norm", "3,sgd,33,1"],
+}
+
+
+def start(path, cases, **environment):
+    """One process that trains `cases`."""
+    one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}  # or sums are split, and round, differently
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | one_thread | environment
+    program = Path(__file__).with_name("replicas.py")
+    with open(path.with_suffix(".log"), "w") as log:  # no pipe: of several processes only one is read at a time
+        return subprocess.Popen([sys.executable, str(program), str(path), *cases], env=environment, stderr=log)
+
+
+def finished(process, path):
+    """Case -> name -> array."""
+    assert process.wait(timeout=500) == 0, path.with_suffix(".log").read_text()[-3000:]
+    found = {}
+    for key, value in np.load(path).items():
+        case, name = key.split("/")
+        found.setdefault(case, {})[name] = value
+    return found
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Case -> name -> array; all cases run in one process of their own, which has two logical CPU devices."""
     path = tmp_path_factory.mktemp("replicas") / "results.npz"
     cases = [*CASES, *[case for others in CASES.values() for case in others], *OTHERS]
-    environment = os.environ | {"TFDL_LOGICAL_CPUS": "2", "PYTHONPATH": str(Path(__file__).parents[2])}
-    program = Path(__file__).with_name("replicas.py")
-    done = subprocess.run(
-        [sys.executable, str(program), str(path), *cases], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    return finished(start(path, cases, TFDL_LOGICAL_CPUS="2"), path)
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    """Number of workers -> the results of each of them."""
+    folder = tmp_path_factory.mktemp("workers")
     found = {}
-    for key, value in np.load(path).items():
-        case, name = key.split("/")
-        found.setdefault(case, {})[name] = value
+    for count, cases in ON_WORKERS.items():
+        hosts = [f"127.0.0.1:{port}" for port in free_ports(count)]
+        paths = [folder / f"{count}_{i}.npz" for i in range(count)]
+        tasks = [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}} for i in range(count)]
+        processes = [start(path, cases, TF_CONFIG=json.dumps(task)) for path, task in zip(paths, tasks)]
+        try:
+            found[count] = [finished(*pair) for pair in zip(processes, paths)]
+        finally:
+            for process in processes:
+                process.kill()
     return found
 
 
@@ -114,6 +151,46 @@ def test_infinite_gradient_on_one_replica_skips_the_update_everywhere(results, r
 def test_dropout_differs_between_replicas(results):
     """With one mask for both replicas the gradients of 16 samples would be those of 8 masks."""
     assert difference(results["1,sgd,37,1,dropout"], results["2,sgd,37,1,dropout"], "weight") > 1e-4
+
+
+WORKER_CASES = [(count, case) for count, cases in ON_WORKERS.items() for case in cases]
+
+
+@pytest.mark.parametrize("count, case", WORKER_CASES)
+def test_workers_agree_bit_for_bit(workers, count, case):
+    first, *others = [found[case] for found in workers[count]]
+    for other in others:
+        assert first.keys() == other.keys()
+        for name in first:
+            np.testing.assert_array_equal(first[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("case", ON_WORKERS[2])
+def test_two_workers_equal_two_mirrored_devices_bit_for_bit(workers, results, case):
+    for name, value in results[case].items():
+        if name.startswith("weight"):
+            np.testing.assert_array_equal(workers[2][0][case][name], value)
+
+
+@pytest.mark.parametrize("count, case", WORKER_CASES)
+def test_workers_equal_one_device(workers, results, count, case):
+    one, many = results.get("1" + case[1:], {}), workers[count][0][case]
+    if case.endswith(("dropout", "infinite")) or case == "2,sgd,33,3,norm":  # other masks, rounding, micro-batches
+        assert all(np.isfinite(value).all() for name, value in many.items() if name.startswith("weight"))
+        return
+    if case == "2,sgd,33,3":
+        one = results["1,sgd,33,1"]
+    assert difference(one, many, "weight") <= (1e-5 if "adam" in case else 1e-6)
+    assert difference(one, many, "log_") <= 1e-5
+    assert one["predictions"].shape == many["predictions"].shape
+    assert difference(one, many, "predictions") <= 1e-4
+    assert all(np.abs(one[name] - many[name]) <= 1e-5 for name in one if name.startswith("evaluation_"))
+
+
+def test_infinite_gradient_on_one_worker_skips_the_update_on_both(workers):
+    for found in workers[2]:
+        assert found["2,sgd,37,1,float16,infinite"]["updates"] == 4
+        assert found["2,sgd,37,1,float16,infinite"]["scale"] == 2.0**15 / 4
 
 
 def compiled(optimizer="sgd", loss="mse", **options):

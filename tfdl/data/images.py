@@ -20,10 +20,12 @@ Several hosts: `load(..., shard=(index, count))` yields the rows of every global
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
+from tfdl.core import static
 from tfdl.data.sources import open_source
 
 CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded anew in every epoch
@@ -129,19 +131,22 @@ def load(
                 tables = {key: chosen(arrays, classes, name, key) for key, arrays in tables.items()}
             tables["train"] = kept(tables["train"], keep)
             counts = {key: len(labels) for key, (_, labels) in tables.items()}
+        sizes = {key: static.evaluation_batch(counts[key], batch_size) for key in ("validation", "test")}
         position = tf.Variable(AUTOMATIC, dtype=tf.int64, trainable=False) if position is None else position
         keys = Keys(seed, position, tf.Variable(0, dtype=tf.int64, trainable=False), batch_size, counts["train"])
         if cached:
             train = keys.shuffled_table(tables["train"])
-            held_out = {key: in_order(tables[key], batch_size) for key in ("validation", "test")}
+            held_out = {key: in_order(tables[key], sizes[key]) for key in ("validation", "test")}
         else:
             train = keys.shuffled_stream(splits["train"], decode, source.window or counts["train"])
             held_out = {
-                key: splits[key].examples.map(decode, tf.data.AUTOTUNE).batch(batch_size)
+                key: splits[key].examples.map(decode, tf.data.AUTOTUNE).batch(sizes[key], static.is_required())
                 for key in ("validation", "test")
             }
 
-    def finish(images, labels, batch_seed=None):
+    def finish(size, images, labels, batch_seed=None):
+        if static.is_required():
+            images, labels = tf.ensure_shape(images, (size, *image_shape)), tf.ensure_shape(labels, (size,))
         images = tf.cast(images, tf.float32) / 255.0
         if augment is not None and batch_seed is not None:
             images = augment(images, batch_seed)  # of the whole batch, so that no pixel depends on the shards
@@ -153,8 +158,8 @@ def load(
 
     return ImageData(
         name=name,
-        train=polished(train.map(finish, tf.data.AUTOTUNE), shard),
-        **{key: polished(dataset.map(finish, tf.data.AUTOTUNE), shard) for key, dataset in held_out.items()},
+        train=polished(train.map(partial(finish, batch_size), tf.data.AUTOTUNE), shard),
+        **{key: polished(x.map(partial(finish, sizes[key]), tf.data.AUTOTUNE), shard) for key, x in held_out.items()},
         image_shape=image_shape,
         labels=names,
         num_classes=num_classes,
@@ -178,7 +183,7 @@ class Keys:
 
     @property
     def steps(self):
-        return -(-self.count // self.batch_size)
+        return static.training_steps(self.count, self.batch_size)
 
     def shuffled_table(self, arrays):
         """Batches gathered from `arrays`, a pair with axis 0 of `count`."""
@@ -365,7 +370,7 @@ def kept(arrays, keep):
 
 def in_order(arrays, batch_size):
     """Batches of `arrays` one after the other."""
-    steps = -(-len(arrays[1]) // batch_size)
+    steps = len(arrays[1]) // batch_size if static.is_required() else -(-len(arrays[1]) // batch_size)
     return tf.data.Dataset.range(steps).map(
         lambda step: tuple(array[step * batch_size : (step + 1) * batch_size] for array in arrays)
     )

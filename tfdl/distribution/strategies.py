@@ -1,11 +1,12 @@
 """Data parallelism: one name for where training runs, and a clear sentence where it can't.
 
-| name     | runs on                                                                     |
-|----------|-----------------------------------------------------------------------------|
-| single   | the first GPU, or the CPU                                                   |
-| mirrored | all GPUs of this machine; without GPUs, the CPUs of `TFDL_LOGICAL_CPUS`     |
-| tpu      | a TPU (slice) that `TPUClusterResolver` finds                               |
-| auto     | mirrored with two or more GPUs, else single                                 |
+| name         | runs on                                                                     |
+|--------------|-----------------------------------------------------------------------------|
+| single       | the first GPU, or the CPU                                                   |
+| mirrored     | all GPUs of this machine; without GPUs, the CPUs of `TFDL_LOGICAL_CPUS`     |
+| multi_worker | several processes on one machine or on many: see `multi_worker`             |
+| tpu          | a TPU (slice) that `TPUClusterResolver` finds                               |
+| auto         | multi_worker under `tfdl launch`, mirrored with two or more GPUs, else single |
 """
 
 import functools
@@ -14,7 +15,15 @@ import os
 import keras
 import tensorflow as tf
 
-NAMES = ("auto", "single", "mirrored", "tpu")
+from tfdl.distribution import multi_worker
+
+NAMES = ("auto", "single", "mirrored", "multi_worker", "tpu")
+# Names of what TensorFlow has, Keras 3 can't use and people look for, each with what to do instead.
+REFUSED = {
+    "parameter_server": "Keras 3's fit fails under ParameterServerStrategy, and its stale gradients would not end at a"
+    " single device's weights; use multi_worker, which `tfdl launch` restarts when a worker dies",
+    "central_storage": "CentralStorageStrategy is older than Keras 3 and fails in its fit; use mirrored",
+}
 
 
 @functools.cache  # a second MirroredStrategy in one process would mix up its collective operations with the first's
@@ -24,6 +33,8 @@ def create(name="auto"):
     Raises:
         ValueError: unknown name, or this machine or Keras backend can't do it.
     """
+    if name in REFUSED:
+        raise ValueError(f"Strategy {name!r} is not supported: {REFUSED[name]}.")
     if name not in NAMES:
         raise ValueError(f"Unknown strategy {name!r}; choose one of {', '.join(NAMES)}.")
     if keras.backend.backend() != "tensorflow":
@@ -35,6 +46,8 @@ def create(name="auto"):
         )
     if name == "tpu":
         return tpu()
+    if name == "multi_worker" or (name == "auto" and multi_worker.is_described()):
+        return multi_worker.create()
     devices = replica_devices()
     if name == "mirrored" and len(devices) < 2:
         raise ValueError(
@@ -67,6 +80,11 @@ def split_cpu(count):
                 f"TFDL_LOGICAL_CPUS={count}, but TensorFlow already runs with {found} logical CPU device(s)."
                 " Create the strategy before any tensor."
             ) from None
+
+
+def is_tpu(strategy):
+    """Whether every shape is compiled anew there, and float16 does not exist."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def tpu():

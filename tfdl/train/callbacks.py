@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import keras
 
-from tfdl.core.files import read_json, write_json
+from tfdl.core.files import write_json
+from tfdl.distribution import multi_worker
 from tfdl.train import checkpoints
 
 
@@ -31,9 +33,13 @@ class Checkpoints(keras.callbacks.Callback):
     Stops early after `patience` epochs without improvement.  Sets the data's `position` at every epoch's begin, puts
     back the metrics of an epoch that was left in its middle, and turns SIGTERM and Ctrl-C into a checkpoint followed by
     `Interrupted`.  A second Ctrl-C doesn't wait.
+
+    Of several workers the chief writes; all stop if one gets a signal, after the same step.
     """
 
-    def __init__(self, folder, position, *, resumed=None, monitor="val_loss", patience=None, save_every=60.0):
+    def __init__(
+        self, folder, position, *, strategy, resumed=None, best=None, monitor="val_loss", patience=None, save_every=60.0
+    ):
         super().__init__()
         if patience is not None and patience < 1:
             raise ValueError(f"patience is {patience}; give 1 epoch or more, or None to train to the end.")
@@ -42,9 +48,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.sign = -1.0 if "loss" in monitor or "error" in monitor else 1.0
         self.epoch, self.step = (resumed.epoch, resumed.step) if resumed else (0, 0)
         self.seconds_before = resumed.seconds if resumed else 0.0
-        best = self.folder / "best" / "best.json"
-        saved = read_json(best) if resumed and best.exists() else {"value": None, "epoch": None}
-        self.best, self.best_epoch = saved["value"], saved["epoch"]
+        self.strategy, self.is_chief = strategy, multi_worker.is_chief(strategy)
+        self.best, self.best_epoch = (best or {}).get("value"), (best or {}).get("epoch")
         self.signal = None
 
     @property
@@ -81,8 +86,10 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.signal is not None or time.perf_counter() - self.saved >= self.save_every:
-            self.save(self.epoch, self.step)
+        wishes = self.signal is not None, self.is_chief and time.perf_counter() - self.saved >= self.save_every
+        stop, due = self.model.poll.ask(*wishes) if hasattr(self.model, "poll") else wishes
+        if stop or due:
+            self.save(self.epoch, self.step, stop)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in logs:
@@ -90,19 +97,23 @@ class Checkpoints(keras.callbacks.Callback):
         value = float(logs[self.monitor])
         if self.best is None or self.sign * value > self.sign * self.best:
             self.best, self.best_epoch = value, epoch
-            self.save_best(epoch, value)
+            if self.is_chief:
+                self.save_best(epoch, value)
         self.epoch, self.step = epoch + 1, 0
-        self.save(self.epoch, self.step)
+        self.save(self.epoch, self.step, multi_worker.total(self.strategy, [self.signal is not None])[0] > 0)
         if self.out_of_patience:
             self.model.stop_training = True
 
-    def save(self, epoch, step):
-        """Writes `last/`; then, if a signal came, stops the run."""
-        path = checkpoints.save(self.folder / "last", self.model, epoch=epoch, step=step, seconds=self.seconds)
+    def save(self, epoch, step, stop):
+        """Writes `last/`; then, if a signal came to any worker, stops the run."""
+        path = checkpoints.save(
+            self.folder / "last", self.model, epoch=epoch, step=step, seconds=self.seconds, write=self.is_chief
+        )
         self.saved = time.perf_counter()
-        if self.signal is not None:
-            name = signal.Signals(self.signal).name
-            raise Interrupted(f"{name} came; saved {path}. Go on with the same command and --run.resume.", self.signal)
+        if stop:
+            number = self.signal or signal.SIGTERM
+            name = signal.Signals(number).name
+            raise Interrupted(f"{name} came; saved {path}. Go on with the same command and --run.resume.", number)
 
     def save_best(self, epoch, value):
         folder = self.folder / "best"
@@ -146,6 +157,31 @@ class StopAtNonFiniteLoss(keras.callbacks.Callback):
             f"The loss is {float(logs['loss'])} at update {int(self.model.optimizer.iterations.numpy())} (epoch"
             f" {self.epoch + 1}, batch {batch}); {where}. Lower the learning rate, clip gradients, or check that batch."
         )
+
+
+class Heartbeat(keras.callbacks.Callback):
+    """Touches a file after every batch: a launcher sees that this worker does not hang."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = Path(path)
+
+    def on_train_begin(self, logs=None):
+        self.path.write_text("busy")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.path.touch()
+
+    on_test_batch_end = on_train_batch_end
+
+    def on_train_end(self, logs=None):
+        self.path.write_text("idle")  # an export may take its time
+
+
+def heartbeats():
+    """A `Heartbeat` if a launcher wants one (TFDL_HEARTBEAT).  -> list"""
+    path = os.environ.get("TFDL_HEARTBEAT")
+    return [Heartbeat(path)] if path else []
 
 
 class MetricsLog(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ the seconds spent and a digest.  Two are kept; if the newest is damaged, the one
 
 import dataclasses
 import hashlib
+import json
 import warnings
 from pathlib import Path
 
@@ -40,22 +41,32 @@ def state(model):
     return {f"{group}/{i:05d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
 
-def save(folder, model, *, epoch, step, seconds=0.0):
+def save(folder, model, *, epoch, step, seconds=0.0, write=True):
     """Writes `folder/step_UPDATES.safetensors`, deletes all but the newest two, returns its path.
 
     Args:
         epoch, step: where the data goes on: `step` batches of `epoch` have been used.
+        write: False on all workers but the chief: they only add their part of the metrics.
 
     Raises:
         OSError: the folder can't be written or the disk is full; older checkpoints are untouched.
     """
     tensors = {name: np.asarray(v.numpy()) for name, v in state(model).items()}
-    header = {"epoch": str(epoch), "step": str(step), "seconds": repr(seconds), "sha256": digest(tensors)}
     path = Path(folder) / f"step_{int(model.optimizer.iterations.numpy()):010d}.safetensors"
-    write_bytes(path, safetensors.numpy.save(tensors, metadata=header))
+    if not write:
+        return path
+    write_bytes(path, to_bytes(Checkpoint(path, tensors, epoch, step, seconds)))
     for old in newest_first(folder)[KEPT:]:
         old.unlink()
     return path
+
+
+def to_bytes(checkpoint):
+    """A `Checkpoint` as the content of a safetensors file; b"" for None."""
+    if checkpoint is None:
+        return b""
+    header = {name: str(getattr(checkpoint, name)) for name in ("epoch", "step", "seconds")}
+    return safetensors.numpy.save(checkpoint.tensors, metadata=header | {"sha256": digest(checkpoint.tensors)})
 
 
 def newest_first(folder):
@@ -81,6 +92,16 @@ def read_newest(folder):
         f"No checkpoint to resume from in {folder} ({reason}). Start without --run.resume, in another folder"
         " (--run.out) or with this one deleted."
     )
+
+
+def from_bytes(content, path):
+    """What `to_bytes` was given, as another worker gets it; `path` is where the chief found it."""
+    if not content:
+        return None
+    tensors = safetensors.numpy.load(content)
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])["__metadata__"]
+    return Checkpoint(Path(path), tensors, int(header["epoch"]), int(header["step"]), float(header["seconds"]))
 
 
 def read(path):

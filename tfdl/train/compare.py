@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from tfdl.core.files import read_json, write_json
+from tfdl.core.files import write_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +62,12 @@ def compare(run, data, arms, *, epochs, monitor="val_loss", patience=None):
                 f"The arm {name!r} has trained {arm.initial_epoch} epochs and cannot go back to {epochs}: resume with"
                 " as many or more, or give another folder with --run.out."
             )
-        done = arm.folder / "result.json"
-        if not (run.run.resume and done.exists() and read_json(done).get("epochs") == epochs):
-            write_json(done, train(arm, model, own, epochs, monitor, patience))
+        known = arm.earlier("result.json")
+        if known.get("epochs") != epochs:
+            known = train(arm, model, own, epochs, monitor, patience)
+            write_json(arm.folder / "result.json", known)
         arm.load_best(model)
-        result = results[name] = Result(name, model, **read_json(done))
+        result = results[name] = Result(name, model, **known)
         run.arm_seconds[name] = result.seconds
         numbers = "  ".join(f"{key} {value:.4g}" for key, value in result.metrics.items())
         print(f"{name:<{max(map(len, arms))}}  {numbers}  ({result.seconds:.0f} s)", flush=True)

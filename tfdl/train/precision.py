@@ -15,10 +15,16 @@ import tensorflow as tf
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def set_precision(name):
-    """Sets Keras's global dtype policy; call it before any layer is made.  Raises ValueError for an unknown name."""
+def set_precision(name, *, is_tpu=False):
+    """Sets Keras's global dtype policy; call it before any layer is made.
+
+    Raises:
+        ValueError: an unknown name, or float16 on a TPU, which computes in bfloat16.
+    """
     if name not in PRECISIONS:
         raise ValueError(f"Unknown precision {name!r}; choose one of {', '.join(PRECISIONS)}.")
+    if name == "mixed_float16" and is_tpu:
+        raise ValueError("TPUs have no float16; use --run.precision mixed_bfloat16.")
     if name == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
         warnings.warn(
             "mixed_float16 is slower than float32 without a GPU (0.25 to 0.6 times the speed); use mixed_bfloat16.",

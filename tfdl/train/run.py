@@ -8,10 +8,15 @@ runs/NAME/
   figures/      PNG files                     arms/ARM/           the same for each training of a comparison
 """
 
+import atexit
 import copy
 import dataclasses
+import json
+import os
 import re
+import shutil
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -20,11 +25,12 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from tfdl.core.files import read_json, write_json
-from tfdl.distribution import strategies
+from tfdl.core import static
+from tfdl.core.files import read_json, write_bytes, write_json
+from tfdl.distribution import multi_worker, strategies
 from tfdl.figures.style import write_png
 from tfdl.train import checkpoints
-from tfdl.train.callbacks import Checkpoints, MetricsLog, StopAtNonFiniteLoss
+from tfdl.train.callbacks import Checkpoints, MetricsLog, StopAtNonFiniteLoss, heartbeats
 from tfdl.train.precision import set_precision
 from tfdl.train.reports.environment import environment
 from tfdl.train.reports.tensorboard import image_tensor, tensorboard_callbacks
@@ -32,6 +38,7 @@ from tfdl.train.reports.tracking import tracker_callback
 from tfdl.train.step import exact
 
 SMOKE_EXAMPLES = 48  # of each split in a smoke run
+STATIC_SMOKE_EXAMPLES = 512  # where a batch must be full: at least one
 MAY_CHANGE = {"epochs", "run.resume", "run.out", "run.strategy", "run.tracker"}  # between a run and its resumption
 
 
@@ -43,8 +50,8 @@ class Run:
     """of weights, dropout, shuffling and augmentation"""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """dtype policy"""
-    strategy: Literal["auto", "single", "mirrored", "tpu"] = "auto"
-    """auto: all GPUs of this machine if there are several, else one device"""
+    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"
+    """auto: the cluster this process belongs to, or all GPUs of this machine if there are several, or one device"""
     accumulate: int = 1
     """micro-batches per update: the same result with less memory"""
     out: str = ""
@@ -74,7 +81,7 @@ class Session:
     """A run under way.
 
     Attributes:
-        name, folder: of the run.
+        name, folder: of the run.  Of several workers the chief has the folder; the others get a temporary one.
         board: its TensorBoard folder.
         command: what was typed, for the model card.
         seed: for the data pipeline.
@@ -86,33 +93,45 @@ class Session:
 
     def __init__(self, run, config, name):
         self.run, self.name, self.seed, self.flags = run, name, run.seed, flatten(dataclasses.asdict(config))
-        self.folder = Path(run.out or Path("runs") / name)
-        self.board = self.folder / "tb"
         self.is_arm, self.arm_seconds, self.started = False, {}, time.perf_counter()
         self.strategy = strategies.create(run.strategy)
+        self.is_chief = multi_worker.is_chief(self.strategy)
+        self.folder = Path(run.out or Path("runs") / name) if self.is_chief else silent_folder()
+        self.board = self.folder / "tb"
         if not tf.config.list_physical_devices("GPU"):
             # Without it MobileNetV2's first step comes 10 s earlier on two cores; later steps were not slower.
             tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-        set_precision(run.precision)
+        is_tpu = strategies.is_tpu(self.strategy)
+        static.require(self.strategy.num_replicas_in_sync if is_tpu else 0)
+        set_precision(run.precision, is_tpu=is_tpu)
         keras.utils.set_random_seed(run.seed)
         self.position = tf.Variable([0, 0], dtype=tf.int64, trainable=False, name="position")
-        self.go_on_from(self.open_folder())
+        self.environment = environment(self.strategy)
+        self.command = self.environment["command"]
+        self.resumes = run.resume or self.was_launched_before()
+        self.go_on_from(self.from_chief(self.open_folder))
         self.writer = tf.summary.create_file_writer(str(self.board))
-        self.limit = SMOKE_EXAMPLES if run.smoke else None
+        self.limit = (STATIC_SMOKE_EXAMPLES if is_tpu else SMOKE_EXAMPLES) if run.smoke else None
         self.verbose = 1 if sys.stdout.isatty() else 2
+
+    def from_chief(self, find):
+        """The `Checkpoint` or None that `find()` returns on the chief, on all workers."""
+        content = multi_worker.from_chief(self.strategy, lambda: checkpoints.to_bytes(find()))
+        return checkpoints.from_bytes(content, self.folder / "checkpoints" / "last")
 
     def open_folder(self):
         """Makes the run folder, or finds the checkpoint to go on from."""
         config = self.folder / "config.json"
         resumed = None
-        if self.run.resume:
+        if self.resumes:
             saved = read_json(config)
             changed = {k for k in saved.keys() | self.flags.keys() if saved.get(k) != self.flags.get(k)} - MAY_CHANGE
             if changed:
                 differences = ", ".join(f"{k} was {saved.get(k)} and is {self.flags.get(k)}" for k in sorted(changed))
                 raise ValueError(f"Cannot resume {self.folder}: {differences}. Use the first flags or a new --run.out.")
-            if not (self.folder / "arms").exists():
-                resumed = checkpoints.read_newest(self.folder / "checkpoints" / "last")
+            last = self.folder / "checkpoints" / "last"
+            if not (self.folder / "arms").exists() and (self.run.resume or checkpoints.newest_first(last)):
+                resumed = checkpoints.read_newest(last)
         elif self.folder.exists() and any(self.folder.iterdir()):
             last, arms = self.folder / "checkpoints" / "last", self.folder / "arms"
             if arms.exists() or checkpoints.newest_first(last):
@@ -121,10 +140,19 @@ class Session:
                 remedy = "Give another with --run.out, or delete this one."
             raise FileExistsError(f"The run folder {self.folder} is not empty. {remedy}")
         write_json(config, self.flags)
-        self.environment = environment(self.strategy)
         write_json(self.folder / "env.json", self.environment)
-        self.command = self.environment["command"]
         return resumed
+
+    def was_launched_before(self):
+        """Whether the launcher that started this process started this very run before, and does so again."""
+        launch, last = self.environment["launch"], self.folder / "env.json"
+        return launch is not None and last.exists() and read_json(last).get("launch") == launch
+
+    def earlier(self, name):
+        """A JSON file that this run left in its folder before it was interrupted, as the chief has it; {} without."""
+        path = self.folder / name
+        find = lambda: path.read_bytes() if self.resumes and path.exists() else b"{}"  # noqa: E731
+        return json.loads(multi_worker.from_chief(self.strategy, find))
 
     def go_on_from(self, checkpoint):
         """Where training begins: at a `Checkpoint`, or at the beginning for None."""
@@ -147,7 +175,9 @@ class Session:
         arm.folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(self.seed)  # every arm starts alike, whatever came before it
         last = arm.folder / "checkpoints" / "last"
-        arm.go_on_from(checkpoints.read_newest(last) if self.run.resume and last.exists() else None)
+        arm.go_on_from(
+            arm.from_chief(lambda: checkpoints.read_newest(last) if self.resumes and last.exists() else None)
+        )
         return arm
 
     def scope(self):
@@ -180,25 +210,34 @@ class Session:
             warnings.filterwarnings("ignore", message="Your input ran out of data")
             print(f"resumed from {self.resumed.path} (epoch {self.resumed.epoch + 1}, batch {self.resumed.step})")
         self.saver = Checkpoints(
-            self.folder / "checkpoints", self.position, resumed=self.resumed, monitor=monitor, patience=patience,
-            save_every=save_every,
+            self.folder / "checkpoints", self.position, strategy=self.strategy, resumed=self.resumed,
+            best=self.earlier("checkpoints/best/best.json"), monitor=monitor, patience=patience, save_every=save_every,
         )  # fmt: skip
         if self.saver.out_of_patience:
             self.initial_epoch = epochs  # it was stopped early and then interrupted: there is nothing left to train
         self.log = MetricsLog(
             self.folder / "metrics.jsonl", examples=data.counts["train"], initial_epoch=self.initial_epoch
         )
+        callbacks = [StopAtNonFiniteLoss(self.folder / "checkpoints"), self.log, *heartbeats(), self.saver]
+        if not self.is_chief:
+            return callbacks
         tracker = tracker_callback(self.run.tracker, run_name=self.name, folder=self.folder, config=self.flags)
-        stop = StopAtNonFiniteLoss(self.folder / "checkpoints")
         boards = tensorboard_callbacks(self.board, data, epochs=epochs, flags=self.flags, pictures=not self.is_arm)
-        return [stop, self.log, *boards, *([tracker] if tracker else []), self.saver]
+        return [*callbacks[:-1], *boards, *([tracker] if tracker else []), self.saver]
 
     def load_best(self, model):
         """Notes the final weights' hash, then puts the best epoch's weights into `model`."""
         self.weights_sha256 = checkpoints.weights_sha256(model)
+        if static.is_required():
+            model.test_function = None  # traced again for the test split: one trace for both would leave the size open
+        best = self.folder / "checkpoints" / "best" / "model.keras"
+        if multi_worker.count(self.strategy) > 1:
+            content = multi_worker.from_chief(self.strategy, best.read_bytes)
+            if not self.is_chief:
+                write_bytes(best, content)
         with warnings.catch_warnings():  # an optimizer that has not stepped yet takes no state, and needs none
             warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
-            model.load_weights(self.folder / "checkpoints" / "best" / "model.keras")
+            model.load_weights(best)
 
     def show(self, name, figure):
         """Saves a matplotlib figure as figures/NAME.png and as the image NAME in TensorBoard."""
@@ -258,6 +297,14 @@ class Session:
         """The same of a run without one: seconds of all arms, those before an interruption included."""
         seconds = sum(self.arm_seconds.values()) if self.arm_seconds else time.perf_counter() - self.started
         return {"parameters": None, "seconds": round(seconds, 1), "weights_sha256": None}
+
+
+def silent_folder():
+    """A temporary run folder for a worker that isn't the chief, whose prints nobody needs: the chief says the same."""
+    folder = Path(tempfile.mkdtemp(prefix="tfdl-worker-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+    return folder
 
 
 def flatten(flags, prefix=""):

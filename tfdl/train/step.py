@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfdl.core import gradients
+from tfdl.distribution import multi_worker
 from tfdl.train.accumulation import micro_batches
 from tfdl.train.fused_norms import fuse_batch_norms, unfuse_batch_norms
 from tfdl.train.replicas import fold_replica_into_seeds, samples, synchronize_batch_norms
@@ -58,7 +59,7 @@ def exact(model, *, accumulate=1):
             setattr(model, name, types.MethodType(step, model))
     model.train_step = after_data(model.train_step)
     model.train_function = model.test_function = model.predict_function = None
-    return model
+    return multi_worker.fit_on_workers(model)
 
 
 def after_data(step):

@@ -1,0 +1,33 @@
+"""`tfdl launch [flags] -- run RECIPE [flags]`: the same recipe in several processes that train one model together.
+
+On one machine `--workers 2` starts a cluster on loopback, with the cores (or GPUs) shared out.  On several machines the
+same command runs on each, with all `--hosts`, the chief's first, and the machine's own `--index`.  When a worker dies
+or hangs, all are started again and go on from the newest checkpoint.
+"""
+
+import argparse
+import sys
+
+from tfdl.distribution.local_cluster import Launch, supervise
+
+
+def main(argv):
+    place = argv.index("--") if "--" in argv else len(argv)
+    own, command = argv[:place], argv[place + 1 :]
+    parser = argparse.ArgumentParser(
+        prog="tfdl launch", usage="tfdl launch [flags] -- run RECIPE [flags]", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, default=2, help="processes on this machine; default: 2")
+    parser.add_argument("--hosts", default="", metavar="HOST:PORT,...", help="one worker on each of these machines")
+    parser.add_argument("--index", type=int, default=0, help="this machine's place in --hosts; default: 0, the chief")
+    parser.add_argument("--restarts", type=int, default=3, help="how often all are started again; default: 3")
+    parser.add_argument("--grace", type=float, default=15.0, metavar="SECONDS",
+                        help="for the others to stop by themselves, before SIGKILL; default: 15")  # fmt: skip
+    parser.add_argument("--hang-after", type=float, default=600.0, metavar="SECONDS",
+                        help="without a finished batch: it counts as hung; default: 600")  # fmt: skip
+    flags = vars(parser.parse_args(own))
+    if not command:
+        raise ValueError("`tfdl launch` needs a command: tfdl launch --workers 2 -- run classify_images")
+    launch = Launch(**flags | {"hosts": tuple(flags["hosts"].split(",")) if flags["hosts"] else ()})
+    return supervise([sys.executable, "-m", "tfdl", *command], launch)

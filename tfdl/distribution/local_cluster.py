@@ -1,0 +1,213 @@
+"""Starts workers, puts their number before what they print, and starts them again when one dies or hangs.
+
+A cluster of TensorFlow workers is as strong as its weakest: when one dies, the others wait for it or stop with an
+error.  So `supervise` ends them all, after a short grace in which they may stop by themselves, and starts them anew
+under the same launch id; by that a run knows itself and goes on from its newest checkpoint.
+
+    code = supervise(["python", "-m", "tfdl", "run", "classify_images"], Launch(workers=2))
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL = 0.2  # seconds between two looks at the workers
+FINAL = {0, 2, 3, 130}  # exit codes that another start would not change: done, bad input, a NaN loss, Ctrl-C
+HUNG = 124  # what a worker without a heartbeat counts as
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How to start and restart the workers.
+
+    Attributes:
+        workers: processes on this machine; with `hosts` this machine has one.
+        hosts: "host:port" of every worker of a cluster of several machines, the chief first; () for this machine alone.
+        index: this machine's place in `hosts`.
+        restarts: how often all are started again before giving up.
+        grace: seconds that the others get to stop by themselves when one has stopped; then SIGKILL.
+        hang_after: seconds without a finished batch after which a worker counts as hung.
+    """
+
+    workers: int = 2
+    hosts: tuple[str, ...] = ()
+    index: int = 0
+    restarts: int = 3
+    grace: float = 15.0
+    hang_after: float = 600.0
+
+
+def supervise(command, launch):
+    """Runs `command` as every worker of this machine until they are done; returns the exit code.
+
+    Raises:
+        ValueError: a number in `launch` is out of its range, or TensorFlow would not understand the hosts.
+    """
+    check(launch)
+    stopped = []  # the signal that came to this process: passed on to the workers once, then they have their grace
+    handlers = {s: signal.signal(s, lambda number, _: stopped.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    # A scheduler that starts this very command again after a power cut gives the same id; else it is new.
+    environment = {"TFDL_LAUNCH": os.environ.get("TFDL_LAUNCH", uuid.uuid4().hex)}
+    try:
+        for attempt in range(launch.restarts + 1):
+            code = attend(start(command, launch, environment), launch, stopped)
+            if code in FINAL or stopped:
+                return code
+            if attempt < launch.restarts:
+                say(f"exit code {code}; starting again ({attempt + 1} of at most {launch.restarts} times)")
+        say(f"giving up after {launch.restarts} restarts; the last exit code was {code}")
+        return code
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def check(launch):
+    if launch.hosts and not 0 <= launch.index < len(launch.hosts):
+        raise ValueError(f"index is {launch.index}; {len(launch.hosts)} hosts are numbered from 0.")
+    if wrong := [host for host in launch.hosts if not host.rpartition(":")[2].isdigit()]:
+        raise ValueError(f"The host {wrong[0]!r} has no port; write host:port.")
+    for name, least in (("workers", 1), ("restarts", 0), ("grace", 0), ("hang_after", 1)):
+        if getattr(launch, name) < least:
+            raise ValueError(f"{name} is {getattr(launch, name)}; give {least} or more.")
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process, its number in the cluster, who prints for it, and the file that it touches after every batch."""
+
+    number: int
+    process: subprocess.Popen
+    printer: threading.Thread
+    heartbeat: Path
+    started: float
+
+    def is_hung(self, seconds):
+        """Whether it is in the middle of a training, or has not begun one, and did nothing for so long."""
+        known = self.heartbeat.exists()
+        last = self.heartbeat.stat().st_mtime if known else self.started
+        if self.process.poll() is not None or time.time() - last <= seconds:
+            return False
+        return not known or self.heartbeat.read_text() != "idle"
+
+
+def start(command, launch, environment):
+    """Starts the workers of this machine.  -> list of `Worker`"""
+    hosts = list(launch.hosts) or [f"127.0.0.1:{port}" for port in free_ports(launch.workers)]
+    numbers = [launch.index] if launch.hosts else range(launch.workers)
+    folder = Path(tempfile.mkdtemp(prefix="tfdl-launch-"))
+    workers = []
+    for place, number in enumerate(numbers):
+        heartbeat = folder / f"worker-{number}"
+        config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": number}}
+        own = {"TF_CONFIG": json.dumps(config), "TFDL_HEARTBEAT": str(heartbeat), "PYTHONUNBUFFERED": "1"}
+        everything = os.environ | share_of_machine(place, len(numbers)) | environment | own
+        process = subprocess.Popen(
+            command, env=everything, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
+        printer = threading.Thread(target=relay, args=(process.stdout, number), daemon=True)
+        printer.start()
+        workers.append(Worker(number, process, printer, heartbeat, time.time()))
+    return workers
+
+
+def free_ports(count):
+    """Ports of this machine that nobody uses just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def share_of_machine(place, workers):
+    """Environment variables that give the worker at `place` its part of the GPUs, or else of the CPU cores."""
+    if workers == 1:
+        return {}
+    gpus = visible_gpus()
+    if gpus:
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[place::workers])}
+    threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    return {name: os.environ.get(name, threads) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
+
+
+def visible_gpus():
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES lists them."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [name for name in listed.split(",") if name not in ("", "-1")]
+    if not shutil.which("nvidia-smi"):
+        return []
+    lines = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout.splitlines()
+    return [str(i) for i in range(len(lines))]
+
+
+def relay(lines, number):
+    """Prints a worker's lines with its number."""
+    for line in lines:
+        print(f"[{number}] {line}", end="" if line.endswith("\n") else "\n", flush=True)
+
+
+def attend(workers, launch, stopped):
+    """Waits until all workers are done, or one is not well; ends the rest.  -> exit code of the first that failed."""
+    code = None
+    try:
+        while code is None:
+            time.sleep(POLL)
+            codes = [worker.process.poll() for worker in workers]
+            failed = [c for c in codes if c not in (None, 0)]
+            if stopped:
+                code = 128 + stopped[0]
+                for worker in workers:
+                    worker.process.send_signal(stopped[0])
+            elif failed:
+                number, code = workers[codes.index(failed[0])].number, failed[0]
+                code = code if code > 0 else 128 - code  # as a shell counts signals
+                say(f"worker {number} stopped with exit code {code}")
+            elif all(c == 0 for c in codes):
+                code = 0
+            elif hung := [w.number for w in workers if w.is_hung(launch.hang_after)]:
+                say(f"worker {hung[0]} has finished no batch for {launch.hang_after:g} s")
+                return HUNG
+        wait(workers, launch.grace)
+        # Of several that failed, one that says what is wrong (bad input, a NaN loss, a signal) says it best.
+        own = [c for c in (worker.process.poll() for worker in workers) if c is not None and c > 0]
+        return next((c for c in own if c in FINAL or c == 75), code) if code else 0
+    finally:
+        for worker in workers:
+            kill(worker.process)
+            worker.printer.join(timeout=5)
+        shutil.rmtree(workers[0].heartbeat.parent, ignore_errors=True)
+
+
+def wait(workers, seconds):
+    """Until all have stopped, at most `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(worker.process.poll() is None for worker in workers):
+        time.sleep(POLL)
+
+
+def kill(process):
+    """SIGKILL to the process and all that it has started: TensorFlow does not always obey SIGTERM."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def say(text):
+    print(f"[launch] {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,246 @@
+"""Several processes, on one machine or on many, that train one model together.
+
+Every worker runs the same recipe.  Worker 0, the chief, owns the run folder; the others learn from it what it holds.
+
+    strategy = multi_worker.create()                  # of TF_CONFIG, or of what TFDL_CLUSTER names
+    text = multi_worker.from_chief(strategy, read)    # `read()` runs on the chief, its bytes come to all workers
+    model = multi_worker.fit_on_workers(model)        # Keras 3.15's `fit` fails there without it (keras issue 20585)
+
+| TFDL_CLUSTER              | where the list of workers comes from                                            |
+|---------------------------|---------------------------------------------------------------------------------|
+| (not set)                 | TF_CONFIG, which `tfdl launch`, Ray Train, Kubeflow and Vertex AI set           |
+| slurm                     | the variables of a Slurm job step: one task is one worker                       |
+| kubernetes:LABEL          | the pods with that label, such as job-name=tfdl; they must use the host network |
+| gce:PROJECT/ZONE/GROUP    | the machines of an instance group of Google Compute Engine                      |
+"""
+
+import json
+import os
+import socket
+import types
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+PORT = 8470  # of the workers, where the cluster's list has none
+PIECE = 4 * 1024**2  # numbers sent in one go: 16 MiB
+STARTED = "Collective ops must be configured at program startup"
+
+resolvers = tf.distribute.cluster_resolver
+
+
+def create():
+    """The `MultiWorkerMirroredStrategy` of this process's cluster.
+
+    Raises:
+        ValueError: no cluster is described, its description is wrong, or TensorFlow has already run something.
+    """
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver())
+    except RuntimeError as error:
+        if STARTED not in str(error):
+            raise
+        raise ValueError(
+            "Strategy 'multi_worker' must be created before TensorFlow runs anything: call run.start() first in main()."
+        ) from None
+
+
+def is_described():
+    """Whether the environment says that this process belongs to a cluster."""
+    return "TFDL_CLUSTER" in os.environ or "cluster" in os.environ.get("TF_CONFIG", "")
+
+
+def resolver():
+    """The cluster resolver that TFDL_CLUSTER names, or that of TF_CONFIG.  Raises ValueError."""
+    kind, _, place = os.environ.get("TFDL_CLUSTER", "tf_config").partition(":")
+    if kind not in RESOLVERS:
+        raise ValueError(f"TFDL_CLUSTER={kind!r} is unknown; choose one of {', '.join(RESOLVERS)}.")
+    try:
+        return RESOLVERS[kind](place)
+    except (ImportError, RuntimeError, KeyError, OSError) as error:
+        raise ValueError(f"TFDL_CLUSTER={kind}: there is no such cluster around this process ({error}).") from None
+
+
+def of_tf_config(_):
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        raise ValueError(
+            "Strategy 'multi_worker' found no cluster. Start the workers with `tfdl launch --workers 2 -- run ...`, or"
+            " set TF_CONFIG or TFDL_CLUSTER."
+        )
+    try:
+        config = json.loads(text)
+        worker = config["cluster"]["worker"][config["task"]["index"]]
+    except (ValueError, LookupError, TypeError):
+        raise ValueError(
+            f"TF_CONFIG={text!r} describes no worker; it should read"
+            ' {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}.'
+        ) from None
+    if config["task"].get("type") != "worker" or ":" not in worker:
+        raise ValueError(f"TF_CONFIG gives this process the task {config['task']}; every task must be a worker.")
+    return resolvers.TFConfigClusterResolver()
+
+
+def of_slurm(_):
+    # Slurm itself gives each task its GPUs; the resolver fails on nodes without, so it is told of plenty.
+    found = resolvers.SlurmClusterResolver(port_base=PORT, gpus_per_node=1000, gpus_per_task=1, auto_set_gpu=False)
+    spec = found.cluster_spec()  # also finds out which task this is
+    return worker(spec, found.task_id)
+
+
+def of_kubernetes(label):
+    found = resolvers.KubernetesClusterResolver({"worker": [label or "job-name=tfdl"]}, tf_server_port=PORT)
+    return with_own_index(found.cluster_spec())
+
+
+def of_gce(place):
+    project, zone, group = place.split("/")
+    found = resolvers.GCEClusterResolver(project, zone, group, PORT)
+    return with_own_index(found.cluster_spec())
+
+
+def with_own_index(spec):
+    """A resolver for the worker of `spec` whose address is this machine's."""
+    name = socket.gethostname()
+    mine = {name, *(info[4][0] for info in socket.getaddrinfo(name, None)), os.environ.get("TFDL_ADDRESS", name)}
+    workers = sorted(spec.as_dict()["worker"])
+    places = [i for i, worker in enumerate(workers) if worker.rpartition(":")[0] in mine]
+    if len(places) != 1:
+        raise RuntimeError(
+            f"none of {', '.join(workers)} is this machine's address; set TFDL_ADDRESS to the one that is"
+        )
+    return worker(tf.train.ClusterSpec({"worker": workers}), places[0])
+
+
+def worker(spec, index):
+    """A resolver for one worker of `spec`."""
+    gpus = {"GPU": len(tf.config.list_physical_devices("GPU"))}
+    return resolvers.SimpleClusterResolver(spec, "", "worker", index, num_accelerators=gpus, rpc_layer="grpc")
+
+
+RESOLVERS = {"tf_config": of_tf_config, "slurm": of_slurm, "kubernetes": of_kubernetes, "gce": of_gce}
+
+
+def count(strategy):
+    """Number of workers."""
+    cluster = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or cluster is None:
+        return 1
+    return max(1, cluster.cluster_spec().num_tasks("worker") if cluster.cluster_spec().jobs else 1)
+
+
+def is_chief(strategy):
+    """Whether this process owns the run folder: worker 0, or the only one."""
+    return count(strategy) == 1 or strategy.cluster_resolver.task_id == 0
+
+
+def from_chief(strategy, make):
+    """Calls `make() -> bytes` on the chief and returns what it returned, on every worker.
+
+    Raises:
+        ValueError, OSError: what `make` raised; on all workers, so that none of them waits for a chief that has left.
+    """
+    if count(strategy) == 1:
+        return make()
+    failed, content = None, b""
+    if is_chief(strategy):
+        try:
+            content = make()
+        except (ValueError, OSError) as error:
+            failed, content = error, str(error).encode()
+    size, wrong = total(strategy, [len(content), failed is not None], dtype="int64")
+    content = b"".join(
+        total(strategy, np.frombuffer(padded(content[start : start + 4 * PIECE], size - start), "int32")).tobytes()
+        for start in range(0, size, 4 * PIECE)
+    )[:size]
+    if failed is not None:
+        raise failed
+    if wrong:
+        raise ValueError(content.decode())
+    return content
+
+
+def padded(part, missing):
+    """This process's part of a message: its own bytes, or zeros; in whole int32 numbers."""
+    length = min(missing, 4 * PIECE)
+    return part.ljust(-(-length // 4) * 4, b"\0")
+
+
+def total(strategy, values, dtype=None):
+    """Sum over the workers of an array or a list of numbers: int32 and int64 exactly.  -> NumPy array, on every worker.
+
+    All workers must call it, in the same order.
+    """
+    values = np.asarray(values, dtype)
+    if count(strategy) == 1:
+        return values
+    values = values.astype("int64") if values.dtype == bool else values
+
+    devices = strategy.num_replicas_in_sync // count(strategy)  # of a worker; the first one speaks
+
+    def of_replica(context):
+        return tf.constant(values if context.replica_id_in_sync_group % devices == 0 else np.zeros_like(values))
+
+    replicas = strategy.experimental_distribute_values_from_function(of_replica)
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None).numpy()
+
+
+def fit_on_workers(model):
+    """Mends `fit` and `evaluate` of a compiled `model` for several workers; returns it.
+
+    Keras reduces the first batch, whose parts may differ in shape, over the workers only to learn its shape, and
+    averages logs over their first axis, which scalars do not have.  `model.poll` is the workers' `Poll`.
+    """
+    if count(model.distribute_strategy) == 1:
+        return model
+    model.poll = Poll()
+    model.train_step = model.poll.after(with_an_axis(model.train_step))
+    model.test_step = with_an_axis(model.test_step)
+    model._maybe_symbolic_build = types.MethodType(build_from_own_part, model)
+    return model
+
+
+def with_an_axis(step):
+    """A train or test step whose logs have shape (1,) instead of ()."""
+
+    def lifted(data):
+        return keras.tree.map_structure(lambda x: tf.reshape(x, (1,)), step(data))
+
+    return lifted
+
+
+def build_from_own_part(model, iterator=None, data_batch=None):
+    """`keras.Model._maybe_symbolic_build`: the shapes of this worker's part of a batch are all that is needed."""
+    for _, _, batches in iterator or ():
+        part = next(batches)
+        data_batch = tf.nest.map_structure(lambda v: model.distribute_strategy.experimental_local_results(v)[0], part)
+        break
+    with model.distribute_strategy.scope():
+        model._symbolic_build(data_batch=data_batch)
+
+
+class Poll:
+    """Wishes that any worker may have at any time, known to all of them after the same step.
+
+    Workers look at their own clocks and get signals one by one; what they do about it they must do together.
+    """
+
+    def __init__(self):
+        self.wishes = tf.Variable([0.0, 0.0], name="wishes")
+        self.known = tf.Variable([0.0, 0.0], name="known_wishes")
+
+    def after(self, step):
+        """The train step, followed by the poll."""
+
+        def polled(data):
+            logs = step(data)
+            self.known.assign(tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(self.wishes)))
+            return logs
+
+        return polled
+
+    def ask(self, *wishes):
+        """Sets this worker's two wishes; returns what all knew of them at the end of the last step, two booleans."""
+        self.wishes.assign([float(wish) for wish in wishes])
+        return [bool(known > 0) for known in self.known.numpy()]
