@@ -38,6 +38,7 @@ OPTIONAL_EXTRAS = {
     "jax",
     "mediapipe",
     "mlflow",
+    "ray",
     "timm",
     "torch",
     "torchvision",

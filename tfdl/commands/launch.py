@@ -2,18 +2,19 @@
 
 On one machine `--workers 2` starts a cluster on loopback, with the cores (or GPUs) shared out.  On several machines the
 same command runs on each, with all `--hosts`, the chief's first, and the machine's own `--index`.  When a worker dies
-or hangs, all are started again and go on from the newest checkpoint.
+or hangs, all are started again and go on from the newest checkpoint.  `--on ray` leaves all that to a Ray cluster.
 """
 
 import argparse
 import sys
 
-from tfdl.distribution.local_cluster import Launch, supervise
+from tfdl.distribution.local_cluster import Launch, check, supervise
+from tfdl.distribution.ray_cluster import supervise_on_ray
 
 
 def main(argv):
-    place = argv.index("--") if "--" in argv else len(argv)
-    own, command = argv[:place], argv[place + 1 :]
+    end = argv.index("--") if "--" in argv else len(argv)
+    own, command = argv[:end], argv[end + 1 :]
     parser = argparse.ArgumentParser(
         prog="tfdl launch", usage="tfdl launch [flags] -- run RECIPE [flags]", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -26,8 +27,14 @@ def main(argv):
                         help="for the others to stop by themselves, before SIGKILL; default: 15")  # fmt: skip
     parser.add_argument("--hang-after", type=float, default=600.0, metavar="SECONDS",
                         help="without a finished batch: it counts as hung; default: 600")  # fmt: skip
+    parser.add_argument("--on", choices=["machine", "ray"], default="machine",
+                        help="ray: workers of a Ray cluster, its own or RAY_ADDRESS; default: machine")  # fmt: skip
     flags = vars(parser.parse_args(own))
+    place = flags.pop("on")
     if not command:
         raise ValueError("`tfdl launch` needs a command: tfdl launch --workers 2 -- run classify_images")
     launch = Launch(**flags | {"hosts": tuple(flags["hosts"].split(",")) if flags["hosts"] else ()})
+    check(launch)
+    if place == "ray":
+        return supervise_on_ray(command, launch)
     return supervise([sys.executable, "-m", "tfdl", *command], launch)

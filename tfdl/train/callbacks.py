@@ -210,6 +210,8 @@ class MetricsLog(keras.callbacks.Callback):
         row = {"epoch": epoch, "updates": int(self.model.optimizer.iterations.numpy())}
         row |= {name: float(value) for name, value in logs.items()}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        if hasattr(self.model.optimizer, "dynamic_scale"):
+            row["loss_scale"] = float(self.model.optimizer.dynamic_scale.numpy())
         if self.batches:
             row["examples_per_second"] = self.examples / (self.trained - self.started)
         with open(self.path, "a", encoding="utf-8") as file:

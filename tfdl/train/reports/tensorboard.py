@@ -2,7 +2,8 @@
 
 | tab        | tags                                                                                     |
 |------------|------------------------------------------------------------------------------------------|
-| scalars    | epoch_loss, epoch_METRIC, evaluation_* (Keras); learning_rate, gradient_norm, examples_per_second |
+| scalars    | epoch_loss, epoch_METRIC, evaluation_* (Keras); learning_rate, gradient_norm, loss_scale,|
+|            | examples_per_second                                                                      |
 | graphs     | layers (Keras) and operations of the network's forward pass                              |
 | histograms | every weight, three times a run (Keras)                                                  |
 | images     | predictions (16 validation images: class, probability, truth), three times; confusion_matrix |
@@ -90,6 +91,8 @@ class Curves(keras.callbacks.Callback):
         values = {"learning_rate": keras.ops.convert_to_numpy(optimizer.learning_rate), **more}
         if hasattr(self.model, "gradient_norm"):
             values["gradient_norm"] = self.model.gradient_norm.numpy()
+        if hasattr(optimizer, "dynamic_scale"):
+            values["loss_scale"] = optimizer.dynamic_scale.numpy()
         with self.writer.as_default(step=int(optimizer.iterations.numpy())):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
