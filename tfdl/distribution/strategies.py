@@ -77,8 +77,8 @@ def split_cpu(count):
         found = len(tf.config.list_logical_devices("CPU"))
         if found != count:
             raise ValueError(
-                f"TFDL_LOGICAL_CPUS={count}, but TensorFlow already runs with {found} logical CPU device(s)."
-                " Create the strategy before any tensor."
+                f"{count} logical CPUs are wanted (TFDL_LOGICAL_CPUS or split_cpu), but TensorFlow already runs with"
+                f" {found}. Create the strategy before any tensor."
             ) from None
 
 
