@@ -18,7 +18,7 @@ from tfdl.losses.classification import CrossEntropy
 from tfdl.train.command_line import launch
 from tfdl.train.step import exact
 
-BATCH = 100  # digits end with a batch of 37 in each epoch: 19 on one device and 18 on the other
+BATCH, DEVICES = 100, 2  # digits end with a batch of 37 in each epoch: 19 on one device and 18 on the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +26,12 @@ class Config:
     data: str = "digits"  # or mnist, fashion_mnist ...
     model: str = "resnet"  # key of an image classifier without dropout, whose masks each device draws for itself
     variant: str = "cifar20"  # row of the model's VARIANTS: tfdl show resnet
-    devices: int = 2  # logical CPUs, where this machine has no GPUs
     epochs: int = 3
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
-    strategies.split_cpu(config.devices)  # before TensorFlow computes anything
+    strategies.split_cpu(DEVICES)  # before TensorFlow computes anything; GPUs, if there are several, go first
     run = config.run.start(config, name=f"{config.data}_mirrored")
     epochs = run.epochs(config.epochs)
 
@@ -48,7 +47,7 @@ def main(config: Config):
         return model.get_weights(), np.array([logs["loss"], logs["val_loss"], logs["accuracy"], logs["val_accuracy"]])
 
     (single, rows), (mirrored, other_rows) = trained("single"), trained("mirrored")
-    costs = {"one device": rows[0], f"{config.devices} devices": other_rows[0]}
+    costs = {"one device": rows[0], "several devices": other_rows[0]}
     run.show("training_cost", curves(costs, x_label="epoch", y_label="training cost (nats)"))
     weights = max(np.abs(a - b).max() for a, b in zip(single, mirrored))
     return run.finish(None, {"weights_differ": weights, "logs_differ": np.abs(rows - other_rows).max()})

@@ -22,8 +22,6 @@ from tfdl.train.command_line import launch
 @dataclass(frozen=True, kw_only=True)
 class Config:
     data: str = "digits"  # or mnist, fashion_mnist ...
-    model: str = "lenet"  # key of an image classifier: tfdl list --stage 2
-    variant: str = "lenet5"  # row of the model's VARIANTS: tfdl show lenet
     workers: int = 2  # processes on this machine, with its cores or GPUs shared out
     epochs: int = 2
     run: tfdl.Run = tfdl.Run()
@@ -35,7 +33,7 @@ def main(config: Config):
     # train
     def trained(workers):
         folder = run.folder / "arms" / f"{workers}_worker"
-        flags = {"model": config.model, "variant": config.variant, "data": config.data, "epochs": config.epochs,
+        flags = {"model": "lenet", "variant": "lenet5", "data": config.data, "epochs": config.epochs,
                  "run.seed": run.seed, "run.precision": config.run.precision, "run.out": folder}  # fmt: skip
         words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "tfdl", "run", "classify_images", *words]

@@ -118,6 +118,7 @@ def train(replicas, optimizer, samples, accumulate, *options):
 
 if __name__ == "__main__":
     path, *cases = sys.argv[1:]
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # most of the time is tracing
     strategies.create("multi_worker" if is_described() else "mirrored")
     results = {}
     for case in cases:
