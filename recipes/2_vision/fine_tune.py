@@ -2,7 +2,7 @@
 
 Stage 2 (vision) - Howard and Ruder 2018, arXiv:1801.06146, section 3.2; Yosinski et al. 2014, arXiv:1411.1792
 Run:     tfdl run fine_tune
-Expect:  0.5
+Expect:  test accuracy 0.763 tuned, 0.739 at graded rates, 0.645 the head alone, 0.699 from scratch (seed 0)
 """
 
 from dataclasses import dataclass

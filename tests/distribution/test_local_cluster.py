@@ -97,15 +97,16 @@ def test_a_worker_after_training_is_not_hung(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_workers_and_nothing_is_left(tmp_path, number):
+    """They take longer than the grace: a checkpoint may."""
     text = """
-        signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+        signal.signal(signal.SIGINT, lambda *_: (time.sleep(2), sys.exit(130)))
+        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(2), sys.exit(75)))
         (here / str(index)).write_text(str(os.getpid()))
         time.sleep(60)
     """
     launcher = subprocess.Popen(
         [sys.executable, "-c", "import sys\nfrom tfdl.distribution.local_cluster import *\n"
-         "sys.exit(supervise(sys.argv[1:], Launch(workers=2, grace=5.0)))", *program(text), str(tmp_path)]
+         "sys.exit(supervise(sys.argv[1:], Launch(workers=2, grace=0.2)))", *program(text), str(tmp_path)]
     )  # fmt: skip
     try:
         while len([p for p in tmp_path.iterdir() if p.read_text()]) < 2:

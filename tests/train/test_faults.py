@@ -92,7 +92,7 @@ def test_a_broken_run_ends_with_the_weights_of_a_whole_one(whole, tmp_path, faul
 def test_another_number_of_workers_goes_on_to_the_same_weights(tmp_path, before, after):
     """Without dropout, whose masks are each worker's own."""
     found = []
-    for name, first, second in (("one", 1, None), ("changed", before, after)):
+    for name, first, second in (("whole", before, None), ("changed", before, after)):
         folder, flags = tmp_path / name, ["--dropout", "0", "--slow", "0.2"]
         process = launch(folder, *flags, workers=first)
         if second is not None:

@@ -36,7 +36,7 @@ class Launch:
         hosts: "host:port" of every worker of a cluster of several machines, the chief first; () for this machine alone.
         index: this machine's place in `hosts`.
         restarts: how often all are started again before giving up.
-        grace: seconds that the others get to stop by themselves when one has stopped; then SIGKILL.
+        grace: seconds that the others get to stop by themselves when one has failed; then SIGKILL.
         hang_after: seconds without a finished batch after which a worker counts as hung.
     """
 
@@ -184,7 +184,8 @@ def attend(workers, launch, stopped):
             elif hung := [w.number for w in workers if w.is_hung(launch.hang_after)]:
                 say(f"worker {hung[0]} has finished no batch for {launch.hang_after:g} s")
                 return HUNG
-        wait(workers, launch.grace)
+        # After a signal they write a checkpoint, which may take its time; a second signal ends the patience.
+        wait(workers, launch.hang_after if stopped else launch.grace, stopped)
         # Of several that failed, one that says what is wrong (bad input, a NaN loss, a signal) says it best.
         own = [c for c in (worker.process.poll() for worker in workers) if c is not None and c > 0]
         return next((c for c in own if c in FINAL or c == 75), code) if code else 0
@@ -195,10 +196,10 @@ def attend(workers, launch, stopped):
         shutil.rmtree(workers[0].heartbeat.parent, ignore_errors=True)
 
 
-def wait(workers, seconds):
-    """Until all have stopped, at most `seconds`."""
+def wait(workers, seconds, stopped):
+    """Until all have stopped or a second signal has come, at most `seconds`."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end and any(worker.process.poll() is None for worker in workers):
+    while time.monotonic() < end and len(stopped) < 2 and any(w.process.poll() is None for w in workers):
         time.sleep(POLL)
 
 
