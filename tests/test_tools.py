@@ -114,6 +114,20 @@ def test_parity_is_shown_with_its_reference(tmp_path):
     assert "| 2.0e-06 |  |\n" in text
 
 
+def test_speeds_are_shown_and_missed_targets_marked(tmp_path):
+    row = {"model": "resnet50", "measure": "inference", "against": "float32", "batch": 8, "image": 128}
+    rows = [row | {"ratio": x, "low": 1.2, "high": 1.6, "pairs": 9, "target": 1.5} for x in (1.55, 1.44)]
+    (tmp_path / "bench_vision.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    scaling = {"network": "mlp 64", "parameters": 55050, "throughput_ratio": 1.5, "step_ms_of_one": 2.0}
+    scaling |= {"extra_ms_of_two": 0.7, "megabytes_reduced": 0.22, "checkpoint_megabytes": 0.7}
+    scaling |= {"save_ms": 5.5, "read_ms": 1.0}
+    (tmp_path / "bench_scaling.json").write_text(json.dumps({"rows": [scaling]}), encoding="utf-8")
+    text = results_table.page(tmp_path)
+    assert "| resnet50 | inference | float32 | 8 | 128 px | 1.55 [1.20, 1.60] | ≥ 1.5 |" in text
+    assert "| 1.44 [1.20, 1.60] (missed) | ≥ 1.5 |" in text
+    assert "| mlp 64 | 55,050 | 1.5 | 2 | 0.7 | 0.22 | 0.7 | 5.5 | 1 |" in text
+
+
 def test_comparing_some_models_keeps_the_rows_of_the_others():
     before = [comparison("alexnet"), comparison("resnet", logits=1.0), comparison("resnet", variant="50")]
     rows = parity.merged([comparison("resnet"), comparison("densenet")], before)

@@ -44,6 +44,26 @@ library torch is our own reading of the paper in plain PyTorch, for want of anot
 |---|---|---|---|---|---|---|
 """
 
+SPEED = """
+## Speed
+
+Ours over another library's on the same machine, in turns: median and quartiles of the ratios, above 1 where ours is
+faster; from [results/bench_vision.json](results/bench_vision.json), which `python tools/bench_vision.py` writes.
+
+| network | measure | against | batch | image | ratio | target |
+|---|---|---|---|---|---|---|
+"""
+
+SCALING = """
+## Several workers
+
+Two workers with one core each against one worker with one core, the same number of images per worker; from
+[results/bench_scaling.json](results/bench_scaling.json), which `python tools/bench_scaling.py` writes.
+
+| network | parameters | throughput of two over one | step of one, ms | extra of two, ms | MB reduced | checkpoint, MB | save, ms | read, ms |
+|---|---|---|---|---|---|---|---|---|
+"""  # noqa: E501 (a table's head is one line)
+
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,6 +148,10 @@ def page(folder):
     text = HEADER + "".join(line(row) for row in files.values() if "runs" in row)
     if "parity" in files:
         text += PARITY + "".join(parity_line(row) for row in files["parity"]["rows"])
+    if "bench_vision" in files:
+        text += SPEED + "".join(speed_line(row) for row in files["bench_vision"]["rows"])
+    if "bench_scaling" in files:
+        text += SCALING + "".join(scaling_line(row) for row in files["bench_scaling"]["rows"])
     return text
 
 
@@ -158,6 +182,22 @@ def parity_line(row):
     reference = f"{row['library']} {row['version']} {row['network']}"
     counts = (f"{row['parameters']:,}", f"{row['logits']:.1e}", maps)
     return "| " + " | ".join((row["model"], row["variant"], reference, row["image"], *counts)) + " |\n"
+
+
+def speed_line(row):
+    """One ratio of speeds as a row of the table."""
+    missed = "" if row["ratio"] >= row["target"] else " (missed)"
+    ratio = f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]{missed}"
+    cells = (row["model"], row["measure"], row["against"], str(row["batch"]), f"{row['image']} px", ratio)
+    return "| " + " | ".join((*cells, f"≥ {row['target']:g}")) + " |\n"
+
+
+def scaling_line(row):
+    """One network on one and on two workers as a row of the table."""
+    keys = ("throughput_ratio", "step_ms_of_one", "extra_ms_of_two", "megabytes_reduced", "checkpoint_megabytes",
+            "save_ms", "read_ms")  # fmt: skip
+    cells = (row["network"], f"{row['parameters']:,}", *(f"{row[key]:g}" for key in keys))
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def number(value):

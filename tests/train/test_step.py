@@ -1,5 +1,6 @@
 """One device, two devices and accumulation end with the same weights and logs."""
 
+import functools
 import json
 import os
 import subprocess
@@ -80,20 +81,23 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory):
-    """Number of workers -> the results of each of them."""
+    """A function: number of workers -> the results of each of them."""
     folder = tmp_path_factory.mktemp("workers")
-    found = {}
-    for count, cases in ON_WORKERS.items():
+
+    @functools.cache
+    def of(count):
+        cases = ON_WORKERS[count]
         hosts = [f"127.0.0.1:{port}" for port in free_ports(count)]
         paths = [folder / f"{count}_{i}.npz" for i in range(count)]
         tasks = [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}} for i in range(count)]
         processes = [start(path, cases, TF_CONFIG=json.dumps(task)) for path, task in zip(paths, tasks)]
         try:
-            found[count] = [finished(*pair) for pair in zip(processes, paths)]
+            return [finished(*pair) for pair in zip(processes, paths)]
         finally:
             for process in processes:
                 process.kill()
-    return found
+
+    return of
 
 
 def difference(a, b, prefix):
@@ -153,12 +157,13 @@ def test_dropout_differs_between_replicas(results):
     assert difference(results["1,sgd,37,1,dropout"], results["2,sgd,37,1,dropout"], "weight") > 1e-4
 
 
-WORKER_CASES = [(count, case) for count, cases in ON_WORKERS.items() for case in cases]
+SLOW = {2: [], 3: [pytest.mark.slow]}  # three processes on two cores take their time
+WORKER_CASES = [pytest.param(n, case, marks=SLOW[n]) for n, cases in ON_WORKERS.items() for case in cases]
 
 
 @pytest.mark.parametrize("count, case", WORKER_CASES)
 def test_workers_agree_bit_for_bit(workers, count, case):
-    first, *others = [found[case] for found in workers[count]]
+    first, *others = [found[case] for found in workers(count)]
     for other in others:
         assert first.keys() == other.keys()
         for name in first:
@@ -169,12 +174,12 @@ def test_workers_agree_bit_for_bit(workers, count, case):
 def test_two_workers_equal_two_mirrored_devices_bit_for_bit(workers, results, case):
     for name, value in results[case].items():
         if name.startswith("weight"):
-            np.testing.assert_array_equal(workers[2][0][case][name], value)
+            np.testing.assert_array_equal(workers(2)[0][case][name], value)
 
 
 @pytest.mark.parametrize("count, case", WORKER_CASES)
 def test_workers_equal_one_device(workers, results, count, case):
-    one, many = results.get("1" + case[1:], {}), workers[count][0][case]
+    one, many = results.get("1" + case[1:], {}), workers(count)[0][case]
     if case.endswith(("dropout", "infinite")) or case == "2,sgd,33,3,norm":  # other masks, rounding, micro-batches
         assert all(np.isfinite(value).all() for name, value in many.items() if name.startswith("weight"))
         return
@@ -188,7 +193,7 @@ def test_workers_equal_one_device(workers, results, count, case):
 
 
 def test_infinite_gradient_on_one_worker_skips_the_update_on_both(workers):
-    for found in workers[2]:
+    for found in workers(2):
         assert found["2,sgd,37,1,float16,infinite"]["updates"] == 4
         assert found["2,sgd,37,1,float16,infinite"]["scale"] == 2.0**15 / 4
 
