@@ -2,7 +2,7 @@
 
 Stage 6 (advanced) - Ott et al. 2018, arXiv:1806.00187, section 3.3
 Run:     tfdl run accumulate_gradients
-Expect:  0.0
+Expect:  weights within 2e-7 of those without micro-batches (digits, seed 0)
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ BATCH = 256
 class Config:
     data: str = "digits"  # or mnist, fashion_mnist ...
     micro_batches: tuple[int, ...] = (1, 2, 4, 8)  # per batch of 256; 1 is compared with
-    epochs: int = 5
+    epochs: int = 2
     run: tfdl.Run = tfdl.Run()
 
 

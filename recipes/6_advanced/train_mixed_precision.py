@@ -2,7 +2,7 @@
 
 Stage 6 (advanced) - Micikevicius et al. 2018, arXiv:1710.03740
 Run:     tfdl run train_mixed_precision
-Expect:  0.0
+Expect:  test accuracy 0.972 float32, 0.974 bfloat16, 0.969 float16 on digits (seed 0; one image of 360 is 0.003)
 """
 
 import warnings
