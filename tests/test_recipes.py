@@ -17,6 +17,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "compare_activations": ["--layers", "1"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "train_highway": ["--depth", "4"],
+    "train_mirrored": ["--variant", "nano"],
     "train_mlp": ["--variant", "nano"],
 }
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}

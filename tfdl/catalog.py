@@ -729,7 +729,7 @@ TOPICS = (
         "Goyal et al. 2017, arXiv:1706.02677",
         6,
         "Optimization",
-        "tfdl run classify_images --run.strategy mirrored",
+        "tfdl run train_mirrored",
     ),
     Topic(
         "multi_worker",

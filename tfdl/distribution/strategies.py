@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from tfdl.distribution import multi_worker
+from tfdl.distribution.untuned import distribute_untuned
 
 NAMES = ("auto", "single", "mirrored", "multi_worker", "tpu")
 # Names of what TensorFlow has, Keras 3 can't use and people look for, each with what to do instead.
@@ -47,7 +48,7 @@ def create(name="auto"):
     if name == "tpu":
         return tpu()
     if name == "multi_worker" or (name == "auto" and multi_worker.is_described()):
-        return multi_worker.create()
+        return distribute_untuned(multi_worker.create())
     devices = replica_devices()
     if name == "mirrored" and len(devices) < 2:
         raise ValueError(
@@ -55,7 +56,7 @@ def create(name="auto"):
             " Use --run.strategy single, or set TFDL_LOGICAL_CPUS=2 to rehearse with two logical CPU devices."
         )
     if name == "mirrored" or (name == "auto" and len(devices) > 1 and devices[0].startswith("GPU")):
-        return tf.distribute.MirroredStrategy(devices)
+        return distribute_untuned(tf.distribute.MirroredStrategy(devices))
     return tf.distribute.get_strategy()
 
 
