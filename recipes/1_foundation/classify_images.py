@@ -14,7 +14,7 @@ from tfdl.data import augment, images
 from tfdl.export.card import write_card
 from tfdl.train.command_line import launch
 
-BATCH, DECAY, RATE, RATES = 64, 0.05, 3e-3, {"vit": 2e-3, "swin": 2e-3}  # transformers: smaller, images unmoved
+BATCH, DECAY, SETTINGS = 64, 0.05, {"vit": (2e-3, 0), "swin": (2e-3, 0)}  # rate, and random shift over image size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_{config.model}_{config.variant}")
 
     # data
-    size, peak = 16 if config.data == "digits" else 32, RATES.get(config.model, RATE)
-    data = images.load(config.data, batch_size=BATCH, image_size=size, seed=run.seed, limit=run.limit,
-                       position=run.position, augment=augment.random_shift(0 if config.model in RATES else size // 16))  # fmt: skip
+    size, (peak, shift) = 16 if config.data == "digits" else 32, SETTINGS.get(config.model, (3e-3, 1 / 16))
+    data = images.load(config.data, batch_size=BATCH, image_size=size, seed=run.seed, position=run.position,
+                       augment=augment.random_shift(int(shift * size)), limit=run.limit)  # fmt: skip
     updates = (epochs := run.epochs(config.epochs)) * len(data.train)
 
     # model
