@@ -1,5 +1,6 @@
 """Every image classifier in its canonical sizes becomes a TFLite file that computes the same."""
 
+import gc
 import importlib
 
 import keras
@@ -26,6 +27,14 @@ def zoo():
             *sides, channels = arguments.get("image_shape", defaults["image_shape"])
             arguments = arguments | {"image_shape": (*(min(side, SIDE) for side in sides), channels)}
             yield pytest.param(key, variant, arguments, id=f"{key}-{variant}")
+
+
+@pytest.fixture(autouse=True)
+def memory():
+    """Given back after each network; 76 of them would need more than a machine has."""
+    yield
+    keras.backend.clear_session()
+    gc.collect()
 
 
 @pytest.mark.slow
