@@ -21,7 +21,7 @@ from tfdl.distribution.untuned import distribute_untuned
 NAMES = ("auto", "single", "mirrored", "multi_worker", "tpu")
 # Names of what TensorFlow has, Keras 3 can't use and people look for, each with what to do instead.
 REFUSED = {
-    "parameter_server": "Keras 3's fit fails under ParameterServerStrategy, and in one's own loop its optimizers lose the"
+    "parameter_server": "Keras 3's fit fails under ParameterServerStrategy, and in an own loop its optimizers lose"
     " updates of workers that write at once; use multi_worker, which `tfdl launch` restarts when a worker dies",
     "central_storage": "CentralStorageStrategy is older than Keras 3 and fails in its fit; use mirrored",
 }
