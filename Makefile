@@ -17,7 +17,7 @@ help:
 	@echo "make test-slow  the tests that take longer"
 	@echo "make parity     our models against torchvision, timm and transformers, in an environment of their own"
 	@echo "make lint       ruff, ruff format --check, import-linter"
-	@echo "make bench      speed, as ratios against plain Keras"
+	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (20 minutes)"
 	@echo "make venv       only install into .venv"
 	@echo "make clean      delete caches and build files (not the environments, not runs)"
 
@@ -60,6 +60,8 @@ parity: .venv-parity/installed
 
 bench: .venv/installed
 	$(BIN)/python tools/bench_step.py
+	$(BIN)/python tools/bench_vision.py
+	$(BIN)/python tools/bench_scaling.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
