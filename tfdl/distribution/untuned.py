@@ -17,15 +17,11 @@ def untuned(dataset):
 
 
 def distribute_untuned(strategy):
-    """`strategy` with datasets, and the buffers of its devices, that are not tuned; returns it."""
+    """`strategy`, which from now on distributes datasets without the tuner."""
     distribute = strategy.experimental_distribute_dataset
     strategy.experimental_distribute_dataset = lambda dataset, options=None: distribute(untuned(dataset), options)
-    create = device_iterators._create_device_dataset
-    if not hasattr(create, "untuned"):
-
-        def created(*args, **kwargs):
-            return untuned(create(*args, **kwargs))
-
-        created.untuned = True
-        device_iterators._create_device_dataset = created
     return strategy
+
+
+_create = device_iterators._create_device_dataset
+device_iterators._create_device_dataset = lambda *args: untuned(_create(*args))  # the buffers of the devices

@@ -34,37 +34,21 @@ def global_moments(layer, x, mask):
     """Mean and variance over all axes but `layer.axis` and over all replicas.  x (B, ..., C) float32 -> (C,) twice.
 
     Two passes: the sum of squares minus the squared mean, one pass, loses digits where the mean is large.  Where the
-    batch is empty everywhere, the moving statistics, so that they stay as they are.  The gradient is ours to save a
-    collective, whose latency is what a layer waits for: the mean's part of the variance's gradient is zero.
+    batch is empty everywhere, the moving statistics, so that they stay as they are.
     """
     axes = layer._reduction_axes
     seen = tf.cast(getattr(_thread, "count", 1) > 0, x.dtype)
     weights = None if mask is None else tf.cast(mask, x.dtype)[..., None]
-    shape = [1] * x.shape.rank
-    shape[layer.axis] = -1
-
-    def masked(values):
-        return values if weights is None else values * weights
 
     def summed(values):
-        return seen * tf.reduce_sum(masked(values), axes)
+        return seen * tf.reduce_sum(values if weights is None else values * weights, axes)
 
-    @tf.custom_gradient
-    def moments(x):
-        number = tf.cast(tf.size(x) / x.shape[layer.axis], x.dtype) if weights is None else tf.reduce_sum(weights)
-        total, count = all_reduce_sum([summed(x), seen * number])
-        mean = tf.math.divide_no_nan(total, count)
-        centered = x - tf.reshape(mean, shape)
-        variance = tf.math.divide_no_nan(all_reduce_sum(summed(tf.square(centered))), count)
-
-        def gradient(of_mean, of_variance, _):
-            sums = all_reduce_sum([of_mean, 2 * of_variance])
-            offset, slope = (tf.reshape(seen * tf.math.divide_no_nan(part, count), shape) for part in sums)
-            return masked(offset + slope * centered)
-
-        return (mean, variance, count), gradient
-
-    mean, variance, count = moments(x)
+    number = tf.cast(tf.size(x) / x.shape[layer.axis], x.dtype) if weights is None else tf.reduce_sum(weights)
+    total, count = all_reduce_sum([summed(x), seen * number])
+    mean = tf.math.divide_no_nan(total, count)
+    shape = [1] * x.shape.rank
+    shape[layer.axis] = -1
+    variance = tf.math.divide_no_nan(all_reduce_sum(summed(tf.square(x - tf.reshape(mean, shape)))), count)
     return (
         tf.where(count > 0, mean, tf.cast(layer.moving_mean, x.dtype)),
         tf.where(count > 0, variance, tf.cast(layer.moving_variance, x.dtype)),
