@@ -18,8 +18,9 @@ import tensorflow as tf
 import tfdl
 from tfdl.core.outline import multiply_adds, parameters
 from tfdl.core.outline import outline as fresh_outline
+from tfdl.export.graph import graph
 from tfdl.export.parity import GATES, compare, failures
-from tfdl.export.signatures import frozen, signature_of
+from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float, run_tflite
 from tfdl.train.step import exact
 
@@ -153,7 +154,7 @@ def check_multiply_adds(model, image_shape):
 def check_phone(model, image_shape):
     """A TFLite file has built-in operators only and computes the same; half of its digits change little."""
     images = images_of(2, *image_shape)
-    module, live = frozen(model, signature_of(model)), {"logits": np.array(model(images))}
+    module, live = graph(model, signature_of(model)), {"logits": np.array(model(images))}
     logits = run_tflite(convert_float(module), {"images": images})["logits"]
     np.testing.assert_allclose(logits, live["logits"], atol=1e-4)
     half = run_tflite(convert_float(module, half=True), {"images": images})

@@ -29,7 +29,7 @@ FLOORS = (
 FLOOR = {folder: height for height, folders in enumerate(FLOORS) for folder in folders}
 ONLY_FOR = {"distribution": {"train"}}  # of the working folders, train alone sees devices
 TENSORFLOW_FOLDERS = {"data", "distribution", "export", "train"}
-TENSORFLOW_FILES = {"tfdl/core/gradients.py", "tfdl/explain/grad_cam.py"}
+TENSORFLOW_FILES = {"tfdl/core/fused_norms.py", "tfdl/core/gradients.py", "tfdl/explain/grad_cam.py"}
 # Function-level imports: commands load TensorFlow only once they need it, extras only once they are asked for.
 LAZY_FOLDERS = {"commands"}
 OPTIONAL_EXTRAS = {

@@ -91,7 +91,10 @@ def build(key, variant=None, **kwargs):
             f"{topic.title} ({key!r}) is no model, so it cannot be built; `tfdl show {key}` tells its place."
         )
     builder = getattr(importlib.import_module(topic.module), key)
-    return builder(**kwargs) if variant is None else builder(variant, **kwargs)
+    model = builder(**kwargs) if variant is None else builder(variant, **kwargs)
+    if importlib.import_module("keras").backend.backend() == "tensorflow":
+        importlib.import_module("tfdl.core.fused_norms").fuse_batch_norms(model)
+    return model
 
 
 def nearest(name, names):

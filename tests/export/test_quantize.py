@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 
 from tfdl.export.benchmark import benchmark_tflite
+from tfdl.export.graph import graph
 from tfdl.export.quantize import CALIBRATION, HELD_OUT, convert_int8, gather, spanning
-from tfdl.export.signatures import frozen, signature_of
+from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float, operators
 from tfdl.models.convnets.mobilenet import mobilenet
 
@@ -84,7 +85,7 @@ def float_and_int8(variant, size):
             layer.momentum = 0.0
     model(images, training=True)
     signature = signature_of(model)
-    module = frozen(model, signature)
+    module = graph(model, signature)
     return convert_float(module), convert_int8(module, signature, gather(images, signature)[0])
 
 

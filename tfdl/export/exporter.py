@@ -18,11 +18,12 @@ import numpy as np
 
 from tfdl.core.files import checksums, replaced, write_json, write_text
 from tfdl.export.benchmark import benchmark_tflite
+from tfdl.export.graph import graph
 from tfdl.export.metadata import attach_metadata
 from tfdl.export.parity import GATES, ExportError, Reference, check, compare, failures, first, shuffled
 from tfdl.export.quantize import convert_int8, gather
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
-from tfdl.export.signatures import evaluate, frozen, portable, signature_of
+from tfdl.export.signatures import evaluate, portable, signature_of
 from tfdl.export.tflite import convert_float, operators, run_tflite
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
@@ -81,7 +82,7 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels)
     few = reference.first(COMPARED)
     if "savedmodel" in formats:
         yield saved_model(folder / "saved_model", model, signature, few)
-    module = frozen(model, signature)
+    module = graph(model, signature)
     if "tflite" in formats:
         content = convert_float(module)
         yield tflite(folder / "model.tflite", "tflite", content, signature, few, labels)

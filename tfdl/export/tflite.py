@@ -19,8 +19,11 @@ BUILTIN_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).ite
 
 
 def converter(module):
-    """A converter of `module.serve` (see `signatures.frozen`) that may emit built-in and custom operators only."""
-    result = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
+    """A converter of `module` (see `tfdl.export.graph`) that may emit built-in and custom operators only."""
+    if module.folder:
+        result = tf.lite.TFLiteConverter.from_saved_model(module.folder.name)
+    else:
+        result = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
     result.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     result.allow_custom_ops = True  # what is no built-in becomes custom, and the scan below can name it
     return result

@@ -10,9 +10,9 @@ import keras
 import tensorflow as tf
 
 from tfdl.core import gradients
+from tfdl.core.fused_norms import fuse_batch_norms
 from tfdl.distribution import multi_worker
 from tfdl.train.accumulation import micro_batches
-from tfdl.train.fused_norms import fuse_batch_norms, unfuse_batch_norms
 from tfdl.train.replicas import fold_replica_into_seeds, samples, synchronize_batch_norms
 
 
@@ -42,11 +42,9 @@ def exact(model, *, accumulate=1):
         check_steps(model.steps_per_execution)
         model.jit_compile = False  # XLA fails on variables that live on several devices
         fold_replica_into_seeds(model)
+    fuse_batch_norms(model)
     if strategy.num_replicas_in_sync * accumulate > 1:
-        unfuse_batch_norms(model)
         synchronize_batch_norms(model)
-    else:
-        fuse_batch_norms(model)
     with strategy.scope():
         if model.built and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)

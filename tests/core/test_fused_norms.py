@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdl.train.fused_norms import fuse_batch_norms, fused_call, unfuse_batch_norms
+import tfdl
+from tfdl.core.fused_norms import fuse_batch_norms
 from tfdl.train.step import exact
 
 SHAPE = (7, 5, 3, 4)  # B, H, W, C
@@ -35,10 +36,15 @@ def step(model, x):
     return [np.asarray(t, "float32") for t in (*run(tf.constant(x)), *(w.value for w in model.layers[-1].weights[2:]))]
 
 
+def as_float(tensor):
+    return np.asarray(tf.cast(tensor, tf.float32))
+
+
 @pytest.mark.parametrize("options", [{}, {"epsilon": 1e-5, "momentum": 0.9}, {"scale": False}, {"center": False}])
 def test_fused_kernel_computes_what_keras_computes(options):
     plain, fused = network(**options), network(**options)
     fuse_batch_norms(fused)
+    np.testing.assert_allclose(fused(maps()), plain(maps()), rtol=1e-5, atol=1e-5)
     for expected, found in zip(step(plain, maps()), step(fused, maps())):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)  # sums of 105 terms
 
@@ -50,14 +56,18 @@ def test_low_precision_differs_by_its_last_digit(policy, digit):
     expected, found = step(plain, maps()), step(fused, maps())
     np.testing.assert_allclose(found[0], expected[0], rtol=2 * digit, atol=2 * digit)
     np.testing.assert_allclose(found[-2:], expected[-2:], rtol=digit)
-    assert fused(maps(), training=True).dtype == plain(maps(), training=True).dtype
-
-
-def test_graph_holds_the_fused_kernel_in_training_and_not_in_inference():
-    model = exact(compiled(network()))
     for training in (True, False):
-        graph = tf.function(lambda x: model(x, training=training)).get_concrete_function(maps()).graph  # noqa: B023
-        assert ("FusedBatchNormV3" in {node.type for node in graph.get_operations()}) == training
+        assert fused(maps(), training=training).dtype == plain(maps(), training=training).dtype
+    np.testing.assert_allclose(as_float(fused(maps())), as_float(plain(maps())), rtol=2 * digit, atol=2 * digit)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_built_network_holds_the_fused_kernel(training):
+    model = tfdl.build("mobilenet", "nano", image_shape=(32, 32, 3))
+    graph = tf.function(lambda x: model(x, training=training)).get_concrete_function(tf.zeros((2, 32, 32, 3))).graph
+    kernels = [node for node in graph.get_operations() if node.type == "FusedBatchNormV3"]
+    assert len(kernels) == sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+    assert all(node.get_attr("is_training") == training for node in kernels)
 
 
 def test_frozen_layer_keeps_its_statistics_and_uses_them():
@@ -80,11 +90,11 @@ def test_what_the_kernel_does_not_take_is_left_to_keras(dtype):
     np.testing.assert_allclose(model.layers[-1](tf.constant(x, dtype), training=True), expected, rtol=1e-6)
 
 
-def test_accumulation_takes_the_kernel_out_again():
-    model = compiled(network())
-    assert exact(model).layers[-1].call.__func__ is fused_call
-    assert exact(model, accumulate=2).layers[-1].call.__func__ is keras.layers.BatchNormalization.call
-    unfuse_batch_norms(model)  # nothing left to do
+def test_accumulation_trains_by_statistics_of_its_own_and_infers_by_the_kernel():
+    model = exact(compiled(network()), accumulate=2)
+    for training in (True, False):
+        graph = tf.function(lambda x: model(x, training=training)).get_concrete_function(maps()).graph  # noqa: B023
+        assert ("FusedBatchNormV3" in {node.type for node in graph.get_operations()}) != training
 
 
 def test_saved_file_knows_nothing_of_the_kernel(tmp_path):
