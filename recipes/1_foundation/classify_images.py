@@ -14,8 +14,7 @@ from tfdl.data import augment, images
 from tfdl.export.card import write_card
 from tfdl.train.command_line import launch
 
-DECAY = 0.05
-SETTINGS = {"vit": (64, 2e-3, 0), "swin": (128, 3e-3, 0)}  # batch, rate, random shift over image size
+DECAY, SETTINGS = 0.05, {"vit": (64, 2e-3, 0), "swin": (128, 3e-3, 0)}  # batch, rate, random shift over image size
 
 
 @dataclass(frozen=True, kw_only=True)
