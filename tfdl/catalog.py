@@ -66,7 +66,7 @@ def find(key):
 
 
 def build(key, variant=None, **kwargs):
-    """The network of topic `key`, with random weights.
+    """The network of topic `key`, with random weights; on TensorFlow its BatchNorms are one operation each.
 
     Args:
         key: a model's key, e.g. "mobilenet".
@@ -92,7 +92,7 @@ def build(key, variant=None, **kwargs):
         )
     builder = getattr(importlib.import_module(topic.module), key)
     model = builder(**kwargs) if variant is None else builder(variant, **kwargs)
-    if importlib.import_module("keras").backend.backend() == "tensorflow":
+    if importlib.import_module("keras").config.backend() == "tensorflow":
         importlib.import_module("tfdl.core.fused_norms").fuse_batch_norms(model)
     return model
 

@@ -14,7 +14,7 @@ from tfdl.data import augment, images
 from tfdl.export.card import write_card
 from tfdl.train.command_line import launch
 
-DECAY, SETTINGS = 0.05, {"vit": (64, 2e-3, 0), "swin": (128, 3e-3, 0)}  # batch, rate, random shift over image size
+BATCH, DECAY, SETTINGS = 64, 0.05, {"vit": (2e-3, 0), "swin": (2e-3, 0)}  # rate, and random shift over image size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_{config.model}_{config.variant}")
 
     # data
-    size, (batch, peak, shift) = 16 if config.data == "digits" else 32, SETTINGS.get(config.model, (64, 3e-3, 1 / 16))
-    data = images.load(config.data, batch_size=batch, image_size=size, seed=run.seed, position=run.position,
+    size, (peak, shift) = 16 if config.data == "digits" else 32, SETTINGS.get(config.model, (3e-3, 1 / 16))
+    data = images.load(config.data, batch_size=BATCH, image_size=size, seed=run.seed, position=run.position,
                        augment=augment.random_shift(int(shift * size)), limit=run.limit)  # fmt: skip
     updates = (epochs := run.epochs(config.epochs)) * len(data.train)
 
