@@ -78,8 +78,8 @@ def theirs(name):
 def normalizing_efficientnet(shape):
     """keras.applications normalizes inside, but knows the statistics only from its files."""
     model = theirs("EfficientNetB0")(shape)
-    layer = model.get_layer("normalization")
-    layer.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_STD) ** 2, 0])
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    layer.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_STD) ** 2, np.array(0)])
     layer.finalize_state()
     return model
 
