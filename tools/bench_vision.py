@@ -3,7 +3,7 @@
     python tools/bench_vision.py                                       all that is installed (10 minutes on two cores)
     python tools/bench_vision.py --models resnet50 --against keras     some networks, some rivals
     python tools/bench_vision.py --busy                                while other programs run too
-    python tools/bench_vision.py --quick                               a look: small images, three pairs, nothing kept
+    python tools/bench_vision.py --quick                               a look: small images, few pairs, nothing kept
 
 Ours and theirs run in turns, and each pair gives a ratio, so that a slow moment of the machine hits both.  Median and
 quartiles of the ratios are printed and kept in results/bench_vision.json, seconds never.
@@ -49,7 +49,7 @@ from tfdl.train.step import exact
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "bench_vision.json"
 AGAINST = ("keras", "tflite", "torch", "bfloat16")
-FEWEST, MOST = 3, 25  # pairs
+FEWEST, MOST = 7, 25  # pairs
 CALIBRATION = 4  # images of noise for int8: speed does not depend on the ranges that they set
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")  # what is fast hangs on these
 BFLOAT16 = {"training step": 1.35, "inference": 1.5}  # ratios to reach
@@ -119,7 +119,7 @@ def main(argv=None):
     parser.add_argument("--against", nargs="+", choices=AGAINST, default=list(AGAINST), help="default: all")
     parser.add_argument("--image-size", type=int, default=128, help="side in pixels, a multiple of 32; default: 128")
     parser.add_argument("--busy", action="store_true", help="one thread, and its CPU seconds in place of wall time")
-    parser.add_argument("--quick", action="store_true", help="64 pixels, batch 8, three pairs; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="64 pixels, batch 8, few pairs; nothing is written")
     args = parser.parse_args(argv)
     if args.image_size < 64 or args.image_size % 32:
         parser.error(f"--image-size must be a multiple of 32 and at least 64, not {args.image_size}")

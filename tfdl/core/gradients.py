@@ -78,7 +78,7 @@ def update(optimizer, gradients, variables):
     reduced = all_reduce_sum([gradients[i] for i in known])
     halves = [tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in reduced]  # of each one's sum of squares
     for i, gradient, half in zip(known, reduced, halves):
-        # After that only the optimizer reads the gradient and may work in its memory, which saves a tenth of VGG-16's step.
+        # Behind it only the optimizer reads the gradient and may work in its memory: a tenth of VGG-16's step.
         with tf.control_dependencies([half]):
             gradients[i] = tf.identity(gradient)
     # The optimizer must not sum a second time.  A LossScaleOptimizer hands the work to its inner optimizer.
