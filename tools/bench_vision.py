@@ -84,13 +84,13 @@ def normalizing_efficientnet(shape):
     return model
 
 
-def vgg_without_averaging(shape):
-    """keras.applications' dense layers see the last map as it is, whatever its size."""
-    return ours("vgg", replace(vgg.VARIANTS["16"], grid=shape[0] // 32))(shape)
+def vgg_as_in_keras(shape):
+    """keras.applications' dense layers see the last map as it is, whatever its size, and drop nothing."""
+    return ours("vgg", replace(vgg.VARIANTS["16"], grid=shape[0] // 32, dropout=0.0))(shape)
 
 
 NETWORKS = {  # by the names of torchvision
-    "vgg16": Network(vgg_without_averaging, theirs("VGG16"), ours("vgg", "16")),
+    "vgg16": Network(vgg_as_in_keras, theirs("VGG16"), ours("vgg", "16")),
     "resnet50": Network(ours("resnet", "50_keras"), theirs("ResNet50"), ours("resnet", "50")),
     "densenet121": Network(ours("densenet", "121"), theirs("DenseNet121"), ours("densenet", "121")),
     "mobilenet_v2": Network(ours("mobilenet", "v2"), theirs("MobileNetV2"), ours("mobilenet", "v2")),
