@@ -54,6 +54,21 @@ def test_only_small_networks_hold_their_weights_as_constants(both):
     assert small.folder is None
 
 
+def test_only_real_threes_are_nudged():
+    """The constant of hard swish moves by one float32, an index stays."""
+
+    @tf.function(input_signature=[tf.TensorSpec((2, 5))])
+    def function(x):
+        return tf.nn.relu6(x + 3.0) * tf.gather(x, tf.constant(3), axis=1)[:, None]
+
+    before = function.get_concrete_function()
+    after = module.hard_swish_in_pieces(before)
+    constants = [tf.get_static_value(op.outputs[0]) for op in after.graph.get_operations() if op.type == "Const"]
+    assert sorted(c.item() for c in constants if c.size == 1 and 3 <= c < 4) == [3, np.nextafter(np.float32(3), 4)]
+    x = tf.random.uniform((2, 5))
+    np.testing.assert_allclose(after(x)[0], before(x), atol=1e-5)
+
+
 def test_files_of_a_large_network_go_with_it(model, monkeypatch):
     monkeypatch.setattr(module, "LARGE", 0)
     source = graph(model, signature_of(model))

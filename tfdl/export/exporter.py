@@ -90,6 +90,7 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels)
         content = convert_float(module, half=True)
         yield tflite(folder / "model_float16.tflite", "tflite_float16", content, signature, few, labels)
     if "tflite_int8" in formats:
+        module = graph(model, signature, integers=True)
         content = convert_int8(module, signature, calibration)
         yield tflite(folder / "model_int8.tflite", "tflite_int8", content, signature, reference, labels)
         if signature.is_image_model:

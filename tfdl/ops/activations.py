@@ -20,11 +20,6 @@ from keras import ops
 
 from tfdl.core.serial import serializable
 
-# The float32 just above 3.  TensorFlow's converter makes one HARD_SWISH operator of x * relu6(x + 3) / 6, which
-# XNNPACK cannot run in int8: MobileNetV3-small falls into 20 pieces and takes 5.1 ms in place of 2.1 (float: 2.7).
-# With this constant it keeps the plain operators and one piece; the value changes by less than 2e-7.
-THREE = 3.0000002
-
 
 @serializable
 def linear(x):
@@ -66,7 +61,7 @@ def hard_sigmoid(x):
 @serializable
 def hard_swish(x):
     """x * hard_sigmoid(x), eq. of section 5.2.  Any shape -> same."""
-    return x * ops.relu6(x + THREE) / 6.0
+    return x * ops.relu6(x + 3.0) / 6.0
 
 
 ACTIVATIONS = {
