@@ -10,7 +10,7 @@ from tfdl.export import graph as module
 from tfdl.export.graph import graph
 from tfdl.export.quantize import convert_int8
 from tfdl.export.signatures import signature_of
-from tfdl.export.tflite import convert_float, run_tflite
+from tfdl.export.tflite import convert_float, converter, run_tflite
 
 IMAGES = colored(8, 32, 32, 3)
 CONVERSIONS = {
@@ -52,6 +52,12 @@ def test_only_small_networks_hold_their_weights_as_constants(both):
     ]
     assert ["ReadVariableOp" in kind for kind in kinds] == [False, True]
     assert small.folder is None
+
+
+def test_converter_keeps_the_files_it_reads(model, monkeypatch):
+    monkeypatch.setattr(module, "LARGE", 0)
+    setup = converter(graph(model, signature_of(model)))
+    assert setup.convert()
 
 
 def test_only_real_threes_are_nudged():

@@ -24,6 +24,7 @@ def converter(module):
         result = tf.lite.TFLiteConverter.from_saved_model(module.folder.name)
     else:
         result = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
+    result.module = module  # whose folder goes with it
     result.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     result.allow_custom_ops = True  # what is no built-in becomes custom, and the scan below can name it
     return result
