@@ -34,7 +34,8 @@ def setting(clock, seconds=0.0):
     return bench_vision.Setting(side=64, batches=(2,), seconds=seconds, clock=clock)
 
 
-def test_a_ratio_is_of_one_pair_and_the_pairs_run_in_turns():
+def test_a_ratio_is_of_one_pair_and_the_pairs_run_in_turns(monkeypatch):
+    monkeypatch.setattr(bench_vision, "FEWEST", 3)
     clock = FakeClock()
     # Two warm-up calls each; then the machine is slow for the whole second pair.
     ours = clock.call("ours", [90, 5, 1, 10, 2])

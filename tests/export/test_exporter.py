@@ -83,8 +83,8 @@ def test_probe_keeps_inputs_live_outputs_and_those_of_each_file(all_formats):
 def test_weights_of_another_model_do_not_pass(monkeypatch, tmp_path, tiny):
     keras.utils.set_random_seed(8)
     other = tiny()
-    original = exporter.frozen
-    monkeypatch.setattr(exporter, "frozen", lambda model, signature: original(other, signature))
+    original = exporter.graph
+    monkeypatch.setattr(exporter, "graph", lambda model, signature, **options: original(other, signature, **options))
     with pytest.raises(ExportError, match=r"model.tflite does not compute what the live model does"):
         export_model(tiny(), tmp_path / "e", formats=("tflite",))
     assert list(tmp_path.iterdir()) == []
