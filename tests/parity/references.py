@@ -180,8 +180,10 @@ def randomize_keras(model, seed=0):
             inputs = w.shape[:1] if w.path.split("/")[-2] in ("query", "key", "value") else w.shape[:-1]
             inputs = w.shape[:2] if "depthwise" in w.path or "dw" in w.path else inputs  # (H, W, C, 1)
             w.assign((2 / np.prod(inputs)) ** 0.5 * rng.standard_normal(w.shape, "float32"))
-        elif w.name in ("gamma", "moving_variance"):
-            w.assign(rng.uniform(0.5, 1.0 if w.name == "gamma" else 1.5, w.shape))
+        elif w.name == "gamma":  # as above, a last norm is small
+            w.assign(rng.uniform(*((0.1, 0.3) if w.path.endswith("_3_bn/gamma") else (0.5, 1.0)), w.shape))
+        elif w.name == "moving_variance":
+            w.assign(rng.uniform(0.5, 1.5, w.shape))
         else:
             w.assign(rng.normal(0, 0.1 if w.name in ("bias", "beta", "moving_mean") else 0.3, w.shape))
 
