@@ -41,7 +41,7 @@ VARIANTS = {
     "small": SwinConfig(width=96, depths=(2, 2, 18, 2), heads=(3, 6, 12, 24), drop_path=0.3),
     "base": SwinConfig(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), drop_path=0.5),
     # ours, for 28 to 96 pixels a side: half the stages; windows of 4 tile the maps of 32 pixels
-    "small_images": SwinConfig(width=56, depths=(2, 4), heads=(2, 4), window=4),
+    "small_images": SwinConfig(width=72, depths=(2, 2), heads=(3, 6), window=4),
 }
 # What a variant was made for, where it is not the builder's own images and classes: `tfdl show swin --flops`.
 CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
