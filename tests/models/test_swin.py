@@ -50,7 +50,7 @@ def test_without_classes_it_gives_the_map_of_each_stage():
 
 def test_small_images_variant_has_two_stages():
     maps = outline(swin, "small_images", image_shape=(28, 28, 1), num_classes=None).output
-    assert {name: tuple(x.shape[1:]) for name, x in maps.items()} == {"stride4": (7, 7, 56), "stride8": (4, 4, 112)}
+    assert {name: tuple(x.shape[1:]) for name, x in maps.items()} == {"stride4": (7, 7, 72), "stride8": (4, 4, 144)}
 
 
 def test_only_the_last_map_is_normalized():
