@@ -50,10 +50,10 @@ SPEED = """
 Ours over another library's on the same machine, in turns: median and quartiles of the ratios, above 1 where ours is
 faster; from [results/bench_vision.json](results/bench_vision.json), which `python tools/bench_vision.py` writes.
 
-PyTorch is ahead where batches and images are small, above all in inference with MobileNetV3: it has hard swish as one
-kernel, TensorFlow runs four for it, a quarter of the time at batch 8 (with ReLU in its place the two are level).  It
-would take a fused kernel in TensorFlow; XLA, which would make one, is slower on the convolutions.  Keras's MobileNetV3
-in int8 falls into 20 pieces, as XNNPACK lacks HARD_SWISH there; our export writes the operators that it has.
+PyTorch is ahead with MobileNetV3 where batches are small, by what its rows against torchvision say: it has hard swish
+as one kernel, TensorFlow runs four for it, a quarter of the time at batch 8 (with ReLU in its place the two are level).
+It would take a fused kernel in TensorFlow; XLA, which would make one, is slower on the convolutions.  Keras's
+MobileNetV3 in int8 falls into 20 pieces, as XNNPACK lacks HARD_SWISH there; our export writes the operators that it has.
 
 | network | measure | against | batch | image | ratio | target |
 |---|---|---|---|---|---|---|
