@@ -93,6 +93,9 @@ class SelfAttention(layers.Layer):
         y = attend(*self.heads_of(x), bias=bias, visible=visible)  # (..., h, T, d)
         return self.project(merge_heads(y))
 
+    def compute_output_shape(self, shape):
+        return shape  # as Keras is told, it need not trace `call` to learn it
+
     def heads_of(self, x):
         """Queries, keys and values, each (..., h, T, d)."""
         return [split_heads(part, self.heads) for part in ops.split(self.qkv(x), 3, axis=-1)]
@@ -158,6 +161,9 @@ class WindowAttention(layers.Layer):
         x = self.attention(x, bias=self.bias())
         x = shift(merge(x, rows, columns), *(-d for d in self.distance))
         return crop(x, height, width)
+
+    def compute_output_shape(self, shape):
+        return shape  # as Keras is told, it need not trace `call` to learn it
 
     def bias(self):
         """Eq. 4's B of each pair and head, and HIDDEN where a pair may not meet.  (n or 1, h, N, N)."""

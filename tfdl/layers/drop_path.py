@@ -39,3 +39,6 @@ class DropPath(layers.Layer):
         shape = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)  # (B, 1, ...)
         kept = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
         return ops.where(kept, x / (1 - self.rate), ops.zeros_like(x))
+
+    def compute_output_shape(self, shape):
+        return shape  # as Keras is told, it need not trace `call` to learn it

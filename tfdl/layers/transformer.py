@@ -51,6 +51,9 @@ class FeedForward(layers.Layer):
     def call(self, x, training=False):
         return self.down(self.drop(self.up(x), training=training))
 
+    def compute_output_shape(self, shape):
+        return shape  # as Keras is told, it need not trace `call` to learn it
+
 
 def pre_norm_block(x, attention, *, expansion=4.0, activation="gelu", epsilon, dropout=0.0, drop_path=0.0, name):
     """x + attention(norm(x)), then x + feed_forward(norm(x)): ViT's eq. 2 and 3.  (B, ..., D) -> same.
