@@ -52,8 +52,8 @@ faster; from [results/bench_vision.json](results/bench_vision.json), which `pyth
 
 PyTorch is ahead with MobileNetV3 where batches are small, by what its rows against torchvision say: it has hard swish
 as one kernel, TensorFlow runs four for it, a quarter of the time at batch 8 (with ReLU in its place the two are level).
-It would take a fused kernel in TensorFlow; XLA, which would make one, is slower on the convolutions.  In
-int8, Keras's MobileNetV3 falls into 20 pieces, as XNNPACK lacks HARD_SWISH there; our export writes those it has.
+It would take a fused kernel in TensorFlow; XLA, which would make one, is slower on the convolutions.  In int8,
+Keras's MobileNetV3 falls into 20 pieces, as XNNPACK lacks HARD_SWISH there; our export writes operators that it has.
 
 | network | measure | against | batch | image | ratio | target |
 |---|---|---|---|---|---|---|

@@ -20,8 +20,9 @@ from tfdl.train.step import exact
 CASES = {
     "1,sgd,32,1": ["2,sgd,32,1"],
     "1,sgd,37,1": ["2,sgd,37,1", "1,sgd,37,3", "2,sgd,37,3"],
-    "1,sgd,33,1": ["2,sgd,33,3"],
-    "1,adamw,33,1": ["2,adamw,33,1"],
+    "1,sgd,33,1": ["2,sgd,33,1", "2,sgd,33,3"],
+    "1,adam,33,1": ["2,adam,33,1"],
+    "1,adamw,33,1": ["2,adamw,33,1", "1,adamw,33,3"],
     "1,ema,37,1": ["2,ema,37,1", "1,ema,37,3"],
     "1,schedule,37,1": ["1,schedule,37,3"],
     "1,sgd,33,1,norm": ["2,sgd,33,1,norm"],
