@@ -1,0 +1,1 @@
+"""Answers of trained models: pictures in, tables, JSON and drawings out."""
