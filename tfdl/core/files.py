@@ -4,30 +4,42 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
+
+STALE = 24 * 3600  # seconds after which an unfinished folder counts as left behind by a process that was killed
 
 
 def write_bytes(path, data):
-    """Writes to a temporary name beside `path`, flushes to disk, renames.  Raises OSError naming the file."""
+    """Writes to a temporary name beside `path`, flushes to disk, renames.
+
+    A symbolic link at `path` is replaced; the file that it points to is not touched.
+
+    Raises:
+        OSError: nothing can be written there; the message names the file, and what stood there before is unchanged.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:  # x: never through a link that somebody has put there
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise OSError(
             error.errno,
             f"Cannot write {path}: {error.strerror}. What stood there before is unchanged; free some"
             " space or choose a writable folder.",
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # there is one only if something went wrong
 
 
 def write_text(path, text):
@@ -38,15 +50,29 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path):
-    """The JSON value in `path`.  Raises FileNotFoundError or ValueError naming the file."""
+def read_json(path, *, kind=object):
+    """The JSON value in `path`.
+
+    Args:
+        path: a file; pipes and devices are refused.
+        kind: the class that the value must have, for example `dict`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, or its value has another class; the message names the file.
+    """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not path.is_file():
+        raise ValueError(f"{path} is not a regular file.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {path}.") from None
-    except ValueError as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); restore it or delete its folder.") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"{path} holds a {type(value).__name__} instead of a {kind.__name__}; restore it.")
+    return value
 
 
 def model_file(source):
@@ -67,33 +93,64 @@ def replaced(folder, *, marker):
 
     Raises:
         ValueError: the folder is something else.
-        OSError: nothing can be written there; the message has a remedy.
+        OSError: nothing can be written there, or the disk is full; the message names the file and has a remedy.
     """
     folder = Path(folder).absolute()
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a symbolic link; give the folder that it points to.")
     if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).exists())):
         raise ValueError(f"{folder} exists and holds no {marker}, so it is left alone; choose another folder.")
+    fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
+    old = fresh.with_suffix(".old")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
+        remove_stale(folder)
+        fresh.mkdir()
     except OSError as error:
         remedy = f"Cannot write to {folder.parent}: {error.strerror}. Choose a folder that can be written."
-        raise type(error)(error.errno, remedy) from error
+        raise OSError(error.errno, remedy) from error
     try:
         yield fresh
-        fresh.chmod(0o777 & ~umask())  # mkdtemp makes it private
-        old = fresh.with_suffix(".old")
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)  # only now that the new one stands in its place
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise OSError(error.errno, in_place_of(error, fresh, folder)) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)  # only now that there is another
+
+
+def in_place_of(error, fresh, folder):
+    """The message of `error`, with a file that it names called as it would be in `folder`."""
+    text = error.strerror or str(error)
+    if error.filename is not None:
+        text = f"{error.filename}: {text}."
+    elif str(fresh) not in text:
+        text = f"Cannot write {folder}: {text}."
+    return text.replace(str(fresh), str(folder))
+
+
+def remove_stale(folder):
+    """Deletes what `replaced` left beside `folder` in a process that was killed."""
+    ours = re.compile(re.escape(f".{folder.name}.") + r"[0-9a-f]{8}\.new")
+    for path in folder.parent.iterdir():
+        if ours.fullmatch(path.name) and path.is_dir() and time.time() - path.stat().st_mtime > STALE:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """The permission bits that new files of this process do not get.
+
+    `os.umask` tells it only by changing it, and other threads would create files in between.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        probe = Path(place) / "probe"
+        os.close(os.open(probe, os.O_CREAT | os.O_WRONLY, 0o777))
+        return 0o777 & ~probe.stat().st_mode
 
 
 def checksums(folder):
