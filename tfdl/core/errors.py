@@ -1,10 +1,13 @@
 """Which errors speak to the user, and how: one sentence without a traceback."""
 
+import errno
 import traceback
 from pathlib import Path
 
 OURS = (ValueError, RuntimeError, ArithmeticError, ImportError)  # what tfdl raises for users; the rest are bugs
+NOT_OURS = (RecursionError,)  # Python's own, although a RuntimeError
 PACKAGE = Path(__file__).resolve().parent.parent
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})  # the command was right, and can be repeated later
 
 
 def explains_itself(error):
@@ -14,14 +17,20 @@ def explains_itself(error):
     """
     if isinstance(error, OSError):
         return True
-    if not isinstance(error, OURS) or error.__traceback__ is None:
+    if not isinstance(error, OURS) or isinstance(error, NOT_OURS) or error.__traceback__ is None:
         return False
     origin = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     return origin.is_relative_to(PACKAGE) or origin.is_relative_to(PACKAGE.parent / "recipes")
 
 
 def sentence(error):
-    """The message; of an error of the operating system without its number."""
+    """The message; that of an error of the operating system on one line and without its number."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
-    return str(error)
+        text = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
+        return " ".join(text.splitlines())  # file names may hold line breaks
+    return str(error) or type(error).__name__
+
+
+def is_full_disk(error):
+    """Whether a file could not be written although the command was right, as on a full disk."""
+    return isinstance(error, OSError) and error.errno in FULL

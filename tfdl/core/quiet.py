@@ -10,6 +10,8 @@ import os
 import sys
 import tempfile
 
+from tfdl.core.streams import open_if_closed
+
 
 def install():
     """Puts the hook in place once; it does nothing until `tensorflow` is imported."""
@@ -42,7 +44,8 @@ def muffled():
     if os.environ.get("TFDL_VERBOSE"):
         yield
         return
-    sys.stderr.flush()
+    open_if_closed(2)
+    flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
@@ -53,9 +56,15 @@ def muffled():
             os.write(stderr, said.read())
             raise
         finally:
-            sys.stderr.flush()
+            flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def flush():
+    """Writes out what Python still holds; nothing where standard error was closed."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
 
 
 def caught(load):

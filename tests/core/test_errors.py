@@ -1,0 +1,45 @@
+"""Which errors are one sentence, and what the sentence is."""
+
+import errno
+
+import numpy as np
+import pytest
+
+from tfdl.core import errors
+from tfdl.core.files import read_json
+
+
+def raised(call):
+    with pytest.raises(Exception) as caught:
+        call()
+    return caught.value
+
+
+def test_errors_of_the_system_and_our_own_explain_themselves_and_those_of_libraries_do_not(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    assert errors.explains_itself(raised(lambda: read_json(tmp_path / "a.json")))
+    assert errors.explains_itself(raised((tmp_path / "none").read_text))
+    assert not errors.explains_itself(raised(lambda: np.zeros((2, 3)) @ np.zeros((2, 3))))
+    assert not errors.explains_itself(ValueError("never raised"))
+
+
+def test_a_bug_of_ours_keeps_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(errors, "PACKAGE", tmp_path.parent / "x")
+    code = compile("def f(): return f()", str(tmp_path.parent / "x" / "tfdl.py"), "exec")
+    names = {}
+    exec(code, names)
+    assert not errors.explains_itself(raised(names["f"]))  # endless recursion, although a RuntimeError
+    exec(compile("def g(): return {}['key']", str(tmp_path.parent / "x" / "tfdl.py"), "exec"), names)
+    assert not errors.explains_itself(raised(names["g"]))
+
+
+def test_sentence_of_a_system_error_names_the_file_on_one_line(tmp_path):
+    assert errors.sentence(raised((tmp_path / "a\nb").read_text)) == f"No such file or directory: {tmp_path}/a b"
+    assert errors.sentence(OSError(errno.ENOSPC, "Cannot write x: full")) == "Cannot write x: full"
+    assert errors.sentence(ValueError("width is 0")) == "width is 0"
+    assert errors.sentence(ValueError()) == "ValueError"
+
+
+def test_full_disks_are_told_apart_from_mistakes():
+    assert errors.is_full_disk(OSError(errno.ENOSPC, "full")) and errors.is_full_disk(OSError(errno.EDQUOT, "quota"))
+    assert not errors.is_full_disk(FileNotFoundError(errno.ENOENT, "none")) and not errors.is_full_disk(ValueError())
