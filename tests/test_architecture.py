@@ -49,6 +49,7 @@ IMPORTLIB_USERS = {
     "tfdl/__init__.py",
     "tfdl/__main__.py",
     "tfdl/core/quiet.py",  # finds TensorFlow, does not import it
+    "tfdl/core/settings.py",  # whether Keras's backend is installed
     "tfdl/catalog.py",
     "tfdl/commands/export.py",
     "tfdl/commands/show.py",  # a model's file, by its key
