@@ -1,7 +1,7 @@
 """The `tfdl` command.  At start it knows only the names of its commands: help never waits for TensorFlow.
 
-Exit codes: 0 done, 1 a check failed (or an unexpected error), 2 a mistake that one sentence explains, 130 Ctrl-C; those
-of a recipe (tfdl/train/command_line.py) are passed on.
+Exit codes: 0 done, 1 a check failed (or an unexpected error), 2 a mistake that one sentence explains, 74 a file could
+not be written, as on a full disk, 130 Ctrl-C; those of a recipe (tfdl/session/command_line.py) are passed on.
 """
 
 import importlib
@@ -10,7 +10,8 @@ import sys
 import traceback
 
 from tfdl.catalog import nearest
-from tfdl.core.errors import explains_itself, sentence
+from tfdl.core import settings, streams
+from tfdl.core.errors import explains_itself, is_full_disk, sentence
 
 COMMANDS = {
     "list": "the topics of the curriculum, by stage",
@@ -24,37 +25,54 @@ COMMANDS = {
     "doctor": "versions, devices, strategies, folders, data",
 }
 
+WITHOUT_KERAS = {"list", "bench", "doctor"}  # doctor says itself what is wrong with the settings
+ON_ANY_BACKEND = {"show"}
+
 
 def main(argv=None):
     """Runs one command; returns the exit code."""
+    streams.make_safe()
     words = list(sys.argv[1:] if argv is None else argv)
     verbose = "--verbose" in words
-    words = [w for w in words if w != "--verbose"]
     try:
-        if not words or words[0] in ("-h", "--help", "help"):
-            print(usage())
-            return 0
-        if words[0] == "--version":
-            print(importlib.import_module("importlib.metadata").version("tfdl"))
-            return 0
-        name, *rest = words
-        if name not in COMMANDS:
-            raise ValueError(f"There is no command {name!r}; the nearest are {nearest(name, COMMANDS)}.")
-        if verbose:
-            os.environ["TFDL_VERBOSE"] = "1"  # for tfdl.core.quiet and the recipes
-        return importlib.import_module(f"tfdl.commands.{name}").main(rest)
+        code = dispatch([word for word in words if word != "--verbose"], verbose)
+        sys.stdout.flush()  # a full disk shows here, where it is still an error
+        return code
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `tfdl list | head`: the reader has left, and so may we
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if verbose or not explains_itself(error):
             traceback.print_exc()
-            return 2 if explains_itself(error) else 1
+            return exit_code(error)
         print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
+        streams.drop_what_cannot_be_written()
+        return exit_code(error)
+
+
+def dispatch(words, verbose):
+    """Runs the command that `words` name; returns its exit code."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        print(importlib.import_module("importlib.metadata").version("tfdl"))
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        raise ValueError(f"There is no command {name!r}; the nearest are {nearest(name, COMMANDS)}.")
+    if verbose:
+        os.environ["TFDL_VERBOSE"] = "1"  # for tfdl.core.quiet and the recipes
+    if name not in WITHOUT_KERAS:
+        settings.check(tensorflow=name not in ON_ANY_BACKEND)
+    return importlib.import_module(f"tfdl.commands.{name}").main(rest)
+
+
+def exit_code(error):
+    """The code that tells scripts what kind of error it was."""
+    if not explains_itself(error):
+        return 1
+    return 74 if is_full_disk(error) else 2
 
 
 def usage():

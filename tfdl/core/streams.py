@@ -54,6 +54,22 @@ def safe(number, **how):
     return io.TextIOWrapper(raw, errors="backslashreplace", **how)
 
 
+def drop_what_cannot_be_written():
+    """After an error that has been reported: Python would report the same text, on a full disk, again at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            discard(stream.fileno())
+
+
+def discard(number):
+    """Sends a file descriptor to os.devnull from now on."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, number)
+    os.close(null)
+
+
 class Patient(io.FileIO):
     """A file descriptor that goes to os.devnull once nobody reads it any more."""
 
@@ -61,7 +77,5 @@ class Patient(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self.fileno())
-            os.close(null)
+            discard(self.fileno())
             return super().write(data)
