@@ -9,7 +9,14 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
+from tests import forked
+
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_unconfigure():
+    """The fork server of tests/forked.py ends before the tests' process does."""
+    forked.stop()
 
 
 @pytest.fixture(autouse=True)
