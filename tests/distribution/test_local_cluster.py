@@ -1,6 +1,7 @@
 """The launcher: what it starts, when it starts again, what it ends; with plain processes that need no TensorFlow."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -132,10 +133,52 @@ def test_bad_numbers_are_named():
         (Launch(workers=0), "workers is 0; give 1 or more"),
         (Launch(restarts=-1), "restarts is -1"),
         (Launch(hosts=("a:1",), index=1), "index is 1; 1 hosts are numbered from 0"),
-        (Launch(hosts=("a",)), "'a' has no port"),
+        (Launch(hosts=("a:1", "b:2"), index=-1), "index is -1"),
+        *((Launch(hosts=(host,)), "is not HOST:PORT") for host in ("a", "a:", ":1", "a:0", "a:65536", "a:1x", "a b:1")),
+        (Launch(hosts=("a:1", "a:1")), "'a:1' is listed twice"),
+        (Launch(grace=math.nan), "grace is nan; give 0 or more"),
+        (Launch(grace=-0.5), "grace is -0.5"),
+        (Launch(hang_after=math.nan), "hang_after is nan; give 1 or more"),
+        (Launch(hang_after=0.5), "hang_after is 0.5"),
+        (Launch(workers=10**9), "at most 256"),
     ):
         with pytest.raises(ValueError, match=words):
             check(launch)
+    check(Launch(hosts=("a:1", "[::1]:65535"), index=1, grace=0, hang_after=math.inf, restarts=0))
+
+
+@pytest.mark.parametrize(
+    "text, code", [("pass", 0), ("sys.exit(2)", 2), ("time.sleep(60)", 124), ("os.kill(os.getpid(), 9)", 137)]
+)
+def test_no_temporary_folder_is_left(tmp_path, monkeypatch, text, code):
+    monkeypatch.setattr(local_cluster.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(local_cluster, "check", lambda launch: None)  # it may hang for less than a second here
+    launch = Launch(workers=1, restarts=0, grace=0.5, hang_after=0.5 if code == 124 else 60)
+    assert supervise([*program(text), str(tmp_path)], launch) == code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_cannot_be_started_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_cluster.tempfile, "tempdir", str(tmp_path))
+    popen, started = subprocess.Popen, []
+
+    def second_fails(*args, **kwargs):
+        if started:
+            raise OSError(12, "Cannot allocate memory")
+        started.append(popen(*args, **kwargs))
+        return started[0]
+
+    monkeypatch.setattr(local_cluster.subprocess, "Popen", second_fails)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        supervise([*program("time.sleep(60)"), str(tmp_path)], Launch(workers=2, **FAST))
+    assert started[0].poll() == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_launchers_own_signal_handlers_come_back(tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    supervise([*program("pass"), str(tmp_path)], Launch(workers=1, **FAST))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_ports_differ():

@@ -1,13 +1,20 @@
 """Where the list of workers comes from, and a clear sentence where there is none."""
 
 import json
+import os
+import threading
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfdl.distribution import multi_worker, strategies
 
 CLUSTER = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
+
+
+def task(host="a:1", index=0):
+    return json.dumps({"cluster": {"worker": [host, "b:2"]}, "task": {"type": "worker", "index": index}})
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +40,24 @@ def test_tf_config(monkeypatch):
     "text, words",
     [
         ("{", "describes no worker"),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "describes no worker"),
+        ("[" * 100_000, "describes no worker"),
+        ('{"cluster": {"worker": 5}, "task": {"type": "worker", "index": 0}}', "describes no worker"),
+        *((task(index=index), "describes no worker") for index in (-1, 2, 0.0, True, "0", None)),
+        *((task(host), "describes no worker") for host in ("a:99999", "a:0", "a:-1", "a", ":5", "a:b", "a b:5", 7)),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}', "every task must be a worker"),
     ],
 )
 def test_bad_tf_config_is_shown(monkeypatch, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as error:
+        multi_worker.resolver()
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("place", ["", "p", "p/z", "p//g", "p/z/g/x"])
+def test_an_instance_group_has_three_names(monkeypatch, place):
+    monkeypatch.setenv("TFDL_CLUSTER", f"gce:{place}")
+    with pytest.raises(ValueError, match="names no instance group; write gce:PROJECT/ZONE/GROUP"):
         multi_worker.resolver()
 
 
@@ -87,6 +105,95 @@ def test_kubernetes_without_its_client_says_so(monkeypatch):
     monkeypatch.setenv("TFDL_CLUSTER", "kubernetes")
     with pytest.raises(ValueError, match="TFDL_CLUSTER=kubernetes: there is no such cluster"):
         multi_worker.resolver()
+
+
+class Workers:
+    """Two workers as two threads, which add up what their replicas say: `each(call)` -> what each of them returns."""
+
+    def __init__(self, devices):
+        self.devices, self.said, self.barrier = devices, [None, None], threading.Barrier(2, timeout=20)
+
+    def each(self, call):
+        results = [None, None]
+
+        def work(index):
+            try:
+                results[index] = call(self.strategy(index))
+            except (ValueError, OSError) as error:
+                results[index] = error
+
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return results
+
+    def strategy(workers, index):  # noqa: N805 (self is the strategy's, below)
+        class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
+            num_replicas_in_sync = 2 * workers.devices
+            cluster_resolver = multi_worker.resolvers.SimpleClusterResolver(
+                tf.train.ClusterSpec({"worker": ["a:1", "b:2"]}), task_type="worker", task_id=index
+            )
+
+            def __init__(self):
+                pass
+
+            def experimental_distribute_values_from_function(self, value_of):
+                ids = range(index * workers.devices, (index + 1) * workers.devices)
+                return [value_of(tf.distribute.experimental.ValueContext(i, 2 * workers.devices)) for i in ids]
+
+            def reduce(self, operation, values, axis):
+                assert operation == tf.distribute.ReduceOp.SUM and axis is None
+                workers.said[index] = sum(values[1:], values[0])
+                workers.barrier.wait()
+                result = workers.said[0] + workers.said[1]
+                workers.barrier.wait()
+                return result
+
+        return Strategy()
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3])
+def test_a_sum_counts_each_worker_once_whatever_devices_it_has(devices):
+    def call(strategy):
+        own = [1.5, 2.0] if multi_worker.is_chief(strategy) else [10.0, 20.0]
+        return multi_worker.total(strategy, own).tolist(), multi_worker.total(strategy, [2**60 + 1, 1]).tolist()
+
+    assert Workers(devices).each(call) == [([11.5, 22.0], [2**61 + 2, 2])] * 2
+    assert Workers(devices).each(lambda s: multi_worker.total(s, [True, False]).tolist()) == [[2, 0]] * 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 11, 12, 13, 24, 1000])
+def test_a_message_of_any_size_comes_whole(monkeypatch, size):
+    monkeypatch.setattr(multi_worker, "PIECE", 3)  # int32 numbers: 12 bytes
+    message = os.urandom(size)
+    made = []
+
+    def make():
+        made.append(1)
+        return message
+
+    assert Workers(2).each(lambda strategy: multi_worker.from_chief(strategy, make)) == [message] * 2
+    assert made == [1]  # by the chief alone
+
+
+def test_what_is_wrong_at_the_chief_is_raised_by_all():
+    def make():
+        raise FileExistsError("The run folder x is not empty.")
+
+    chief, other = Workers(1).each(lambda strategy: multi_worker.from_chief(strategy, make))
+    assert isinstance(chief, FileExistsError) and isinstance(other, ValueError)
+    assert str(other) == "The run folder x is not empty."
+
+
+def test_numbers_keep_their_shape_and_type():
+    def call(strategy):
+        return multi_worker.total(strategy, np.arange(6, dtype="int32").reshape(2, 3))
+
+    for result in Workers(2).each(call):
+        np.testing.assert_array_equal(result, 2 * np.arange(6).reshape(2, 3))
+        assert result.dtype == np.int32
 
 
 def test_one_process_needs_no_talk():

@@ -1,8 +1,11 @@
 """Starts workers, puts their number before what they print, and starts them again when one dies or hangs.
 
-A cluster of TensorFlow workers is as strong as its weakest: when one dies, the others wait for it or stop with an
-error.  So `supervise` ends them all, after a short grace in which they may stop by themselves, and starts them anew
-under the same launch id; by that a run knows itself and goes on from its newest checkpoint.
+When one TensorFlow worker of a cluster dies, the others wait for it or stop with an error.  So `supervise` ends them
+all, after a short time in which they may stop by themselves, and starts all of them again with the same launch id.  The
+run recognizes the id and continues from its newest checkpoint.
+
+TensorFlow's workers listen on all network interfaces, without a password or encryption, also in a cluster on one
+machine: use a network that you trust, or a firewall.
 
     code = supervise(["python", "-m", "tfdl", "run", "classify_images"], Launch(workers=2))
 """
@@ -22,8 +25,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-POLL = 0.2  # seconds between two looks at the workers
+INTERVAL = 0.2  # seconds between two checks of the workers
 FINAL = {0, 2, 3, 130}  # exit codes that another start would not change: done, bad input, a NaN loss, Ctrl-C
+MOST_WORKERS = 256  # more are a slip of the finger: each one loads TensorFlow
 HUNG = 124  # what a worker without a heartbeat counts as
 
 
@@ -74,13 +78,31 @@ def supervise(command, launch):
 
 
 def check(launch):
+    """Raises ValueError for numbers that make no sense and hosts that TensorFlow would not understand."""
+    for name, least in (("workers", 1), ("restarts", 0), ("grace", 0), ("hang_after", 1)):
+        if not getattr(launch, name) >= least:  # NaN is not
+            raise ValueError(f"{name} is {getattr(launch, name)}; give {least} or more.")
+    if launch.workers > MOST_WORKERS:
+        raise ValueError(f"workers is {launch.workers}; one machine runs at most {MOST_WORKERS}.")
     if launch.hosts and not 0 <= launch.index < len(launch.hosts):
         raise ValueError(f"index is {launch.index}; {len(launch.hosts)} hosts are numbered from 0.")
-    if wrong := [host for host in launch.hosts if not host.rpartition(":")[2].isdigit()]:
-        raise ValueError(f"The host {wrong[0]!r} has no port; write host:port.")
-    for name, least in (("workers", 1), ("restarts", 0), ("grace", 0), ("hang_after", 1)):
-        if getattr(launch, name) < least:
-            raise ValueError(f"{name} is {getattr(launch, name)}; give {least} or more.")
+    for host in launch.hosts:
+        if not is_address(host):
+            raise ValueError(f"The host {host!r} is not HOST:PORT with a port from 1 to 65535.")
+        if launch.hosts.count(host) > 1:
+            raise ValueError(f"The host {host!r} is listed twice; give each worker a port of its own.")
+
+
+def is_address(host):
+    """Whether it reads NAME:PORT, as TensorFlow wants it."""
+    if not isinstance(host, str):
+        return False
+    name, _, port = host.rpartition(":")
+    return bool(name) and not any(c.isspace() for c in host) and is_port(port)
+
+
+def is_port(text):
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535
 
 
 @dataclass(eq=False)
@@ -103,23 +125,37 @@ class Worker:
 
 
 def start(command, launch, environment):
-    """Starts the workers of this machine.  -> list of `Worker`"""
+    """Starts the workers of this machine.  -> list of `Worker`
+
+    Raises:
+        OSError: a process could not be started; those that were are ended.
+    """
     hosts = list(launch.hosts) or [f"127.0.0.1:{port}" for port in free_ports(launch.workers)]
     numbers = [launch.index] if launch.hosts else range(launch.workers)
     folder = Path(tempfile.mkdtemp(prefix="tfdl-launch-"))
     workers = []
-    for place, number in enumerate(numbers):
-        heartbeat = folder / f"worker-{number}"
-        config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": number}}
-        own = {"TF_CONFIG": json.dumps(config), "TFDL_HEARTBEAT": str(heartbeat), "PYTHONUNBUFFERED": "1"}
-        everything = os.environ | share_of_machine(place, len(numbers)) | environment | own
-        process = subprocess.Popen(
-            command, env=everything, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-        )  # fmt: skip
-        printer = threading.Thread(target=relay, args=(process.stdout, number), daemon=True)
-        printer.start()
-        workers.append(Worker(number, process, printer, heartbeat, time.time()))
+    try:
+        for place, number in enumerate(numbers):
+            config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": number}}
+            heartbeat = folder / f"worker-{number}"
+            own = {"TF_CONFIG": json.dumps(config), "TFDL_HEARTBEAT": str(heartbeat), "PYTHONUNBUFFERED": "1"}
+            everything = os.environ | share_of_machine(place, len(numbers)) | environment | own
+            process = subprocess.Popen(
+                command,
+                env=everything,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            printer = threading.Thread(target=relay, args=(process.stdout, number), daemon=True)
+            printer.start()
+            workers.append(Worker(number, process, printer, heartbeat, time.time()))
+    except BaseException:
+        end(workers, folder)
+        raise
     return workers
 
 
@@ -168,7 +204,7 @@ def attend(workers, launch, stopped):
     code = None
     try:
         while code is None:
-            time.sleep(POLL)
+            time.sleep(INTERVAL)
             codes = [worker.process.poll() for worker in workers]
             failed = [c for c in codes if c not in (None, 0)]
             if stopped:
@@ -181,26 +217,33 @@ def attend(workers, launch, stopped):
                 say(f"worker {number} stopped with exit code {code}")
             elif all(c == 0 for c in codes):
                 code = 0
-            elif hung := [w.number for w in workers if w.is_hung(launch.hang_after)]:
-                say(f"worker {hung[0]} has finished no batch for {launch.hang_after:g} s")
-                return HUNG
+            else:
+                hung = [worker.number for worker in workers if worker.is_hung(launch.hang_after)]
+                if hung:
+                    say(f"worker {hung[0]} has finished no batch for {launch.hang_after:g} s")
+                    return HUNG
         # After a signal they write a checkpoint, which may take its time; a second signal ends the patience.
         wait(workers, launch.hang_after if stopped else launch.grace, stopped)
         # Of several that failed, one that says what is wrong (bad input, a NaN loss, a signal) says it best.
         own = [c for c in (worker.process.poll() for worker in workers) if c is not None and c > 0]
         return next((c for c in own if c in FINAL or c == 75), code) if code else 0
     finally:
-        for worker in workers:
-            kill(worker.process)
-            worker.printer.join(timeout=5)
-        shutil.rmtree(workers[0].heartbeat.parent, ignore_errors=True)
+        end(workers, workers[0].heartbeat.parent)
+
+
+def end(workers, folder):
+    """Kills the workers and removes the folder of their heartbeats."""
+    for worker in workers:
+        kill(worker.process)
+        worker.printer.join(timeout=5)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait(workers, seconds, stopped):
     """Until all have stopped or a second signal has come, at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and len(stopped) < 2 and any(w.process.poll() is None for w in workers):
-        time.sleep(POLL)
+        time.sleep(INTERVAL)
 
 
 def kill(process):

@@ -23,6 +23,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdl.distribution.local_cluster import is_address
+
 PORT = 8470  # of the workers, where the cluster's list has none
 PIECE = 4 * 1024**2  # numbers sent in one go: 16 MiB
 STARTED = "Collective ops must be configured at program startup"
@@ -71,15 +73,23 @@ def of_tf_config(_):
         )
     try:
         config = json.loads(text)
-        worker = config["cluster"]["worker"][config["task"]["index"]]
-    except (ValueError, LookupError, TypeError):
+        hosts, task = config["cluster"]["worker"], config["task"]
+        index = task["index"]
+        if type(index) is not int or not 0 <= index < len(hosts) or not all(map(is_address, hosts)):
+            raise ValueError
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(
-            f"TF_CONFIG={text!r} describes no worker; it should read"
-            ' {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}.'
+            f"TF_CONFIG={shortened(text)!r} describes no worker; it should read"
+            ' {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, with ports from 1 to'
+            " 65535 and an index below the number of workers."
         ) from None
-    if config["task"].get("type") != "worker" or ":" not in worker:
-        raise ValueError(f"TF_CONFIG gives this process the task {config['task']}; every task must be a worker.")
+    if task.get("type") != "worker":
+        raise ValueError(f"TF_CONFIG gives this process the task {task}; every task must be a worker.")
     return resolvers.TFConfigClusterResolver()
+
+
+def shortened(text):
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def of_slurm(_):
@@ -95,7 +105,10 @@ def of_kubernetes(label):
 
 
 def of_gce(place):
-    project, zone, group = place.split("/")
+    parts = place.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ValueError(f"TFDL_CLUSTER=gce:{place} names no instance group; write gce:PROJECT/ZONE/GROUP.")
+    project, zone, group = parts
     found = resolvers.GCEClusterResolver(project, zone, group, PORT)
     return with_own_index(found.cluster_spec())
 

@@ -10,16 +10,16 @@
 """
 
 import functools
-import os
 
 import keras
 import tensorflow as tf
 
+from tfdl.core import settings
 from tfdl.distribution import multi_worker
 from tfdl.distribution.untuned import distribute_untuned
 
 NAMES = ("auto", "single", "mirrored", "multi_worker", "tpu")
-# Names of what TensorFlow has, Keras 3 can't use and people look for, each with what to do instead.
+# TensorFlow strategies that Keras 3 can't use, each with what to do instead.
 REFUSED = {
     "parameter_server": "Keras 3's fit fails under ParameterServerStrategy, and in an own loop its optimizers lose"
     " updates of workers that write at once; use multi_worker, which `tfdl launch` restarts when a worker dies",
@@ -61,8 +61,12 @@ def create(name="auto"):
 
 
 def replica_devices():
-    """Names of the devices that a mirrored run would use: the GPUs, or else the (logical) CPUs."""
-    split_cpu(int(os.environ.get("TFDL_LOGICAL_CPUS", "1")))
+    """Names of the devices that a mirrored run would use: the GPUs, or else the (logical) CPUs.
+
+    Raises:
+        ValueError: TFDL_LOGICAL_CPUS is not a number of devices, or TensorFlow already runs with others.
+    """
+    split_cpu(settings.logical_cpus())
     gpus = tf.config.list_logical_devices("GPU")
     return [f"{d.device_type}:{i}" for i, d in enumerate(gpus or tf.config.list_logical_devices("CPU"))]
 
