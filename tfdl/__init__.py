@@ -15,16 +15,27 @@ import importlib
 from tfdl.core import quiet
 
 HOMES = {
-    "Run": "tfdl.train.run",
+    "Run": "tfdl.session.run",
     "build": "tfdl.catalog",
     "export_model": "tfdl.export.exporter",
+    "launch": "tfdl.session.command_line",
     "load_weights": "tfdl.interop.weights",
     "save_weights": "tfdl.interop.weights",
     "topics": "tfdl.catalog",
     "verify_export": "tfdl.export.verify",
 }
 
-__all__ = ["Run", "__version__", "build", "export_model", "load_weights", "save_weights", "topics", "verify_export"]
+__all__ = [
+    "Run",
+    "__version__",
+    "build",
+    "export_model",
+    "launch",
+    "load_weights",
+    "save_weights",
+    "topics",
+    "verify_export",
+]
 
 quiet.install()
 

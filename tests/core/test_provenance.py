@@ -7,17 +7,23 @@ from tfdl.core import provenance
 
 
 def test_command_is_relative_to_the_working_folder(monkeypatch, tmp_path):
-    script = tmp_path / "recipes" / "train.py"
+    script = tmp_path / "scripts" / "train.py"
     script.parent.mkdir()
     script.touch()
     monkeypatch.setattr(sys, "argv", [str(script), "--data", "my photos"])
     monkeypatch.chdir(tmp_path)
-    assert provenance.command() == "python recipes/train.py --data 'my photos'"
+    assert provenance.command() == "python scripts/train.py --data 'my photos'"
     monkeypatch.chdir(script.parent)
     assert provenance.command() == "python train.py --data 'my photos'"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert provenance.command() == "python train.py --data 'my photos'"
+
+
+def test_command_of_a_recipe_is_what_a_user_types_to_start_it_anew(monkeypatch, tmp_path):
+    script = tmp_path / "recipes" / "1_foundation" / "train_mlp.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--data", "mnist", "--run.resume"])
+    assert provenance.command() == "tfdl run train_mlp --data mnist"
 
 
 def test_versions_name_what_is_installed():

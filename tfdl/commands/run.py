@@ -6,7 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from tfdl.catalog import TOPICS, find, nearest
+from tfdl.catalog import TOPICS, find
+from tfdl.core.names import nearest
 
 RECIPES = Path(__file__).resolve().parent.parent.parent / "recipes"
 

@@ -11,10 +11,16 @@ PACKAGES = ("tfdl", "tensorflow", "keras", "keras-cv", "keras-nlp", "tensorflow-
 
 
 def command():
-    """The command that started this process, with the script's path relative to the working folder."""
+    """What to type to repeat this process: `tfdl run NAME` for a recipe, else its script relative to this folder.
+
+    Without --run.resume, since whoever repeats the run starts at its beginning.
+    """
     script = Path(sys.argv[0])
+    flags = [flag for flag in sys.argv[1:] if flag != "--run.resume"]
+    if script.suffix == ".py" and script.parent.parent.name == "recipes":
+        return shlex.join(["tfdl", "run", script.stem, *flags])
     name = os.path.relpath(script) if script.is_absolute() and script.exists() else str(script)
-    return shlex.join(["python", script.name if name.startswith("..") else name, *sys.argv[1:]])
+    return shlex.join(["python", script.name if name.startswith("..") else name, *flags])
 
 
 def commit():

@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.core import static
+from tfdl.core.task import Task
 from tfdl.data.sources import open_source
 
 CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded anew in every epoch
@@ -58,6 +59,11 @@ class ImageData:
     counts: dict[str, int]  # split -> number of images
     position: tf.Variable
 
+    @property
+    def task(self):
+        """What a model of these images answers, and how its input is prepared."""
+        return Task(labels=self.labels, image_shape=self.image_shape)
+
 
 def load(
     name,
@@ -71,6 +77,7 @@ def load(
     mix=None,
     classes=None,
     keep=None,
+    run=None,
     shard=(0, 1),
     limit=None,
     data_dir=None,
@@ -92,6 +99,7 @@ def load(
         keep: class number -> share in (0, 1] of its training images that is kept, the first ones, rounded up; all of a
             class that is not named.  One number is the share of every class.  For experiments with few or with
             unequally many examples; `counts` follows.
+        run: a session, whose seed, position and limit are taken in place of the arguments.
         shard: (index, count) of this input pipeline.
         limit: keep the first so many images of each split; `classes` and `keep` choose from them.
         data_dir: where prepared sets lie; None is `sources.data_dir()`.
@@ -102,6 +110,8 @@ def load(
         ValueError: an unknown name, an argument out of its range, or `classes` or `keep` with a set of more than
             CACHE_BYTES.
     """
+    if run is not None:
+        seed, position, limit = run.seed, run.position, run.limit
     check_arguments(batch_size, channels, shard, limit, position)
     source = open_source(name, data_dir, download)
     names = source.labels

@@ -31,13 +31,14 @@ PROBES = 8  # samples kept in probe.npz
 COMPARED = 32  # samples that the float files are compared on; the int8 files see all that is held out
 
 
-def export_model(model, folder, *, formats=FORMATS, representative=None, labels=None):
+def export_model(model, folder, *, formats=FORMATS, representative=None, labels=None, task=None):
     """Writes and checks the files of `formats`; returns the report (also in report.json).
 
     model: a functional Keras model with fixed input sizes; images are floats in [0, 1].
     representative: samples for "tflite_int8": an array (N, H, W, C), a dict of arrays, or a tf.data.Dataset of inputs
     or of (inputs, labels).  The first half calibrates; the second half is held out and measures the agreement.
     labels: class names in the order of the logits.
+    task: `tfdl.core.task.Task`: what the model answers and how pictures are prepared, for `tfdl predict`.
     An earlier export in `folder` is replaced once the new one is complete and right.
     Raises ValueError for arguments that cannot be, ExportError if a file needs foreign operators or computes something
     else than the live model, OSError if the folder cannot be written.
@@ -58,6 +59,7 @@ def export_model(model, folder, *, formats=FORMATS, representative=None, labels=
         source = portable(model)
         report = described(source, signature, calibration, samples)
         report["labels"] = labels
+        report["task"] = None if task is None else task.to_json()
         report["precision"] = precision(model, source, first(samples, COMPARED))
         reference = Reference(
             inputs=samples,

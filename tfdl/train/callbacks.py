@@ -1,18 +1,24 @@
 """Keras callbacks of a run: checkpoints and exact resume, the stop at a NaN loss, the metrics log."""
 
+import errno
 import json
 import math
 import os
+import re
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import keras
 
-from tfdl.core.files import write_json
+from tfdl.core.files import umask, write_json, write_text
 from tfdl.distribution import multi_worker
 from tfdl.train import checkpoints
+from tfdl.train.callback_state import restore_states, states
+
+GO_ON = "Free some space or make the folder writable, then continue with --run.resume."
 
 
 class NonFiniteLoss(RuntimeError):
@@ -35,22 +41,46 @@ class Checkpoints(keras.callbacks.Callback):
     `Interrupted`.  A second Ctrl-C doesn't wait.
 
     Of several workers the chief writes; all stop if one gets a signal, after the same step.
+
+    Args:
+        folder: the run's checkpoints/.
+        position: tf.Variable (2,) int64, (epoch, step), that the data pipeline reads.
+        resumed: the `Checkpoint` that training goes on from, or None.
+        best: of an interrupted run, the dict in best.json.
+        monitor: the metric that picks the best epoch.
+        mode: "min" or "max"; None derives it from the metric's name, see `direction`.
+        others: the user's own callbacks, whose state is saved too.
+        mid_epoch: False where the data cannot start in the middle of an epoch: then it saves between epochs only.
     """
 
     def __init__(
-        self, folder, position, *, strategy, resumed=None, best=None, monitor="val_loss", patience=None, save_every=60.0
+        self,
+        folder,
+        position,
+        *,
+        strategy,
+        resumed=None,
+        best=None,
+        monitor="val_loss",
+        mode=None,
+        patience=None,
+        save_every=60.0,
+        others=(),
+        mid_epoch=True,
     ):
         super().__init__()
         if patience is not None and patience < 1:
             raise ValueError(f"patience is {patience}; give 1 epoch or more, or None to train to the end.")
         self.folder, self.position, self.resumed = Path(folder), position, resumed
         self.monitor, self.patience, self.save_every = monitor, patience, save_every
-        self.sign = -1.0 if "loss" in monitor or "error" in monitor else 1.0
+        self.sign = {"min": -1.0, "max": 1.0}[mode or direction(monitor)]
         self.epoch, self.step = (resumed.epoch, resumed.step) if resumed else (0, 0)
         self.seconds_before = resumed.seconds if resumed else 0.0
         self.strategy, self.is_chief = strategy, multi_worker.is_chief(strategy)
         self.best, self.best_epoch = (best or {}).get("value"), (best or {}).get("epoch")
-        self.signal = None
+        self.others, self.mid_epoch = others, mid_epoch
+        self.signal, self.is_validated, self.has_stepped, self.handlers = None, False, False, {}
+        self.started = None
 
     @property
     def out_of_patience(self):
@@ -62,11 +92,12 @@ class Checkpoints(keras.callbacks.Callback):
     @property
     def seconds(self):
         """Seconds of training so far, those before an interruption included."""
-        return self.seconds_before + time.perf_counter() - self.started
+        return self.seconds_before + (time.perf_counter() - self.started if self.started is not None else 0.0)
 
     def on_train_begin(self, logs=None):
         self.started = self.saved = time.perf_counter()
-        self.handlers = {}
+        if self.resumed is not None:
+            restore_states(self.others, self.resumed.callbacks)
         if threading.current_thread() is threading.main_thread():
             self.handlers = {s: signal.signal(s, self.on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
 
@@ -76,7 +107,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.signal = number
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.step = epoch, 0
+        self.epoch, self.step, self.is_validated = epoch, 0, False
         if self.resumed is not None and epoch == self.resumed.epoch and self.resumed.step:  # not at an epoch's begin
             self.step = self.resumed.step
             for name, variable in checkpoints.state(self.model).items():
@@ -86,50 +117,106 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        wishes = self.signal is not None, self.is_chief and time.perf_counter() - self.saved >= self.save_every
+        self.has_stepped = True
+        is_due = self.is_chief and self.mid_epoch and time.perf_counter() - self.saved >= self.save_every
+        wishes = self.signal is not None, is_due
         stop, due = self.model.poll.ask(*wishes) if hasattr(self.model, "poll") else wishes
-        if stop or due:
+        if (stop or due) and self.mid_epoch:
             self.save(self.epoch, self.step, stop)
+        elif stop:
+            raise self.interrupted("the epoch's begin")
+
+    def on_test_end(self, logs=None):
+        self.is_validated = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in logs:
+        logs = logs or {}
+        is_measured = self.monitor in logs
+        if not is_measured and (self.is_validated or not self.monitor.startswith("val_")):
             raise ValueError(f"Cannot monitor {self.monitor!r}: this run reports {', '.join(sorted(logs))}.")
-        value = float(logs[self.monitor])
-        if self.best is None or self.sign * value > self.sign * self.best:
-            self.best, self.best_epoch = value, epoch
+        if is_measured and self.improves(float(logs[self.monitor])):
+            self.best, self.best_epoch = float(logs[self.monitor]), epoch
             if self.is_chief:
-                self.save_best(epoch, value)
+                self.save_best(epoch, self.best)
         self.epoch, self.step = epoch + 1, 0
         self.save(self.epoch, self.step, multi_worker.total(self.strategy, [self.signal is not None])[0] > 0)
         if self.out_of_patience:
+            print(f"stopped early: {self.monitor} has not improved for {self.patience} epochs")
             self.model.stop_training = True
+
+    def improves(self, value):
+        """Whether an epoch's value is the best so far; NaN is worse than any number."""
+        if self.best is None or math.isnan(self.best):
+            return self.best is None or not math.isnan(value)
+        return self.sign * value > self.sign * self.best
 
     def save(self, epoch, step, stop):
         """Writes `last/`; then, if a signal came to any worker, stops the run."""
         path = checkpoints.save(
-            self.folder / "last", self.model, epoch=epoch, step=step, seconds=self.seconds, write=self.is_chief
+            self.folder / "last",
+            self.model,
+            epoch=epoch,
+            step=step,
+            seconds=self.seconds,
+            callbacks=states(self.others),
+            write=self.is_chief,
         )
         self.saved = time.perf_counter()
         if stop:
-            number = self.signal or signal.SIGTERM
-            name = signal.Signals(number).name
-            raise Interrupted(f"{name} came; saved {path}. Go on with the same command and --run.resume.", number)
+            raise self.interrupted(path)
+
+    def interrupted(self, place):
+        """The error that ends a run after a signal."""
+        number = self.signal or signal.SIGTERM
+        name = signal.Signals(number).name
+        return Interrupted(f"{name} came; saved {place}. Continue with the same command and --run.resume.", number)
 
     def save_best(self, epoch, value):
         folder = self.folder / "best"
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".model.tmp.keras"
-        self.model.save(temporary)
-        temporary.replace(folder / "model.keras")
+        write_model(folder / "model.keras", self.model)
         write_json(folder / "best.json", {"epoch": epoch, "monitor": self.monitor, "value": value})
 
     def on_train_end(self, logs=None):
+        if self.best_epoch is None and self.is_chief:  # validation never ran: the last epoch's weights stand for it
+            self.save_best(self.epoch - 1, math.nan)
         self.restore_handlers()
 
     def restore_handlers(self):
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}
+
+
+# Words in the names of metrics.  Longer ones match beginnings too: "squared" is in "squared_hinge".
+LOWER_IS_BETTER = re.findall(
+    r"\w+",
+    "loss error mae mse rmse mape perplexity ppl fid nll entropy crossentropy divergence bits cost wer cer distance"
+    " deviation squared absolute",
+)
+HIGHER_IS_BETTER = re.findall(
+    r"\w+",
+    "acc accuracy auc precision recall f1 fscore iou miou map ap ap50 map50 bleu rouge psnr ssim r2 score reward em"
+    " kappa correlation similarity likelihood dice pck",
+)
+
+
+def direction(metric):
+    """ "min" where a lower value of the metric is better, "max" where a higher one is, from the words in its name.
+
+    Raises:
+        ValueError: the name says neither; give `mode`.
+    """
+    words = re.split(r"[^a-z0-9]+", metric.lower())
+    if any(says(word, known) for word in words for known in LOWER_IS_BETTER):
+        return "min"
+    if any(says(word, known) for word in words for known in HIGHER_IS_BETTER):
+        return "max"
+    raise ValueError(f"Is a lower or a higher {metric!r} better? Give mode='min' or mode='max'.")
+
+
+def says(word, known):
+    """Whether a word of a metric's name is one of the known words, or begins with a long one."""
+    return word.startswith(known) if len(known) > 4 else word == known
 
 
 class StopAtNonFiniteLoss(keras.callbacks.Callback):
@@ -185,19 +272,22 @@ def heartbeats():
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Appends one JSON line per epoch to `metrics.jsonl`."""
+    """Appends a JSON line for each epoch to `metrics.jsonl`.
+
+    Of an interrupted run it keeps the lines of the epochs before `initial_epoch`; a line that was cut off is dropped.
+    """
 
     def __init__(self, path, *, examples, initial_epoch):
         super().__init__()
         self.path, self.examples = Path(path), examples
-        if self.path.exists():  # a resumed run repeats the epochs that came after its checkpoint
-            lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["epoch"] < initial_epoch]
-            self.path.write_text("".join(line + "\n" for line in lines))
         self.history = []
+        if self.path.exists() or self.path.is_symlink():
+            kept = [row for row in read_rows(self.path) if row["epoch"] < initial_epoch]
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def rows(self):
         """Every epoch's dict, those before an interruption included."""
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        return read_rows(self.path)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started, self.batches = time.perf_counter(), 0
@@ -214,6 +304,59 @@ class MetricsLog(keras.callbacks.Callback):
             row["loss_scale"] = float(self.model.optimizer.dynamic_scale.numpy())
         if self.batches:
             row["examples_per_second"] = self.examples / (self.trained - self.started)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_line(self.path, json.dumps(row))
         self.history.append(row)
+
+
+def read_rows(path):
+    """The dicts of a JSON-lines file, without lines that a crash cut off."""
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+            rows.append(row)
+    return rows
+
+
+def append_line(path, line):
+    """Appends a whole line in one write.
+
+    Raises:
+        OSError: `path` is a symbolic link, which a folder from elsewhere may hold, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            os.write(file, f"{line}\n".encode())
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise OSError(error.errno, f"Cannot write {path}: {error.strerror}. {GO_ON}") from error
+
+
+def write_model(path, model):
+    """Saves a model as a .keras file under a temporary name and renames it.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; what stood there before is unchanged.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=".model.", suffix=".keras", dir=path.parent)
+        os.close(descriptor)
+        model.save(temporary)
+        os.chmod(temporary, 0o666 & ~umask())  # mkstemp makes it private
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        # h5py and zipfile do not always pass the error number on.
+        number = error.errno or (errno.ENOSPC if "No space left" in str(error) else errno.EIO)
+        raise OSError(number, f"Cannot write {path}: {error.strerror or error}. {GO_ON}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

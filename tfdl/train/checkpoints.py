@@ -20,6 +20,7 @@ from tfdl.core.files import write_bytes
 from tfdl.core.gradients import optimizers_of
 
 KEPT = 2
+HEADER = ("epoch", "step", "seconds", "callbacks")  # stored as text beside the tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Checkpoint:
     epoch: int
     step: int
     seconds: float
+    callbacks: tuple = ()  # class and state of each of the user's own callbacks
 
 
 def state(model):
@@ -41,11 +43,12 @@ def state(model):
     return {f"{group}/{i:05d}": v for group, variables in groups.items() for i, v in enumerate(variables)}
 
 
-def save(folder, model, *, epoch, step, seconds=0.0, write=True):
+def save(folder, model, *, epoch, step, seconds=0.0, callbacks=(), write=True):
     """Writes `folder/step_UPDATES.safetensors`, deletes all but the newest two, returns its path.
 
     Args:
         epoch, step: where the data goes on: `step` batches of `epoch` have been used.
+        callbacks: JSON-ready state of the user's callbacks.
         write: False on all workers but the chief: they only add their part of the metrics.
 
     Raises:
@@ -55,7 +58,7 @@ def save(folder, model, *, epoch, step, seconds=0.0, write=True):
     path = Path(folder) / f"step_{int(model.optimizer.iterations.numpy()):010d}.safetensors"
     if not write:
         return path
-    write_bytes(path, to_bytes(Checkpoint(path, tensors, epoch, step, seconds)))
+    write_bytes(path, to_bytes(Checkpoint(path, tensors, epoch, step, seconds, tuple(callbacks))))
     for old in newest_first(folder)[KEPT:]:
         old.unlink()
     return path
@@ -65,8 +68,8 @@ def to_bytes(checkpoint):
     """A `Checkpoint` as the content of a safetensors file; b"" for None."""
     if checkpoint is None:
         return b""
-    header = {name: str(getattr(checkpoint, name)) for name in ("epoch", "step", "seconds")}
-    return safetensors.numpy.save(checkpoint.tensors, metadata=header | {"sha256": digest(checkpoint.tensors)})
+    header = {name: json.dumps(getattr(checkpoint, name)) for name in HEADER}
+    return safetensors.numpy.save(checkpoint.tensors, metadata=header | {"sha256": digest(checkpoint.tensors, header)})
 
 
 def newest_first(folder):
@@ -89,8 +92,8 @@ def read_newest(folder):
             damaged.append(path.name)
     reason = f"all of them are damaged: {', '.join(damaged)}" if damaged else "there is none"
     raise FileNotFoundError(
-        f"No checkpoint to resume from in {folder} ({reason}). Start without --run.resume, in another folder"
-        " (--run.out) or with this one deleted."
+        f"No checkpoint to resume from in {folder} ({reason}). Start again in another folder with --run.out, or delete"
+        " this one."
     )
 
 
@@ -100,8 +103,7 @@ def from_bytes(content, path):
         return None
     tensors = safetensors.numpy.load(content)
     size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])["__metadata__"]
-    return Checkpoint(Path(path), tensors, int(header["epoch"]), int(header["step"]), float(header["seconds"]))
+    return checked(path, tensors, json.loads(content[8 : 8 + size])["__metadata__"])
 
 
 def read(path):
@@ -112,9 +114,23 @@ def read(path):
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(f"The checkpoint {path} is damaged ({error}).") from None
-    if header.get("sha256") != digest(tensors):
+    return checked(path, tensors, header)
+
+
+def checked(path, tensors, header):
+    """The `Checkpoint` of a file's content.  Raises ValueError where its digest or its header is not what was written."""
+    header = dict(header or {})
+    if header.pop("sha256", None) != digest(tensors, header):
         raise ValueError(f"The checkpoint {path} is damaged (its digest differs).")
-    return Checkpoint(Path(path), tensors, int(header["epoch"]), int(header["step"]), float(header["seconds"]))
+    try:
+        values = {name: json.loads(header[name]) for name in HEADER}
+        epoch, step, seconds = int(values["epoch"]), int(values["step"]), float(values["seconds"])
+        callbacks = tuple(values["callbacks"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"The checkpoint {path} is damaged (its header lacks {error}).") from None
+    if min(epoch, step, seconds) < 0:
+        raise ValueError(f"The checkpoint {path} is damaged (epoch {epoch}, batch {step}).")
+    return Checkpoint(Path(path), tensors, epoch, step, seconds, callbacks)
 
 
 def restore(model, checkpoint):
@@ -139,9 +155,11 @@ def restore(model, checkpoint):
         variable.assign(checkpoint.tensors[name])
 
 
-def digest(tensors):
-    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+def digest(tensors, header=None):
+    """SHA-256 over the header, and names, dtypes, shapes and bytes in the order of the names."""
     result = hashlib.sha256()
+    for name, text in sorted((header or {}).items()):
+        result.update(f"{name}={text}\n".encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
         result.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())

@@ -21,7 +21,8 @@ import tensorflow as tf
 from sklearn.metrics import confusion_matrix
 from tensorboard.plugins.hparams import api as hparams
 
-from tfdl.figures.pictures import confusion_figure, prediction_grid
+from tfdl.figures.pictures import prediction_grid
+from tfdl.figures.training import confusion_matrix as confusion_figure
 from tfdl.figures.style import png
 
 EVERY = 20  # batches between two points of the scalar curves
