@@ -1,4 +1,4 @@
-"""The shared flags: what they set, and the sentence where they can't."""
+"""A run from its flags to its summary: what it sets, what it writes and when, and the sentence where it cannot."""
 
 import dataclasses
 import json
@@ -8,102 +8,408 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from tfdl.core.errors import explains_itself
+from tfdl.data import images
+from tfdl.session.folder import RunFolder, first_free, short_name
+from tfdl.session.run import Run
+from tfdl.session.session import flatten
+from tfdl.train import checkpoints
+from tfdl.train.callbacks import Interrupted
 from tfdl.train.precision import set_precision
 from tfdl.train.reports.tracking import tracker_callback
-from tfdl.train.run import Run, flatten
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     data: str = "digits"
+    epochs: int = 2
     run: Run = Run()
 
 
-def start(**flags):
-    config = Config(run=Run(**flags))
-    return config.run.start(config, name="test")
+def start(epochs=2, name="test", **flags):
+    config = Config(epochs=epochs, run=Run(**flags))
+    return config.run.start(config, name=name)
+
+
+def digits(run, **options):
+    return images.load("digits", batch_size=50, run=run, **options)
+
+
+def dense(run, units=10, learning_rate=0.1):
+    with run.scope():
+        inputs = keras.Input((8, 8, 1))
+        x = keras.layers.Dropout(0.2)(keras.layers.Flatten()(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(units)(x), name="dense")
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(learning_rate), loss, metrics=["accuracy"])
+    return model
+
+
+def train(epochs=2, callbacks=(), patience=None, monitor="val_loss", mode=None, learning_rate=0.1, **flags):
+    """A whole small run; returns (session, model)."""
+    run = start(epochs=epochs, **flags)
+    run.limit = 150
+    data, model = digits(run), dense(run, learning_rate=learning_rate)
+    run.fit(model, data, epochs=epochs, callbacks=callbacks, patience=patience, monitor=monitor, mode=mode)
+    run.finish(model, run.evaluate(model, data))
+    return run, model
+
+
+class Break(keras.callbacks.Callback):
+    """Ends training as a crash would, after so many updates."""
+
+    def __init__(self, update):
+        super().__init__()
+        self.update = update
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations.numpy()) == self.update:
+            raise Crash
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
+
+
+class Crash(Exception):
+    pass
 
 
 @pytest.fixture(autouse=True)
-def policy():
+def surroundings(tmp_path, monkeypatch):
     before = keras.config.dtype_policy()
+    monkeypatch.chdir(tmp_path)
     yield
     keras.config.set_dtype_policy(before)
+
+
+# Flags
 
 
 def test_flags_are_flattened_for_the_records():
     assert flatten({"a": 1, "run": {"seed": 2, "deep": {"x": None}}}) == {"a": 1, "run.seed": 2, "run.deep.x": None}
 
 
-def test_start_sets_seed_and_precision_and_writes_the_flags(tmp_path):
-    out = tmp_path / "a"
-    session = start(out=str(out), seed=7, precision="mixed_bfloat16")
+def test_start_sets_seed_and_precision():
+    session = start(seed=7, precision="mixed_bfloat16")
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
     first = float(keras.random.uniform(()))
-    assert json.loads((out / "config.json").read_text())["run.seed"] == 7
-    assert json.loads((out / "env.json").read_text())["replicas"] == 1
-    start(out=str(tmp_path / "b"), seed=7)
+    start(seed=7)
     assert float(keras.random.uniform(())) == first
     assert session.initial_epoch == 0 and session.position.numpy().tolist() == [0, 0]
 
 
-def test_smoke_limits_examples_and_epochs(tmp_path):
-    session = start(out=str(tmp_path / "a"), smoke=True)
+def test_smoke_limits_examples_and_epochs():
+    session = start(smoke=True)
     assert session.epochs(50) == 1 and session.limit is not None
-    session = start(out=str(tmp_path / "b"))
+    session = start()
     assert session.epochs(50) == 50 and session.limit is None
 
 
-def test_default_folder_is_named_after_the_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert start().folder == Path("runs/test")
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ({"seed": -1}, "--run.seed is -1; give a whole number from 0"),
+        ({"seed": 10**20}, "--run.seed is 100000000000000000000; give"),
+        ({"accumulate": 0}, "--run.accumulate is 0; give 1"),
+        ({"epochs": 0}, "--epochs is 0; give 1 epoch or more"),
+        ({"epochs": -3}, "--epochs is -3; give 1 epoch or more"),
+    ],
+)
+def test_flag_out_of_range_is_one_sentence_and_leaves_nothing(flags, words, tmp_path):
+    with pytest.raises(ValueError, match=words) as caught:
+        start(**flags)
+    assert explains_itself(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+# Names and folders
+
+
+@pytest.mark.parametrize(
+    "name, folder",
+    [
+        ("digits_mobilenet", "digits_mobilenet"),
+        ("folder:some/photos_mobilenet", "photos_mobilenet"),
+        ("some/where/photos/_mobilenet", "photos_mobilenet"),
+        ("mnist:3.0.1_resnet", "mnist_resnet"),
+        ("my photos_vit", "my-photos_vit"),
+        ("../..", "run"),
+    ],
+)
+def test_name_of_a_folder_is_short(name, folder):
+    assert short_name(name) == folder
+
+
+def test_nothing_is_written_before_training_begins(tmp_path):
+    run = start()
+    data, model = digits(run), dense(run)
+    assert not list(tmp_path.iterdir())
+    for wrong, words in (({"monitor": "val_zap"}, "lower or a higher 'val_zap'"), ({"patience": 0}, "patience is 0")):
+        with pytest.raises(ValueError, match=words):
+            run.fit(model, data, epochs=1, **wrong)
+        assert not list(tmp_path.iterdir())
+
+
+def test_start_that_fails_in_its_first_step_leaves_no_folder(tmp_path):
+    run = start(out="mine")
+
+    class Fails(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise OSError("the cable was pulled")
+
+    with pytest.raises(OSError, match="cable"):
+        run.fit(dense(run), digits(run), epochs=1, callbacks=[Fails()])
+    assert not (tmp_path / "mine").exists()
+
+
+def test_second_run_of_the_same_command_gets_a_number(tmp_path):
+    for _ in range(3):
+        train(epochs=1)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["test", "test-2", "test-3"]
+
+
+def test_run_leaves_what_its_docstring_names(tmp_path):
+    train(out="mine")
+    found = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert {"config.json", "env.json", "metrics.jsonl", "summary.json", "task.json", "tb", "checkpoints"} <= found
+    assert "run.lock" not in found, "the lock is released"
+    assert json.loads((tmp_path / "mine" / "task.json").read_text())["labels"][3] == "3"
 
 
 def test_folder_with_something_in_it_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is not empty"):
-        start(out=str(tmp_path))
-    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_resume_is_offered_only_where_there_is_something_to_go_on_from(tmp_path):
-    def refused(part):
-        start(out=str(tmp_path / part))
-        (tmp_path / part / part).mkdir(parents=True)
-        (tmp_path / part / part / "step_0000000001.safetensors").touch()
-        with pytest.raises(FileExistsError) as error:
-            start(out=str(tmp_path / part))
-        return str(error.value)
-
-    for part in ("checkpoints/last", "arms"):
-        assert refused(part).endswith("is not empty. Go on with --run.resume, or give another with --run.out.")
-    assert refused("figures").endswith("is not empty. Give another with --run.out, or delete this one.")
-
-
-def test_resuming_a_run_without_checkpoints_says_how_to_start_anew(tmp_path):
-    start(out=str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"there is none.*without --run\.resume, in another folder.*deleted"):
-        start(out=str(tmp_path), resume=True)
-
-
-def test_resuming_nothing_is_one_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no file .*config\.json"):
-        start(out=str(tmp_path / "none"), resume=True)
-
-
-def test_resuming_with_other_flags_is_refused(tmp_path):
-    start(out=str(tmp_path), seed=1)
-    with pytest.raises(ValueError, match=r"run\.seed was 1 and is 2"):
-        start(out=str(tmp_path), seed=2, resume=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="is not empty.*--run.resume.*--run.out"):
+        start(out="mine")
+    with pytest.raises(ValueError, match=r"holds no config.json, so it is no run"):
+        start(out="mine", resume=True)
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 def test_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="Cannot write .*choose a writable folder"):
-        start(out=str(tmp_path / "file" / "run"))
+    run = start(out="file/run")
+    with pytest.raises(OSError, match="Cannot write file/run.*--run.out"):
+        run.open()
+
+
+def test_folder_in_use_names_the_process(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", LOCKING, str(tmp_path / "mine")], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert holder.stdout.readline() == "locked\n"
+    options = {"flags": {"a": 1}, "environment": {"launch": None}}
+    other = RunFolder(str(tmp_path / "mine"), "x", resume=True, **options)
+    with pytest.raises(ValueError, match=rf"Process {holder.pid} on .* is training in"):
+        other.open()
+    holder.kill()
+    holder.wait()
+    other.open()  # the lock of a process that is gone does not count
+
+
+LOCKING = """
+import sys, time
+from tfdl.session.folder import RunFolder
+folder = RunFolder(sys.argv[1], "x", flags={"a": 1}, environment={"launch": None}, resume=False)
+folder.open()
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "run").mkdir()
+    folder = RunFolder("run", "x", flags={}, environment={"launch": None}, resume=False)
+    (tmp_path / "run" / "run.lock").symlink_to(tmp_path / "target")
+    with pytest.raises((OSError, ValueError)):
+        folder.open()
+    assert (tmp_path / "target").read_text() == "mine"
+
+
+def test_first_free_number(tmp_path):
+    assert first_free(tmp_path, "a") == tmp_path / "a"
+    for name in ("a", "a-2", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").touch()
+    (tmp_path / "a-3").mkdir()  # empty: nobody's
+    assert first_free(tmp_path, "a") == tmp_path / "a-3"
+
+
+# Resuming
+
+
+def test_interrupted_run_goes_on_to_the_same_end(tmp_path):
+    whole, expected = train(out="whole", seed=3)
+    run = start(out="broken", seed=3)
+    run.limit = 150
+    with pytest.raises(Crash):
+        run.fit(dense(run), digits(run), epochs=2, callbacks=[Break(5)], save_every=0.0)
+    rest, model = train(out="broken", seed=3, resume=True, callbacks=[Break(-1)])
+    for a, b in zip(expected.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    ours, theirs = (json.loads((r.folder / "summary.json").read_text()) for r in (rest, whole))
+    assert ours["weights_sha256"] == theirs["weights_sha256"] and ours["metrics"] == theirs["metrics"]
+
+
+def test_resume_where_nothing_was_saved_starts_at_the_beginning(tmp_path, capsys):
+    train(out="mine", epochs=1, resume=True)
+    assert "There is no run in mine yet: it starts at the beginning." in capsys.readouterr().out
+    os.rename("mine/checkpoints", "gone")
+    run, _ = train(out="mine", epochs=1, resume=True)
+    assert [row["epoch"] for row in run.log.rows()] == [0]
+
+
+def test_resuming_with_other_flags_is_refused():
+    train(out="mine", seed=1, epochs=1)
+    with pytest.raises(ValueError, match=r"run\.seed was 1 and is 2.*--run\.out"):
+        start(out="mine", seed=2, resume=True, epochs=1)
+
+
+def test_resume_without_a_folder_takes_the_newest_of_its_name(tmp_path):
+    for _ in range(2):
+        train(epochs=1)
+    assert start(epochs=2, resume=True).folder == Path("runs/test-2")
+
+
+def test_resume_with_fewer_epochs_is_refused_and_with_more_says_what_changes(capsys):
+    train(out="mine", epochs=2)
+    with pytest.raises(ValueError, match="has trained 2 epochs and cannot go back to 1"):
+        train(out="mine", epochs=1, resume=True)
+    train(out="mine", epochs=3, resume=True)
+    assert "epochs was 2 and is 3: a learning-rate schedule" in capsys.readouterr().out
+
+
+def test_finished_run_that_is_resumed_says_that_it_was_finished(capsys):
+    train(out="mine", epochs=1)
+    train(out="mine", epochs=1, resume=True)
+    assert "All 1 epochs were trained before" in capsys.readouterr().out
+
+
+def test_lines_that_were_cut_off_are_dropped(tmp_path):
+    train(out="mine", epochs=2)
+    metrics, best = Path("mine/metrics.jsonl"), Path("mine/checkpoints/best/best.json")
+    metrics.write_text(metrics.read_text() + '{"epoch": 2, "lo')
+    best.write_text(best.read_text()[:-9])
+    with pytest.warns(UserWarning, match="best.json is not valid JSON.*It is ignored"):
+        run, _ = train(out="mine", epochs=3, resume=True)
+    assert [row["epoch"] for row in run.log.rows()] == [0, 1, 2]
+
+
+def test_metrics_are_not_written_through_a_link(tmp_path):
+    run, _ = train(out="mine", epochs=1)
+    target = tmp_path / "target"
+    target.write_text("mine")
+    Path("mine/metrics.jsonl").unlink()
+    Path("mine/metrics.jsonl").symlink_to(target)
+    train(out="mine", epochs=2, resume=True)
+    assert target.read_text() == "mine" and not Path("mine/metrics.jsonl").is_symlink()
+
+
+def test_data_that_does_not_follow_the_run_is_refused():
+    run = start()
+    with pytest.raises(ValueError, match="does not follow this run.*load it with run=run"):
+        run.fit(dense(run), images.load("digits", batch_size=50, limit=50), epochs=1)
+
+
+# Callbacks of the user
+
+
+def plateau():
+    return keras.callbacks.ReduceLROnPlateau(monitor="val_accuracy", patience=1, factor=0.5, mode="max", min_delta=1)
+
+
+def test_state_of_keras_callbacks_survives_an_interruption(tmp_path):
+    _, expected = train(out="whole", epochs=5, callbacks=[plateau(), Break(-1)])
+    run = start(out="broken", epochs=5)
+    run.limit = 150
+    with pytest.raises(Crash):
+        run.fit(dense(run), digits(run), epochs=5, callbacks=[plateau(), Break(7)], save_every=0.0)
+    _, model = train(out="broken", epochs=5, resume=True, callbacks=[plateau(), Break(-1)])
+    for a, b in zip(expected.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_callback_whose_state_cannot_be_saved_is_refused_when_resuming():
+    class Keeps(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.seen = np.zeros(3)
+
+    train(out="mine", epochs=1, callbacks=[Keeps()])
+    with pytest.raises(ValueError, match=r"Keeps keeps seen, which a checkpoint cannot hold.*get_state"):
+        train(out="mine", epochs=2, callbacks=[Keeps()], resume=True)
+    with pytest.raises(ValueError, match="began with the callbacks Keeps and goes on with none"):
+        train(out="mine", epochs=2, resume=True)
+
+
+def test_callback_with_get_state_is_restored():
+    class Counts(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.epochs = np.zeros(1)
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.epochs += 1
+
+        def get_state(self):
+            return {"epochs": self.epochs.tolist()}
+
+        def set_state(self, state):
+            self.epochs = np.array(state["epochs"])
+
+    train(out="mine", epochs=2, callbacks=[Counts()])
+    counts = Counts()
+    train(out="mine", epochs=3, callbacks=[counts], resume=True)
+    assert counts.epochs.tolist() == [3]
+
+
+# Results
+
+
+def test_evaluate_names_its_split():
+    run = start()
+    run.limit = 50
+    data, model = digits(run), dense(run)
+    assert set(run.evaluate(model, data)) == {"test_loss", "test_accuracy"}
+    assert set(run.evaluate(model, data, split="train")) == {"train_loss", "train_accuracy"}
+    with pytest.raises(ValueError, match="no split 'tests'"):
+        run.evaluate(model, data, split="tests")
+
+
+def test_summary_is_of_the_best_epoch_not_of_the_last():
+    """A run that gets worse: the test metrics are those of the epoch that validation chose."""
+    run, model = train(epochs=4, learning_rate=keras.optimizers.schedules.ExponentialDecay(0.05, 3, 30.0))
+    rows = run.log.rows()
+    best = min(range(4), key=lambda epoch: rows[epoch]["val_loss"])
+    assert best < 3, "the last epoch must be worse for this test to say anything"
+    assert json.loads((run.folder / "checkpoints/best/best.json").read_text())["epoch"] == best
+    saved = keras.models.load_model(run.folder / "checkpoints" / "best" / "model.keras")
+    np.testing.assert_array_equal(saved.get_weights()[0], model.get_weights()[0])
+
+
+def test_run_of_another_launch_is_not_continued(monkeypatch):
+    monkeypatch.setenv("TFDL_LAUNCH", "one")
+    train(epochs=1)
+    assert start(epochs=1).folder == Path("runs/test"), "a relaunch goes on"
+    monkeypatch.setenv("TFDL_LAUNCH", "two")
+    assert start(epochs=1).folder == Path("runs/test-2")
+
+
+def test_command_of_a_resumed_run_is_that_of_the_first(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["recipe.py", "--run.resume", "--epochs", "3"])
+    assert "--run.resume" not in start().command
+
+
+# Errors
 
 
 def test_unknown_precision_lists_the_known_ones():
@@ -120,22 +426,42 @@ def test_missing_tracker_names_the_extra(monkeypatch):
     assert tracker_callback("none", run_name="x", folder=".", config={}) is None
 
 
-def test_errors_of_keras_keep_their_traceback(tmp_path):
+def test_errors_of_keras_keep_their_traceback():
     try:
         keras.layers.Dense(-1)
     except ValueError as error:
         assert not explains_itself(error)
-    try:
-        start(out=str(tmp_path / "x"), resume=True)
-    except FileNotFoundError as error:
-        assert explains_itself(error)
 
 
-def test_help_teaches():
-    recipe = Path(__file__).parents[2] / "recipes" / "1_foundation" / "classify_images.py"
-    done = subprocess.run(
-        [sys.executable, str(recipe), "--help"], env=os.environ | {"COLUMNS": "120"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    for words in ("arXiv:1801.04381", "tfdl run classify_images", "--run.resume", "go on from the newest checkpoint"):
-        assert words in done.stdout
+def test_checkpoint_on_a_full_disk_names_the_file_and_leaves_the_old_best(tmp_path, monkeypatch):
+    run = start(out="mine")
+    run.limit = 150
+    model, saved = dense(run), []
+
+    def save(path, *args, **options):
+        Path(path).write_bytes(b"half")
+        if saved:
+            raise OSError("[Errno 28] Can't write data (errno = 28, error message = 'No space left on device')")
+        saved.append(usual(path, *args, **options))
+
+    usual = model.save
+    monkeypatch.setattr(model, "save", save)
+    with pytest.raises(OSError, match="Cannot write .*model.keras.*continue with --run.resume") as caught:
+        run.fit(model, digits(run), epochs=2)
+    assert caught.value.errno == 28
+    best = tmp_path / "mine" / "checkpoints" / "best"
+    assert sorted(path.name for path in best.iterdir()) == ["best.json", "model.keras"]
+    keras.models.load_model(best / "model.keras")
+
+
+def test_signal_saves_and_says_how_to_continue():
+    import signal
+
+    run = start(out="mine")
+    run.limit = 150
+    before = signal.getsignal(signal.SIGTERM)
+    ring = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="SIGTERM came; saved .* Continue with the same command and --run.resume"):
+        run.fit(dense(run), digits(run), epochs=1, callbacks=[ring])
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert checkpoints.read_newest(Path("mine/checkpoints/last")).step == 1

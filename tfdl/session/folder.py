@@ -99,6 +99,11 @@ class RunFolder:
             )
         return True
 
+    @property
+    def board(self):
+        """The folder for TensorBoard."""
+        return self.path / "tb"
+
     def checkpoint(self):
         """The newest undamaged `Checkpoint` to continue from, or None."""
         last = self.path / "checkpoints" / "last"
@@ -167,6 +172,10 @@ class VariantFolder:
     @property
     def path(self):
         return self.parent.path / "variants" / self.name
+
+    @property
+    def board(self):
+        return self.parent.board / self.name
 
     checkpoint = RunFolder.checkpoint
     earlier = RunFolder.earlier

@@ -39,7 +39,15 @@ from tfdl.session.compare import compare
 from tfdl.session.folder import RunFolder
 from tfdl.session.limits import check_flags
 from tfdl.train import checkpoints
-from tfdl.train.callbacks import Checkpoints, Interrupted, MetricsLog, StopAtNonFiniteLoss, heartbeats
+from tfdl.train.callbacks import (
+    Checkpoints,
+    Interrupted,
+    MetricsLog,
+    StopAtNonFiniteLoss,
+    check_patience,
+    direction,
+    heartbeats,
+)
 from tfdl.train.precision import set_precision
 from tfdl.train.reports.checkup import checkup
 from tfdl.train.reports.environment import environment
@@ -98,7 +106,7 @@ class Session:
     @property
     def board(self):
         """The folder of this run for TensorBoard."""
-        return self.folder / "tb"
+        return self.files.board
 
     def scope(self):
         """Build and compile the model inside `with run.scope():`."""
@@ -251,6 +259,8 @@ class Session:
         Arguments and errors as for `fit`.  Hand `initial_epoch=run.initial_epoch` and `shuffle=False` to `model.fit`.
         """
         self.check_data(data)
+        mode = mode or direction(monitor)
+        check_patience(patience)
         with self.scope():
             model._symbolic_build(data_batch=data.train.element_spec)  # metrics and optimizer too: they are restored
         exact(model, accumulate=self.run.accumulate)

@@ -69,8 +69,7 @@ class Checkpoints(keras.callbacks.Callback):
         mid_epoch=True,
     ):
         super().__init__()
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience is {patience}; give 1 epoch or more, or None to train to the end.")
+        check_patience(patience)
         self.folder, self.position, self.resumed = Path(folder), position, resumed
         self.monitor, self.patience, self.save_every = monitor, patience, save_every
         self.sign = {"min": -1.0, "max": 1.0}[mode or direction(monitor)]
@@ -212,6 +211,12 @@ def direction(metric):
     if any(says(word, known) for word in words for known in HIGHER_IS_BETTER):
         return "max"
     raise ValueError(f"Is a lower or a higher {metric!r} better? Give mode='min' or mode='max'.")
+
+
+def check_patience(patience):
+    """Raises ValueError for less than one epoch."""
+    if patience is not None and patience < 1:
+        raise ValueError(f"patience is {patience}; give 1 epoch or more, or None to train to the end.")
 
 
 def says(word, known):
