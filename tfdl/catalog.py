@@ -65,19 +65,23 @@ def find(key):
     raise ValueError(f"There is no topic {key!r}; the nearest are {nearest(key, [t.key for t in TOPICS])}.")
 
 
-def build(key, variant=None, **kwargs):
-    """The network of topic `key`, with random weights; on TensorFlow its BatchNorms are one operation each.
+def build(key, variant=None, *, weights=None, **kwargs):
+    """The network of topic `key`, with random or given weights; on TensorFlow its BatchNorms are one operation each.
 
     Args:
         key: a model's key, e.g. "mobilenet".
-        variant: a row of the model's `VARIANTS`, e.g. "v2"; None for the builder's default.
+        variant: a row of the model's `VARIANTS`, e.g. "v2"; None for the builder's default, or that of the weights.
+        weights: what `load_weights` takes: published weights by name (`tfdl show KEY` lists them), a file, or the
+            folder of a run.  The model then has their number of classes, unless `num_classes` is given: then it gets
+            all weights but the classifier's.
         **kwargs: handed to the builder: `image_shape`, `num_classes`, `normalize`, `name` for vision models.
 
     Returns:
         a `keras.Model`.
 
     Raises:
-        ValueError: no such topic, not built yet, or no model.
+        ValueError: no such topic, not built yet, or no model; or the weights do not fit.
+        FileNotFoundError, ConnectionError: the weights are not there.
     """
     topic = find(key)
     if not topic.built:
@@ -90,8 +94,11 @@ def build(key, variant=None, **kwargs):
         raise ValueError(
             f"{topic.title} ({key!r}) is no model, so it cannot be built; `tfdl show {key}` tells its place."
         )
-    builder = getattr(importlib.import_module(topic.module), key)
-    model = builder(**kwargs) if variant is None else builder(variant, **kwargs)
+    builder = getattr(importlib.import_module(topic.module), topic.key)
+    if weights:
+        model = importlib.import_module("tfdl.interop.weights").build(builder, topic.key, variant, weights, kwargs)
+    else:
+        model = builder(**kwargs) if variant is None else builder(variant, **kwargs)
     if importlib.import_module("keras").config.backend() == "tensorflow":
         importlib.import_module("tfdl.core.fused_norms").fuse_batch_norms(model)
     return model

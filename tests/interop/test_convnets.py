@@ -7,7 +7,7 @@ import pytest
 
 import tfdl
 from tests.interop.probes import CLASSES, IMAGE, PROBES, image, seeded
-from tfdl.interop.archives import read_arrays
+from tfdl.interop.files.archives import read_arrays
 from tfdl.interop.layouts import entries
 from tfdl.interop.weights import LAYOUTS, load_weights, save_weights
 from tfdl.models.convnets.efficientnet import EfficientNetConfig
@@ -33,6 +33,10 @@ NETWORKS = {  # that every library with the family has
     "mobilenet": MOBILENETS["nano"],
     "resnet": ResNetConfig(blocks=(2, 1), channels=4, bottleneck=True, bias=True),
     "vgg": VGGConfig(convolutions=(1, 2), channels=(4, 8), grid=2, features=(24, 20)),
+}
+CHANGES = {  # what keras.applications computes otherwise
+    ("efficientnet", "keras_applications"): dict(epsilon=1e-3, padding="same"),
+    ("mobilenet", "keras_applications"): dict(epsilon=1e-3, padding="same"),
 }
 # Names and shapes of KerasHub 0.32.0, timm 1.0.31, and files of transformers 5.23.0, sizes put in by hand.
 NAMES = {
@@ -60,12 +64,14 @@ NAMES = {
 
 @pytest.mark.parametrize("family", NETWORKS)
 def test_every_layout_gives_back_each_bit_under_its_names(family, tmp_path):
-    model = tfdl.build(family, NETWORKS[family], image_shape=(32, 35, 3), num_classes=CLASSES)
-    rng = np.random.default_rng(0)
-    before = [rng.standard_normal(w.shape, "float32") for w in model.weights]
     layouts = [name for name, layout in LAYOUTS.items() if family in layout.families]
     assert {layout for key, layout in NAMES if key == family} <= set(layouts)
     for layout in layouts:
+        changes = CHANGES.get((family, layout), {})
+        config = replace(NETWORKS[family], **changes) if changes else NETWORKS[family]
+        model = tfdl.build(family, config, image_shape=(32, 35, 3), num_classes=CLASSES)
+        rng = np.random.default_rng(0)
+        before = [rng.standard_normal(w.shape, "float32") for w in model.weights]
         model.set_weights(before)
         save_weights(model, tmp_path / "w.npz", layout=layout)
         arrays = read_arrays(tmp_path / "w.npz")

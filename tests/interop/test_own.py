@@ -65,8 +65,8 @@ def test_own_names_go_there_and_back(suffix, tmp_path):
 def test_layout_may_stand_before_the_source(tmp_path):
     first, second = network(seed=1), network(seed=2)
     save_weights(first, tmp_path / "w.safetensors", layout="torchvision")
-    with pytest.raises(ValueError, match="missing stem_conv/kernel(?s:.*)unexpected features.0.0.weight"):
-        load_weights(second, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="are those of torchvision, not of tfdl: say layout='torchvision'"):
+        load_weights(second, f"tfdl:{tmp_path / 'w.safetensors'}")
     load_weights(second, f"torchvision:{tmp_path / 'w.safetensors'}")
     assert same(first, second)
 
@@ -110,4 +110,5 @@ def test_weights_are_told_from_names_of_image_sets(tmp_path):
     run = run_folder(network("lenet"), tmp_path / "run")
     assert is_weights(str(run)) and is_weights(str(run / "checkpoints" / "best" / "model.keras"))
     assert is_weights("torchvision:w.pth") and is_weights("hf:owner/name") and is_weights("tfdl:w.npz")
+    assert is_weights("timm/resnet50.a1_in1k") and not is_weights("timm/resnet50")
     assert not any(map(is_weights, ["", "cifar10", "folder:photos", str(tmp_path), "mnist:3.0.1"]))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdl.interop.archives import read_arrays
+from tfdl.interop.files.archives import read_arrays
 from tfdl.interop.weights import load_weights, save_weights
 from tfdl.models.vision_transformers.swin import VARIANTS, swin
 from tfdl.models.vision_transformers.vit import vit

@@ -87,11 +87,12 @@ def test_branch_of_zeros_makes_a_block_the_identity():
     assert np.ptp(after) > 0.1
 
 
-def test_option_a_takes_each_second_pixel_and_adds_channels_of_zeros():
+@pytest.mark.parametrize("zeros, first", [("behind", 0), ("both", 2)])
+def test_option_a_takes_each_second_pixel_and_adds_channels_of_zeros(zeros, first):
     x = images_of(2, 5, 4, 3)
-    y = np.array(pad_channels(x, 7, stride=2, name="shortcut"))
-    np.testing.assert_array_equal(y[..., :3], x[:, ::2, ::2])
-    assert y.shape == (2, 3, 2, 7) and not y[..., 3:].any()
+    y = np.array(pad_channels(x, 7, stride=2, zeros=zeros, name="shortcut"))
+    np.testing.assert_array_equal(y[..., first : first + 3], x[:, ::2, ::2])
+    assert y.shape == (2, 3, 2, 7) and not np.delete(y, range(first, first + 3), axis=-1).any()
 
 
 @pytest.mark.parametrize("variant", ["nano", "cifar20_a"])

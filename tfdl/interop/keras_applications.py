@@ -1,7 +1,7 @@
 """Names of keras.applications (github.com/keras-team/keras), whose kernels are laid out as ours are.
 
-A stride of 2 pads even sides to the right alone there and both sides here, so outputs are equal only where every map
-that is halved has odd sides.  MobileNet V1 pads odd ones to the right, too: its weights fit, but a pixel to the side.
+Our variants that end in _keras compute what its networks compute.  Its MobileNet V1 pads odd sides to the right alone,
+too, so ours is equal where every map that is halved has even sides.
 """
 
 from tfdl.interop.layouts import Layout
@@ -134,5 +134,11 @@ LAYOUT = Layout(
         "vgg": VGG,
     },
     torch=False,
+    conventions={
+        "densenet": ((1.001e-5, None),),
+        "efficientnet": ((1e-3, "same"),),
+        "mobilenet": ((1e-3, "same"),),
+        "resnet": ((1.001e-5, None),),
+    },
     ignored=r"normalization(_\d+)?/.*",  # pixel statistics of EfficientNet
 )

@@ -11,7 +11,7 @@ takes arrays of other sizes: position tables.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -29,14 +29,23 @@ class Layout:
         families: catalog key, or EVERY -> rules.
         torch: variables are named and shaped as PyTorch does it; False for Keras.
         ignored: pattern of names that hold no weights (counters, constant tables).
-        old_names: (pattern, template) that makes today's name of one in an older file.
+        old_names: (pattern, template) pairs that turn names in some files into the usual ones.
+        conventions: family -> pairs (epsilon of batch normalization, padding of strides), one for each way in which the
+            library has built its networks; None is any padding.
     """
 
     name: str
     families: dict
     torch: bool
     ignored: str = r"(?!)"  # matches nothing
-    old_names: tuple[str, str] = (r"(?!)", "")
+    old_names: tuple[tuple[str, str], ...] = ()
+    conventions: dict = field(default_factory=dict)
+
+    def usual(self, name):
+        """The usual name of a tensor in a file."""
+        for pattern, template in self.old_names:
+            name = re.sub(pattern, template, name)
+        return name
 
 
 @dataclass(frozen=True)
@@ -143,6 +152,45 @@ def owned_variables(model):
         own = [v for v in (*layer._trainable_variables, *layer._non_trainable_variables) if id(v) in weights]
         if own and not isinstance(layer, keras.Model):
             found.append((layer, own[0].path.rpartition("/")[0], own))
+    return found
+
+
+def check_conventions(model, layout, family):
+    """Raises ValueError if the library computes something else than the model with the same weights.
+
+    Names and shapes do not tell: keras.applications' EfficientNetB0 has those of torchvision's, and other answers.
+    """
+    allowed = layout.conventions.get(family)
+    if not allowed:
+        return
+    epsilons = {n.epsilon for n in model._flatten_layers() if isinstance(n, keras.layers.BatchNormalization)}
+    paddings = paddings_of(model)
+    for epsilon, padding in allowed:
+        if all(abs(e / epsilon - 1) < 0.01 for e in epsilons) and paddings <= {padding or "both", padding or "same"}:
+            return
+    theirs = " or ".join(f"epsilon {epsilon:g}{PADS[padding]}" for epsilon, padding in allowed)
+    ours = f"epsilon {', '.join(f'{e:g}' for e in sorted(epsilons))}{''.join(PADS[p] for p in sorted(paddings))}"
+    raise ValueError(
+        f"These weights fit, but {layout.name} computes something else with them: its {family} has {theirs}, this model"
+        f" {ours}. Build a variant that ends in _keras or _timm (`tfdl show {family}`)."
+    )
+
+
+PADS = {None: "", "both": " and PyTorch's padding", "same": " and TensorFlow's padding"}
+
+
+def paddings_of(model):
+    """How the model pads maps of even size that a convolution halves: a subset of {"both", "same"}; odd ones agree."""
+    found = set()
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.ZeroPadding2D) and layer.name.endswith("_pad"):
+            padding = "both"
+        elif getattr(layer, "strides", (1,))[0] > 1 and getattr(layer, "padding", "") == "same":
+            padding = "same"
+        else:
+            continue
+        if any(side is None or side % 2 == 0 for side in layer.input.shape[1:3]):
+            found.add(padding)
     return found
 
 

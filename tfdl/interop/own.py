@@ -7,21 +7,27 @@ from pathlib import Path
 import keras
 
 from tfdl.core.files import model_file
-from tfdl.interop.archives import read_arrays
+from tfdl.interop.files.hub import HUB_FILES
 from tfdl.interop.layouts import EVERY, Layout
 
 LAYOUT = Layout(name="tfdl", families={EVERY: ((r".*", r"\g<0>"),)}, torch=False)
 
 
+def is_own(source):
+    """True for a .keras file, and for a folder that is not one of Hugging Face's."""
+    if isinstance(source, Mapping):
+        return False
+    path = Path(source)
+    return path.suffix == ".keras" or (path.is_dir() and not any((path / name).is_file() for name in HUB_FILES))
+
+
 def read_own(source):
-    """Path -> array of what `read_arrays` reads, of a run folder (its best epoch) and of a .keras file.
+    """Path -> array of a run folder (its best epoch) or a .keras file.
 
     Raises:
         FileNotFoundError: no such file, or a folder without a model.
-        ValueError: as `read_arrays`, or a .keras file with layers that this process doesn't know.
+        ValueError: a damaged .keras file, or one with layers that this process doesn't know.
     """
-    if isinstance(source, Mapping) or not (Path(source).is_dir() or Path(source).suffix == ".keras"):
-        return read_arrays(source)
     file = model_file(Path(source))
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)

@@ -1,6 +1,7 @@
 """Names of timm's models (github.com/huggingface/pytorch-image-models).
 
-Its variants without a prefix are ours; those that begin with tf_ put the zeros of a stride elsewhere.
+Of its networks without a prefix ours are equal, MobileNetV3 as the variants that end in _timm; of those that begin with
+tf_ our variants that end in _keras.
 """
 
 from tfdl.interop.layouts import Layout, stage_of
@@ -114,5 +115,12 @@ LAYOUT = Layout(
         "vit": VIT,
     },
     torch=True,
+    conventions={
+        "densenet": ((1e-5, None),),
+        "efficientnet": ((1e-5, "both"), (1e-3, "same")),
+        "mobilenet": ((1e-5, "both"), (1e-3, "same")),
+        "resnet": ((1e-5, None),),
+        "vgg": ((1e-5, None),),
+    },
     ignored=r".*\.(num_batches_tracked|relative_position_index|attn_mask)",
 )

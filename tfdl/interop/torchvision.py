@@ -208,9 +208,18 @@ LAYOUT = Layout(
         "vit": VIT,
     },
     torch=True,
+    conventions={
+        "densenet": ((1e-5, None),),
+        "efficientnet": ((1e-5, "both"), (1e-3, "both")),
+        "mobilenet": ((1e-5, "both"), (1e-3, "both")),
+        "resnet": ((1e-5, None),),
+        "shufflenet": ((1e-5, None),),
+        "vgg": ((1e-5, None),),
+    },
     ignored=r".*\.(num_batches_tracked|relative_position_index)",
     old_names=(
-        r"(denselayer\d+\.(?:norm|conv))\.([12]\.)",
-        r"\1\2",
-    ),  # densenet files of before 2018: norm.1, not norm1
+        (r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2"),  # DenseNet before 2018: norm.1, not norm1
+        (r"(^|\.)linear\.(weight|bias)$", r"\1fc.\2"),  # ResNets for CIFAR-10 that people have published
+        (r"(layer\d+\.\d+)\.shortcut\.", r"\1.downsample."),
+    ),
 )

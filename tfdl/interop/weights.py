@@ -1,25 +1,42 @@
-"""`load_weights` and its exact inverse `save_weights`: a model's weights under the names of another library.
+"""Weights of other libraries and of earlier runs in a model of ours, and ours under the names of other libraries.
 
-model = tfdl.build("mobilenet", "v2")
-tfdl.load_weights(model, "mobilenet_v2.pth", layout="torchvision")
-tfdl.save_weights(model, "mobilenet_v2.safetensors", layout="torchvision")
+model = tfdl.build("resnet", "50", weights="timm/resnet50.a1_in1k")      # by name: `tfdl show resnet` lists them
+tfdl.load_weights(model, "checkpoint.pth.tar")                           # the layout is recognized by its names
 tfdl.load_weights(model, "runs/digits_mobilenet_v2_small_images", skip_head=True)  # what a run learned, but its classes
+tfdl.save_weights(model, "resnet50.safetensors", layout="torchvision")   # the exact inverse
 """
 
+import functools
 import re
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
+import numpy as np
 
-from tfdl.interop import keras_applications, keras_hub, own, timm, torchvision, transformers
-from tfdl.interop.archives import read_arrays, write_arrays
-from tfdl.interop.layouts import HEAD, entries
+from tfdl.core.outline import outline
+from tfdl.interop import keras_applications, keras_hub, own, presets, timm, torchvision, transformers
+from tfdl.interop.files import hub
+from tfdl.interop.files.archives import READERS, read_arrays, write_arrays
+from tfdl.interop.layouts import HEAD, Layout, check_conventions, entries
+from tfdl.layers.pixels import normalization_of
 
-MODULES = (own, keras_applications, keras_hub, timm, torchvision, transformers)
+MODULES = (own, torchvision, timm, transformers, keras_applications, keras_hub)
 LAYOUTS = {module.LAYOUT.name: module.LAYOUT for module in MODULES}
+LISTED = 12  # differences of each kind in an error message
 
 
-def load_weights(model, source, *, layout=None, family=None, skip_head=False):
+class Weights(NamedTuple):
+    """What a source holds."""
+
+    source: str  # as people call it
+    arrays: Mapping  # name -> array
+    layout: Layout | None  # whose names these are, where that is known
+
+
+def load_weights(model, source, *, layout=None, family=None, skip_head=False, ema=False):
     """Puts the weights of `source` into `model`; all of them or, on any error, none.
 
     Position tables of another image or window size are resized (bicubic), as the papers of ViT and Swin do it; a table
@@ -27,54 +44,30 @@ def load_weights(model, source, *, layout=None, family=None, skip_head=False):
 
     Args:
         model: from `tfdl.build`.
-        source: mapping of arrays or tensors; a .safetensors, .npz, .h5, .keras or (extra `torch`) .pth file;
-            "hf:owner/name" for a model of the Hugging Face hub; or the folder of a run of ours.
-        layout: whose names these are, a key of LAYOUTS; None for ours, or for those that stand before the source, as
-            in "torchvision:resnet18.pth".
+        source: mapping of arrays or tensors; a .safetensors, .npz, .h5, .keras, .pth, .pt, .th, .ckpt or .bin file,
+            with all that trainers save in it; an index of several files, or their folder; a name of published weights
+            such as "timm/resnet50.a1_in1k"; "hf:owner/name" for another model of the Hugging Face hub; or the folder
+            of a run of ours.
+        layout: whose names these are, a key of LAYOUTS, which may also stand before the source, as in
+            "torchvision:resnet18.pth"; None to recognize it.
         family: catalog key of the model; only needed if the model was given another name.
         skip_head: leave the classifier as it is, for transfer to other classes; a model without one (num_classes=None)
             takes what it has a place for.
+        ema: load the moving average of the weights, where a trainer saved one beside them.
 
     Returns:
         the model.
 
     Raises:
-        ValueError: unknown layout or family; or tensors that are missing, left over or of another shape, all listed.
-        FileNotFoundError, ImportError: see `read_arrays`.
+        ValueError: unknown layout or family; a damaged file; or tensors that are missing, left over, of another shape
+            or not finite, all listed.
+        FileNotFoundError, ImportError, ConnectionError: see `read_arrays`.
     """
-    prefix, colon, rest = source.partition(":") if isinstance(source, str) else ("", "", source)
-    if layout is None:
-        layout, source = (prefix, rest) if colon and prefix in LAYOUTS else (own.LAYOUT.name, source)
-    layout = chosen(layout)
-    read = own.read_own if layout is own.LAYOUT else read_arrays
-    arrays = {re.sub(*layout.old_names, n): a for n, a in read(source).items()}
-    arrays = {n: a for n, a in arrays.items() if not re.fullmatch(layout.ignored, n)}
-    pairs, complaints, used, has_head = [], [], set(), False
-    for entry in entries(model, layout, family):
-        head = entry.variable.path.split("/")[0] == HEAD
-        has_head = has_head or head
-        name = next((n for n in (entry.theirs, *entry.other_names) if n in arrays), None)
-        used.add(name)
-        if skip_head and head:
-            continue
-        if name is None:
-            complaints.append(f"missing {entry.theirs} {entry.their_shape}")
-        elif (array := entry.fitted(arrays[name])).shape != entry.their_shape:
-            complaints.append(f"{name} is {array.shape} and should be {entry.their_shape}")
-        else:
-            pairs.append((entry, array))
-    if has_head or not skip_head:
-        complaints += [f"unexpected {name} {arrays[name].shape}" for name in arrays if name not in used]
-    if complaints:
-        head = " With skip_head=True the classifier may differ." if not skip_head else ""
-        raise ValueError(
-            f"The weights do not fit this model ({len(complaints)} differences), nothing was changed:\n  "
-            + "\n  ".join(complaints)
-            + f"\nBuild the variant that they belong to.{head}"
-        )
-    for entry, array in pairs:
-        entry.assign(array)
-    return model
+    family = family or model.name
+    if found := published(source):
+        check_family(found, family)
+        check_pixels(found.preset, normalization_of(model))
+    return put(read(source, layout, ema), model, family, skip_head)
 
 
 def save_weights(model, path, *, layout=own.LAYOUT.name, family=None):
@@ -88,13 +81,253 @@ def save_weights(model, path, *, layout=own.LAYOUT.name, family=None):
     write_arrays(path, {e.theirs: e.to_theirs(keras.ops.convert_to_numpy(e.variable.value)) for e in found})
 
 
+def build(builder, key, variant, source, options):
+    """What `tfdl.build(key, variant, weights=source, **options)` gives, before its norms are fused.
+
+    Without `num_classes` the model has those of the weights; with others, or None, it gets all but the classifier.
+    Published weights bring the variant, the pixel normalization and the image size that they were trained with.
+
+    Raises:
+        ValueError: the weights belong to another model or variant, or want other pixels; else as `load_weights`.
+    """
+    options = dict(options)
+    found = published(source)
+    if found:
+        check_family(found, key)
+        preset = found.preset
+        if isinstance(variant, str) and variant != found.variant:
+            raise ValueError(f"{preset.name} are weights of {key}'s variant {found.variant!r}, not of {variant!r}.")
+        variant = found.variant if variant is None else variant
+        check_pixels(preset, options.setdefault("normalize", preset.normalize))
+        options.setdefault("image_shape", (preset.size, preset.size, 3))
+        options.setdefault("num_classes", preset.classes)
+    weights = read(source)
+    make = builder if variant is None else functools.partial(builder, variant)
+    if "num_classes" not in options:
+        classes = classes_of(weights, outline(make, **options), key)
+        options |= {} if classes is None else {"num_classes": classes}
+    model = make(**options)
+    if not found and weights.layout is not own.LAYOUT and "normalize" not in options:
+        mode = normalization_of(model)
+        print(f"{weights.source} does not say how its pixels were normalized; this model has normalize={mode!r}.")
+    return put(weights, model, key, skip_head=options.get("num_classes", 1) is None, other_classes=True)
+
+
 def is_weights(source):
-    """True if the text `source` names something to load: a file, a run folder, or what has the prefix of a layout."""
+    """True if the text `source` names something to load: published weights, a file, a run folder, LAYOUT:FILE."""
     prefix, path = source.partition(":")[0], Path(source)
-    return prefix in (*LAYOUTS, "hf") or path.is_file() or (path / "checkpoints").is_dir()
+    known = prefix in (*LAYOUTS, "hf") or published(source) is not None
+    return known or path.is_file() or (path / "checkpoints").is_dir()
 
 
 def chosen(layout):
     if layout not in LAYOUTS:
         raise ValueError(f"There is no layout {layout!r}; choose one of {', '.join(LAYOUTS)}.")
     return LAYOUTS[layout]
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read(source, layout=None, ema=False):
+    """The `Weights` of any source.  Errors as in `load_weights`."""
+    if isinstance(source, str):
+        prefix, colon, rest = source.partition(":")
+        if layout is None and colon and prefix in LAYOUTS:
+            layout, source = prefix, rest
+    layout = None if layout is None else chosen(layout)
+    name = "the mapping" if isinstance(source, Mapping) else str(source)
+    if found := published(source):
+        return Weights(found.preset.name, fetched(found.preset), LAYOUTS[found.preset.layout])
+    if layout in (None, own.LAYOUT) and own.is_own(source):
+        return Weights(name, own.read_own(source), own.LAYOUT)
+    if isinstance(source, str) and looks_published(source):
+        raise ValueError(
+            f"There is neither a file {source} nor published weights of this name (`tfdl show MODEL` lists them); the"
+            f" nearest are {presets.nearest(source)}. For another model of the hub write hf:{source}."
+        )
+    return Weights(name, read_arrays(source, ema=ema), layout)
+
+
+def published(source):
+    """Where published weights stand in the table, or None."""
+    return presets.find(source) if isinstance(source, str) else None
+
+
+def looks_published(source):
+    """True for OWNER/NAME that is no file of this machine and could be none."""
+    has_suffix = source.endswith(tuple(READERS))
+    return bool(re.fullmatch(r"[\w-]+/[\w.-]+", source)) and not Path(source).exists() and not has_suffix
+
+
+def fetched(preset):
+    """Name -> array of published weights, from a cache or the network."""
+    if preset.name.startswith("torchvision/"):
+        return read_arrays(hub.from_torchvision(preset.file))
+    if preset.name.startswith("keras/"):
+        return hub.from_keras(preset.file)
+    return read_arrays(f"hf:{preset.name}")
+
+
+def check_family(found, family):
+    if found.model != family:
+        raise ValueError(
+            f"{found.preset.name} are weights of a {found.model}, not of a {family}; the nearest for it are"
+            f" {presets.nearest(found.preset.name, family)}."
+        )
+
+
+def check_pixels(preset, mode):
+    """Raises ValueError if the model normalizes its pixels otherwise; a model that does not do it at all is told."""
+    if mode == preset.normalize:
+        return
+    if mode is None:
+        print(f'{preset.name} wants pixels normalized as normalize="{preset.normalize}" does it; this model does not.')
+        return
+    raise ValueError(
+        f"{preset.name} was trained with normalize={preset.normalize!r}, and this model has {mode!r}; leave `normalize`"
+        f" away, or set it to {preset.normalize!r}."
+    )
+
+
+# --- whose names -----------------------------------------------------------------------------------------------------
+
+
+def recognized(arrays, model, family):
+    """The layout that names most of the model's weights as the source does.  Raises ValueError if none does."""
+    shares = {layout.name: share(arrays, model, layout, family) for layout in LAYOUTS.values()}
+    best = max(shares, key=shares.get)  # the first, where two libraries have the same names
+    if shares[best] < 0.5:
+        names = ", ".join(list(arrays)[:3])
+        raise ValueError(
+            f"The names of these weights ({names} ...) are those of no {family} that tfdl knows, or of another variant;"
+            f" layouts are {', '.join(LAYOUTS)}."
+        )
+    return LAYOUTS[best]
+
+
+def share(arrays, model, layout, family):
+    """The fraction of the model's weights that the source has under the names of a layout."""
+    try:
+        wanted = entries(model, layout, family)
+    except ValueError:  # the library has no such model
+        return 0.0
+    renamed, _ = usual_names(arrays, layout, wanted)
+    return sum(any(name in renamed for name in (e.theirs, *e.other_names)) for e in wanted) / len(wanted)
+
+
+def usual_names(arrays, layout, wanted):
+    """The source under the layout's usual names, and the prefix that was taken off them.
+
+    Trainers put "module.", "model." or "_orig_mod." before all names of a network that they have wrapped.
+    """
+    renamed = {layout.usual(name): array for name, array in arrays.items()}
+    known = {name for entry in wanted for name in (entry.theirs, *entry.other_names)}
+    votes = Counter()
+    for name in renamed:
+        for place in (match.end() for match in re.finditer(r"[./]", name)):
+            votes[name[:place]] += name[place:] in known
+    votes[""] = sum(name in known for name in renamed)
+    prefix = max(votes, key=lambda text: (votes[text], -len(text)))
+    renamed = {name.removeprefix(prefix): array for name, array in renamed.items()}
+    return {name: array for name, array in renamed.items() if not re.fullmatch(layout.ignored, name)}, prefix
+
+
+def classes_of(weights, model, family):
+    """How many classes the classifier in the source knows, or None."""
+    layout = weights.layout or recognized(weights.arrays, model, family)
+    wanted = entries(model, layout, family)
+    arrays, _ = usual_names(weights.arrays, layout, wanted)
+    for entry in wanted:
+        array = next((arrays[name] for name in (entry.theirs, *entry.other_names) if name in arrays), None)
+        if entry.variable.path == f"{HEAD}/bias" and array is not None:
+            return int(array.shape[-1])
+    return None
+
+
+# --- into the model --------------------------------------------------------------------------------------------------
+
+
+def put(weights, model, family, skip_head, other_classes=False):
+    """Puts the arrays into the model; with `other_classes` all but a classifier of another number of classes.
+
+    Nothing is assigned before every array has the right shape and finite numbers.
+    """
+    layout = weights.layout or recognized(weights.arrays, model, family)
+    wanted = entries(model, layout, family)
+    arrays, prefix = usual_names(weights.arrays, layout, wanted)
+    pairs, complaints, used, head = [], [], set(), []
+    for entry in wanted:
+        is_head = entry.variable.path.split("/")[0] == HEAD
+        name = next((n for n in (entry.theirs, *entry.other_names) if n in arrays), None)
+        used.add(name)
+        if is_head:
+            head.append((entry, name))
+        if is_head and skip_head:
+            continue
+        if name is None:
+            complaints.append(f"missing {entry.theirs} {entry.their_shape}")
+            continue
+        array = entry.fitted(arrays[name])
+        if array.shape != entry.their_shape:
+            complaints.append(f"{name} is {array.shape} and should be {entry.their_shape}")
+        elif complaint := unfit(array, entry.variable):
+            complaints.append(f"{name} {complaint}")
+        else:
+            pairs.append((entry, array))
+    if head or not skip_head:
+        complaints += [f"unexpected {name} {arrays[name].shape}" for name in arrays if name not in used]
+    if other_classes and differs_in_classes(head, arrays):
+        theirs, ours = (shape[0] if layout.torch else shape[-1] for shape in shapes_of(head, arrays))
+        print(f"The classifier is new: {weights.source} has {theirs} classes, this model {ours}.")
+        return put(weights, model, family, skip_head=True)
+    if complaints:
+        raise ValueError(explained(complaints, weights, layout, model, family, skip_head))
+    check_conventions(model, layout, family)
+    if prefix:
+        print(f"The prefix {prefix!r} was taken off the names in {weights.source}.")
+    for entry, array in pairs:
+        entry.assign(array)
+    return model
+
+
+def unfit(array, variable):
+    """What is wrong with the numbers of an array, or None."""
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        return f"holds {array.dtype}, no real numbers"
+    kind = variable.dtype if variable.dtype in ("float16", "float32", "float64") else "float32"
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(array.astype(kind)).all()
+    return None if finite else f"holds NaN, infinity, or numbers that are too large for {kind}"
+
+
+def shapes_of(head, arrays):
+    """(theirs, ours) of the classifier's bias, or of its only variable."""
+    entry, name = head[-1]
+    return arrays[name].shape, entry.their_shape
+
+
+def differs_in_classes(head, arrays):
+    if not head or any(name is None for _, name in head):
+        return False
+    theirs, ours = shapes_of(head, arrays)
+    return len(theirs) == len(ours) and theirs != ours
+
+
+def explained(complaints, weights, layout, model, family, skip_head):
+    """The message of an error that lists what does not fit."""
+    if weights.layout and share(weights.arrays, model, layout, family) < 0.5:
+        shares = {other.name: share(weights.arrays, model, other, family) for other in LAYOUTS.values()}
+        best = max(shares, key=shares.get)
+        if shares[best] > 0.9:
+            return f"The names in {weights.source} are those of {best}, not of {layout.name}: say layout={best!r}."
+    rows = []
+    for kind in ("missing", "unexpected", ""):
+        those = [row for row in complaints if row.startswith(kind) and (kind or not row.startswith(("miss", "unexp")))]
+        rows += those[:LISTED] + ([f"... {len(those) - LISTED} more"] if len(those) > LISTED else [])
+    rows = "\n  ".join(rows)
+    head = "" if skip_head else " With skip_head=True the classifier may differ."
+    return (
+        f"The weights do not fit this model ({len(complaints)} differences), nothing was changed:\n  {rows}\n"
+        f"Build the variant that they belong to.{head}"
+    )

@@ -8,20 +8,34 @@ from keras import layers
 
 
 def conv_norm(
-    x, channels, kernel=1, stride=1, *, groups=1, bias=False, activation=None, epsilon=1e-5, momentum=0.9, name
+    x,
+    channels,
+    kernel=1,
+    stride=1,
+    *,
+    groups=1,
+    bias=False,
+    activation=None,
+    epsilon=1e-5,
+    momentum=0.9,
+    padding="both",
+    name,
 ):
     """(B, H, W, C) -> (B, ceil(H/s), ceil(W/s), channels).
 
     `kernel` is odd.  `groups == channels == C` is a depthwise convolution.  A `bias` changes nothing, as the norm
     subtracts it again, but some published weights have one.  `activation` is a function of tensors or None.
     `epsilon` and `momentum` default to PyTorch's (whose momentum 0.1 is Keras's 0.9).
-    The zeros around the image are the same number on each side, as in PyTorch; Keras's own "same" puts one
-    more on the right when the stride is 2 and the size even, which shifts every weight trained elsewhere.
+    `padding` says where the zeros of a stride of 2 are.  "both": the same number on each side, as in PyTorch.  "same":
+    TensorFlow's, with one more below and on the right where the size is even.  Weights that were trained with one of
+    them see an image that is shifted by a pixel with the other.
     """
+    if padding not in ("both", "same"):
+        raise ValueError(f'padding must be "both" or "same", not {padding!r}.')
     if kernel % 2 == 0:
         raise ValueError(f"conv_norm needs an odd kernel to pad both sides equally, not {kernel}.")
     options = dict(strides=stride, padding="same", use_bias=bias, name=f"{name}_conv")
-    if stride > 1 and kernel > 1:
+    if stride > 1 and kernel > 1 and padding == "both":
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
         options["padding"] = "valid"
     if groups == channels == x.shape[-1] and groups > 1:

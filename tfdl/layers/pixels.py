@@ -27,17 +27,35 @@ def normalize_pixels(images, mode, name="normalize"):
         return layers.Rescaling(2.0, offset=-1.0, dtype="float32", name=name)(images)
     if mode not in ("imagenet", "caffe"):
         raise ValueError(f'normalize must be "imagenet", "caffe", "unit" or None, not {mode!r}.')
-    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
-    if mode == "caffe":
-        mean, std = np.array(CAFFE_MEAN) / 255, np.full(3, 1 / 255)
-    if images.shape[-1] == 1:
-        mean, std = mean.mean(keepdims=True), std.mean(keepdims=True)
-    elif images.shape[-1] != 3:
+    if images.shape[-1] not in (1, 3):
         raise ValueError(
             f'normalize="{mode}" knows images of 1 or 3 channels, not {images.shape[-1]}; use "unit" or None.'
         )
-    images = scale_channels(images, 1 / std, -mean / std, name)
+    scale, offset = scale_and_offset(mode, images.shape[-1])
+    images = scale_channels(images, scale, offset, name)
     return ops.flip(images, axis=-1) if mode == "caffe" else images
+
+
+def scale_and_offset(mode, channels):
+    """Of pixels in [0, 1], a number of each for a channel: pixels * scale + offset."""
+    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    if mode == "caffe":
+        mean, std = np.array(CAFFE_MEAN) / 255, np.full(3, 1 / 255)
+    if channels == 1:
+        mean, std = mean.mean(keepdims=True), std.mean(keepdims=True)
+    return 1 / std, -mean / std
+
+
+def normalization_of(model, name="normalize"):
+    """The mode that `normalize_pixels` was called with when `model` was built; None where it does not normalize."""
+    layer = next((layer for layer in model.layers if layer.name == name), None)
+    if not isinstance(layer, layers.Rescaling):
+        return None
+    channels = model.input_shape[-1]
+    for mode in ("imagenet", "caffe") if channels in (1, 3) else ():
+        if np.allclose(np.ravel(layer.scale)[:channels], scale_and_offset(mode, channels)[0]):
+            return mode
+    return "unit"
 
 
 def scale_channels(images, scale, offset, name):

@@ -36,6 +36,7 @@ class EfficientNetConfig:
     drop_path: float = 0.2  # stochastic depth: grows from 0 at the first block to almost this at the last
     epsilon: float = 1e-5  # of batch normalization; torchvision's
     momentum: float = 0.9
+    padding: str = "both"  # where the zeros of a stride are: see `conv_norm`
     strides_removed: int = 0  # the first so many strides of 2 become 1: for images much smaller than 224
 
     def __post_init__(self):
@@ -97,12 +98,26 @@ VARIANTS = {
     "b7": b0(2.0, 3.1, 0.5, **TENSORFLOW),  # p = 6
     "v2_s": EfficientNetConfig(stages=V2_S, stem=24, epsilon=1e-3),
 }
+# The same networks as the authors trained them, whose weights keras.applications and timm (as tf_...) publish.
+KERAS = dict(epsilon=1e-3, momentum=0.99, padding="same")
+VARIANTS |= {
+    "b0_keras": replace(VARIANTS["b0"], **KERAS),
+    "b1_keras": replace(VARIANTS["b1"], **KERAS),
+    "b2_keras": replace(VARIANTS["b2"], **KERAS),
+    "b3_keras": replace(VARIANTS["b3"], **KERAS),
+    "b4_keras": replace(VARIANTS["b4"], **KERAS),
+    "b5_keras": replace(VARIANTS["b5"], **KERAS),
+    "b6_keras": replace(VARIANTS["b6"], **KERAS),
+    "b7_keras": replace(VARIANTS["b7"], **KERAS),
+    "v2_s_keras": replace(VARIANTS["v2_s"], **KERAS),
+}
 # Ours: 8 to 64 pixels a side keep enough of them; a third of the width and half the depth suit small sets.
 VARIANTS["b0_small_images"] = replace(VARIANTS["b0"], width=0.35, depth=0.5, drop_path=0.1, strides_removed=2)
 # What a variant was made for, where it is not the builder's own images and classes: `tfdl show efficientnet --flops`.
 SIDES = dict(b1=240, b2=260, b3=300, b4=380, b5=456, b6=528, b7=600, v2_s=384)  # pixels; the authors' code
 CANONICAL = {
     **{name: dict(image_shape=(side, side, 3)) for name, side in SIDES.items()},
+    **{f"{name}_keras": dict(image_shape=(side, side, 3)) for name, side in SIDES.items()},
     "b0_small_images": dict(image_shape=(32, 32, 3), num_classes=10),
 }
 
@@ -119,7 +134,7 @@ def efficientnet(
     c = choose_variant(variant, VARIANTS, model="efficientnet")
     check_num_classes(num_classes)
     strides = c.strides()
-    conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum)
+    conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum, padding=c.padding)
 
     images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)

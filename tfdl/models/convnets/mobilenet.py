@@ -37,6 +37,7 @@ class MobileNetConfig:
     dropout: float = 0.2
     epsilon: float = 1e-5  # of batch normalization; torchvision's
     momentum: float = 0.9
+    padding: str = "both"  # where the zeros of a stride are: see `conv_norm`
     width: float = 1.0  # multiplies the channels; rounded to a multiple of 8
     strides_removed: int = 0  # the first so many strides of 2 become 1: for images much smaller than 224
 
@@ -143,6 +144,17 @@ VARIANTS = {
         **V3,
     ),
 }
+# The same networks as two libraries have published weights of them.  keras.applications, and the networks of timm that
+# begin with tf_, pad as TensorFlow does.  timm's own MobileNetV3 has PyTorch's epsilon.
+KERAS = dict(epsilon=1e-3, padding="same")
+VARIANTS |= {
+    "v1_keras": replace(VARIANTS["v1"], **KERAS),
+    "v2_keras": replace(VARIANTS["v2"], **KERAS),
+    "v3_small_keras": replace(VARIANTS["v3_small"], **KERAS),
+    "v3_large_keras": replace(VARIANTS["v3_large"], **KERAS),
+    "v3_small_timm": replace(VARIANTS["v3_small"], epsilon=1e-5),
+    "v3_large_timm": replace(VARIANTS["v3_large"], epsilon=1e-5),
+}
 # Ours: 8 to 64 pixels a side keep enough of them, and width 0.35 (the paper's narrowest) suits small sets.
 VARIANTS["v2_small_images"] = replace(VARIANTS["v2"], width=0.35, strides_removed=2)
 # What a variant was made for, where it is not the builder's own images and classes: `tfdl show mobilenet --flops`.
@@ -159,7 +171,7 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     c = choose_variant(variant, VARIANTS, model="mobilenet")
     check_num_classes(num_classes)
     strides = c.strides()
-    conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum)
+    conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum, padding=c.padding)
     activation = ACTIVATIONS[c.activation]
 
     images = keras.Input(image_shape, name="images")

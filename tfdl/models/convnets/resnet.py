@@ -23,6 +23,7 @@ class ResNetConfig:
     bottleneck: bool = False  # F is 1x1, 3x3, 1x1 to four times the channels (Fig. 5 right), or two 3x3 (left)
     large_images: bool = True  # the stem is 7x7 with stride 2, then a pooling (Table 1), or 3x3 (section 4.2)
     projection: bool = True  # where shapes change the shortcut is a 1x1 convolution (option B), or has no weights (A)
+    zeros: str = "both"  # sides where option A adds channels, as most published weights have it, or only "behind"
     stride_first: bool = False  # a bottleneck's stride is in its first 1x1 (the paper), or in its 3x3 (torchvision)
     bias: bool = False  # of convolutions; the norm behind them subtracts it again, but keras.applications has them
     epsilon: float = 1e-5  # of batch normalization; torchvision's
@@ -34,6 +35,8 @@ class ResNetConfig:
                 "resnet needs at least one block in each stage and one channel;"
                 f" blocks is {self.blocks} and channels {self.channels}."
             )
+        if self.zeros not in ("behind", "both"):
+            raise ValueError(f'zeros must be "behind" or "both", not {self.zeros!r}.')
 
 
 CIFAR = dict(channels=16, large_images=False)
@@ -110,12 +113,14 @@ def residual_block(x, channels, stride, *, c, conv, name):
         y = conv(x, channels, 3, stride, activation=ops.relu, name=f"{name}_conv1")
         y = conv(y, channels, 3, name=f"{name}_conv2")
     if stride > 1 or x.shape[-1] != y.shape[-1]:
-        shortcut = conv if c.projection else pad_channels
+        shortcut = conv if c.projection else functools.partial(pad_channels, zeros=c.zeros)
         x = shortcut(x, y.shape[-1], stride=stride, name=f"{name}_shortcut")
     return ops.relu(layers.Add(name=f"{name}_add")([y, x]))
 
 
-def pad_channels(x, channels, *, stride, name):
-    """Option A: each stride-th pixel, and zeros behind its channels.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
+def pad_channels(x, channels, *, stride, zeros, name):
+    """Option A: each stride-th pixel, and channels of zeros.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
     x = layers.MaxPooling2D(1, stride, name=f"{name}_subsample")(x)
-    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
+    new = channels - x.shape[-1]
+    before = new // 2 if zeros == "both" else 0
+    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (before, new - before)))
