@@ -3,22 +3,103 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tfdl.figures.style import COLORS, canvas, finite, legend_beside
+from tfdl.figures.style import (
+    COLORS,
+    DASHES,
+    canvas,
+    finite,
+    heading,
+    label_outer,
+    legend_below,
+    legend_beside,
+    panels_of,
+)
+
+FEW = 12  # points of a line that still get a marker each
 
 
-def curves(series, *, x_label, y_label, title=None, log_x=False, log_y=False):
+def curves(series, *, x_label, y_label, title=None, log_x=False, log_y=False, levels=None, points=None, y_range=None):
     """One line per name in one panel, with the legend beside it.
 
     Args:
         series: dict name -> y (N,), drawn against 1 ... N, or (x, y), both (N,).
         x_label, y_label: with units.
+        levels: dict text -> y of a horizontal gray line, for a bound or a value to reach.
+        points: dict name of a series -> (x, y, text): the ringed point that the figure is about.
+        y_range: (low, high) of the axis; None: all that is drawn.
 
     Raises:
-        ValueError: no series, nothing finite in one, or x and y of different lengths.
+        ValueError: no series, nothing finite in one, x and y of different lengths, or a point of an unknown series.
     """
     if not series:
         raise ValueError("curves got no series to draw.")
+    levels, points = levels or {}, points or {}
+    for name in points:
+        if name not in series:
+            raise ValueError(f"curves got a point of {name!r}, but has only {', '.join(map(repr, series))}.")
     figure, axes = canvas(width=6.4, height=3.8)
+    draw_lines(axes, series, list(series), log_x=log_x, log_y=log_y)
+    for text, value in levels.items():
+        axes.axhline(value, color=COLORS[6], linestyle="-", linewidth=1.2, zorder=1, label=text)
+    for name, (x, y, text) in points.items():
+        color = COLORS[list(series).index(name) % len(COLORS)]
+        axes.plot(x, y, "o", color="white", markeredgecolor=color, markersize=9, markeredgewidth=2, zorder=4)
+        axes.annotate(text, (x, y), (7, -15), textcoords="offset points", color=color, zorder=5)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    if y_range:
+        axes.set_ylim(*y_range)
+    axes.set_title(title or "")
+    if len(series) + len(levels) > 1:
+        legend_beside(figure)
+    return figure
+
+
+def curve_panels(
+    panels,
+    *,
+    x_label,
+    y_label,
+    title=None,
+    log_x=False,
+    log_y=False,
+    columns=3,
+    x_range=None,
+    y_range=None,
+    same_y=True,
+):
+    """Groups of lines side by side: a panel for each group, the same names in the same colors and dashes.
+
+    Args:
+        panels: dict title of the panel -> series as for `curves`.
+        x_label, y_label: with units.
+        columns: panels in a row.
+        x_range, y_range: (low, high) of all panels; None: all that is drawn.
+        same_y: one scale for all panels, so that their heights compare.
+
+    Raises:
+        ValueError: no panels, or one that `curves` would refuse.
+    """
+    if not panels or not all(panels.values()):
+        raise ValueError("curve_panels got no lines to draw; give dict title -> dict name -> values.")
+    columns = min(columns, len(panels))
+    figure, axes = panels_of(len(panels), columns=columns, width=3.3, height=2.9, sharex=True, sharey=same_y)
+    names = list(dict.fromkeys(name for series in panels.values() for name in series))
+    for axis, (name, series) in zip(axes, panels.items()):
+        draw_lines(axis, series, names, log_x=log_x, log_y=log_y)
+        axis.set_title(name)
+        if x_range:
+            axis.set_xlim(*x_range)
+        if y_range:
+            axis.set_ylim(*y_range)
+    label_outer(axes, columns=columns, x_label=x_label, y_label=y_label)
+    heading(figure, title)
+    if len(names) > 1:
+        legend_below(figure)
+    return figure
+
+
+def draw_lines(axes, series, order, *, log_x, log_y):
+    """Draws `series` in one panel; a name's place in `order` chooses its color and dashes."""
     counts = True  # epochs, steps, layers: no tick at 1.5 of them
     for name, values in series.items():
         x, y = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
@@ -26,17 +107,13 @@ def curves(series, *, x_label, y_label, title=None, log_x=False, log_y=False):
         if np.shape(x) != y.shape:
             raise ValueError(f"The x and y of {name!r} differ in shape: {np.shape(x)} and {y.shape}.")
         counts = counts and np.array_equal(x, np.round(x))
-        axes.plot(x, y, label=name, marker="o" if len(y) <= 12 else None, markersize=3.5)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+        place = order.index(name) % len(COLORS)
+        marker = "o" if len(y) <= FEW else None
+        axes.plot(x, y, color=COLORS[place], linestyle=DASHES[place], label=name, marker=marker, markersize=3.5)
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
     if not log_x:
         axes.xaxis.set_major_locator(MaxNLocator(integer=counts))
-    axes.set_title(title or "")
-    if len(series) > 1:
-        legend_beside(figure)
-    return figure
 
 
 def bars(values, *, y_label, errors=None, title=None):
@@ -53,9 +130,9 @@ def bars(values, *, y_label, errors=None, title=None):
     figure, axes = canvas(width=6.4, height=max(2.0, 0.42 * len(values) + 1.0))
     spread = None if errors is None else [errors[name] for name in values]
     drawn = axes.barh(range(len(values)), heights, 0.68, color=COLORS[0], xerr=spread, capsize=3)
-    labels = [
-        f"{x:.3g}" if s is None else f"{x:.3g} ± {s:.2g}" for x, s in zip(heights, spread or [None] * len(heights))
-    ]
+    labels = [f"{height:.3g}" for height in heights]
+    if spread is not None:
+        labels = [f"{label} ± {error:.2g}" for label, error in zip(labels, spread)]
     axes.bar_label(drawn, labels, padding=4, fontsize=9)
     axes.margins(x=0.16)
     axes.set_yticks(range(len(values)), values)

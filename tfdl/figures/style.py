@@ -1,4 +1,4 @@
-"""One look for every figure: fonts, grid, and lines that color-blind readers and gray printers can tell apart.
+"""One style for every figure: fonts, grid, and lines that color-blind readers and gray printers can tell apart.
 
 Colors: Okabe & Ito 2008, "Color Universal Design", jfly.uni-koeln.de/color.  Lines differ in color and in dashes.
 """
@@ -15,6 +15,7 @@ from tfdl.core.files import write_bytes
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 MAP = "cividis"  # for values: evenly light to dark, the same to color-blind readers
+DPI = 200  # pixels per inch of a PNG file: sharp on the screens of today
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same everywhere
     "font.size": 10,
@@ -24,6 +25,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.prop_cycle": cycler(color=COLORS) + cycler(linestyle=DASHES),
+    "figure.titlesize": 12,
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.8,
@@ -48,15 +50,74 @@ def canvas(rows=1, columns=1, *, width=4.5, height=3.4, **subplots):
         return figure, figure.subplots(rows, columns, **subplots)
 
 
-def legend_beside(figure):
-    """The legend of all panels, right of them, where it covers no data."""
+def panels_of(count, *, columns, width, height, **subplots):
+    """A figure of `count` panels in rows of at most `columns`.  -> (figure, list of `count` Axes)
+
+    Places of the last row that stay empty are hidden.
+    """
+    columns = min(columns, count)
+    figure, axes = canvas(-(-count // columns), columns, width=width, height=height, squeeze=False, **subplots)
+    for spare in axes.flat[count:]:
+        spare.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def stack(heights, *, width):
+    """A figure in parts, one below the other, each of which gets panels of its own.  -> (figure, list of SubFigure)
+
+    Args:
+        heights: of the parts, in inches.
+        width: in inches.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, sum(heights) + 0.4), layout="constrained")  # and the title
+        return figure, list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+
+
+def label_outer(panels, *, columns, x_label, y_label):
+    """Labels of the axes in the first column and below each column only: all panels share them."""
+    for i, axes in enumerate(panels):
+        if i % columns == 0:
+            axes.set_ylabel(y_label)
+        if i + columns >= len(panels):
+            axes.set_xlabel(x_label)
+            axes.tick_params(labelbottom=True)  # which a shared axis leaves out above a place that stays empty
+
+
+def heading(figure, title):
+    """The title above all panels; None or "" leaves the figure without one."""
+    if title:
+        figure.suptitle(title, fontsize=STYLE["figure.titlesize"])
+
+
+def legend_entries(figure):
+    """Name -> line or patch of all panels, a name that several panels share only once."""
     known = {}
     for axes in figure.axes:
-        known |= dict(zip(*reversed(axes.get_legend_handles_labels())))  # a name that several panels share, once
+        known |= dict(zip(*reversed(axes.get_legend_handles_labels())))
+    return known
+
+
+def legend_beside(figure):
+    """The legend of all panels, right of them, where it covers no data."""
+    known = legend_entries(figure)
     figure.legend(known.values(), known, loc="outside right upper", frameon=False, handlelength=3.0)  # dashes show
 
 
-def png(figure, *, dpi=100):
+def legend_below(figure, *, columns=4):
+    """The legend of all panels, below them."""
+    known = legend_entries(figure)
+    figure.legend(
+        known.values(),
+        known,
+        loc="outside lower center",
+        ncols=min(columns, len(known)),
+        frameon=False,
+        handlelength=3.0,
+    )
+
+
+def png(figure, *, dpi=DPI):
     """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
@@ -64,7 +125,7 @@ def png(figure, *, dpi=100):
     return buffer.getvalue()
 
 
-def write_png(figure, path, *, dpi=100):
+def write_png(figure, path, *, dpi=DPI):
     """Writes a figure to `path`, whole or not at all; the folder is made."""
     write_bytes(path, png(figure, dpi=dpi))
 
@@ -75,3 +136,8 @@ def finite(name, values):
     if values.size == 0 or not np.isfinite(values).any():
         raise ValueError(f"There is nothing to draw for {name!r}: {values.size} values, none of them finite.")
     return values
+
+
+def pixels(image):
+    """An image (H, W, 1 or 3) as `imshow` takes it: gray images lose their last axis."""
+    return image if image.shape[-1] == 3 else image[..., 0]

@@ -1,82 +1,133 @@
-"""TensorBoard: Keras's own callback, and what it lacks; the same tags under every strategy.
+"""TensorBoard: one run per training, the numbers that matter first; the same tags under every strategy.
 
-| tab        | tags                                                                                     |
-|------------|------------------------------------------------------------------------------------------|
-| scalars    | epoch_loss, epoch_METRIC, evaluation_* (Keras); learning_rate, gradient_norm, loss_scale,|
-|            | examples_per_second                                                                      |
-| graphs     | layers (Keras) and operations of the network's forward pass                              |
-| histograms | every weight, three times a run (Keras)                                                  |
-| images     | predictions (16 validation images: class, probability, truth), three times; confusion_matrix |
-| hparams    | the recipe's flags with the last validation metrics                                      |
-| profile    | on request: TFDL_PROFILE=10,20 profiles batches 10 to 20                                 |
+| tab            | tags                                                                                           |
+|----------------|------------------------------------------------------------------------------------------------|
+| scalars        | train/accuracy, train/loss ... and validation/accuracy, validation/loss ..., a point an epoch; |
+|                | train/update/learning_rate, gradient_norm, loss_scale, examples_per_second against the updates |
+| custom scalars | training and validation in one chart, for the loss and each metric                             |
+| images         | visuals/predictions (16 validation images) about three times and at the end;                   |
+|                | visuals/confusion_matrix of the best weights                                                   |
+| histograms     | weights/LAYER/kernel, gamma ... about three times and at the end                               |
+| graphs         | layers, and operations of the forward pass                                                     |
+| hparams        | the flags that shape the result, with the last metrics                                         |
+| profile        | on request: TFDL_PROFILE=10,20 profiles batches 10 to 20                                       |
+
+TensorBoard sorts groups by name and opens the first two: train and validation.
 """
 
 import os
 import time
-from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
-from sklearn.metrics import confusion_matrix
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalars
 from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
 
 from tfdl.figures.pictures import prediction_grid
-from tfdl.figures.training import confusion_matrix as confusion_figure
 from tfdl.figures.style import png
+from tfdl.train.reports.predictions import (
+    class_names,
+    class_numbers,
+    forward_pass,
+    is_classifier,
+    is_picture,
+    probabilities,
+)
 
-EVERY = 20  # batches between two points of the scalar curves
-SAMPLES = 16  # pictures in the grid of predictions
+EVERY = 20  # updates between two points of learning rate and gradient norm
+SAMPLES = 16  # images in the grid of predictions
+TIMES = 3  # histograms and pictures in a run, the last epoch's not counted
+SCREEN = 100  # pixels per inch of figures in the browser, where each of them is loaded
 
 
 def tensorboard_callbacks(folder, data, *, epochs, flags, pictures=True):
-    """The callbacks that write to `folder`.
+    """The callbacks that write to `folder`, all in one run.
 
     Args:
-        data: has `counts`, and for classifiers `validation` (images, labels) and `labels`.
+        data: has `train` and `counts`, and for classifiers `validation` (images, labels) and `labels`.
         epochs: of the whole run; histograms and pictures are drawn about three times in it.
-        flags: flat dict of the recipe's flags.
-        pictures: the tab of images, for classifiers; off for the arms of a comparison, which shows figures of its own.
+        flags: flat dict of the hyperparameters, without flags that say where and how to run.
+        pictures: whether classifiers show predictions; off for the variants of a comparison, which has other figures.
 
     Raises:
         ValueError: TFDL_PROFILE isn't "first,last".
     """
-    profile = os.environ.get("TFDL_PROFILE", "0")
+    profile = profile_range(os.environ.get("TFDL_PROFILE", "0"))
+    writer = tf.summary.create_file_writer(str(folder))
+    every = max(1, epochs // TIMES)
+    callbacks = [
+        Scalars(writer),
+        Updates(writer, data.counts["train"]),
+        Histograms(writer, every),
+        Graph(writer, keras.utils.unpack_x_y_sample_weight(data.train.element_spec)[0]),
+        HyperParameters(writer, flags),
+    ]
+    if profile:
+        callbacks.append(Profile(folder, *profile))
+    if pictures and is_classifier(data):
+        callbacks.append(Pictures(writer, data, every))
+    return [*callbacks, Flush(writer)]
+
+
+def profile_range(text):
+    """ "10,20" -> (10, 20), "10" -> (10, 10), "0" or nothing -> None: no profile.  Raises ValueError for others."""
     try:
-        batches = tuple(int(n) for n in profile.split(","))
+        numbers = [int(part) for part in text.split(",")] if text else [0]
     except ValueError:
-        raise ValueError(f"TFDL_PROFILE={profile!r} should be two batch numbers such as 10,20.") from None
-    every = max(1, epochs // 3)
-    board = keras.callbacks.TensorBoard(
-        str(folder), histogram_freq=every, write_graph=True, profile_batch=batches if len(batches) > 1 else batches[0]
-    )
-    callbacks = [board, Graph(folder, data), Curves(folder, data.counts["train"]), HyperParameters(folder, flags)]
-    if pictures and getattr(data, "validation", None) is not None and getattr(data, "labels", None):
-        callbacks.append(Pictures(folder, data, every))
-    return callbacks
+        numbers = []
+    if numbers == [0]:
+        return None
+    if len(numbers) not in (1, 2) or not 1 <= numbers[0] <= numbers[-1]:
+        raise ValueError(f"TFDL_PROFILE={text!r} should be two batch numbers such as 10,20.")
+    return numbers[0], numbers[-1]
 
 
-class Graph(keras.callbacks.Callback):
-    """The operations of the forward pass; Keras 3 itself only writes the layers."""
+class Scalars(keras.callbacks.Callback):
+    """Loss and metrics of training and validation, a point for each epoch, and the layout that draws both together."""
 
-    def __init__(self, folder, data):
+    def __init__(self, writer):
         super().__init__()
-        self.writer = tf.summary.create_file_writer(str(Path(folder) / "train"))
-        self.inputs = keras.utils.unpack_x_y_sample_weight(data.train.element_spec)[0]
+        self.writer, self.has_layout = writer, False
 
-    def on_train_begin(self, logs=None):
-        forward = tf.function(lambda x: self.model(x, training=False)).get_concrete_function(self.inputs)
-        with self.writer.as_default():
-            tf.summary.graph(forward.graph)
-        self.writer.flush()
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        with self.writer.as_default(step=epoch):
+            for name, value in logs.items():
+                tf.summary.scalar(scalar_tag(name), float(value))
+            if not self.has_layout:
+                self.has_layout = True
+                tf.summary.experimental.write_raw_pb(layout(logs).SerializeToString(), step=epoch)
 
 
-class Curves(keras.callbacks.Callback):
-    """Learning rate, gradient norm and examples per second, against the number of updates."""
+def scalar_tag(name):
+    """ "loss" -> "train/loss", "val_loss" -> "validation/loss"."""
+    part = "validation" if name.startswith("val_") else "train"
+    return f"{part}/{name.removeprefix('val_')}"
 
-    def __init__(self, folder, examples):
+
+def layout(logs):
+    """The summary of the tab "custom scalars": a chart for each metric that training and validation share."""
+    shared = [name for name in logs if f"val_{name}" in logs]
+    charts = [
+        layout_pb2.Chart(
+            title=name.replace("_", " "),
+            multiline=layout_pb2.MultilineChartContent(tag=[f"^train/{name}$", f"^validation/{name}$"]),
+        )
+        for name in shared
+    ]
+    category = layout_pb2.Category(title="training and validation", chart=charts)
+    return custom_scalars.pb(layout_pb2.Layout(category=[category]))
+
+
+class Updates(keras.callbacks.Callback):
+    """Learning rate, gradient norm, loss scale and examples per second, against the number of updates."""
+
+    def __init__(self, writer, examples):
         super().__init__()
-        self.writer, self.examples = tf.summary.create_file_writer(str(Path(folder) / "train")), examples
+        self.writer, self.examples = writer, examples
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started, self.batches = time.perf_counter(), 0
@@ -96,77 +147,146 @@ class Curves(keras.callbacks.Callback):
             values["loss_scale"] = optimizer.dynamic_scale.numpy()
         with self.writer.as_default(step=int(optimizer.iterations.numpy())):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(f"train/update/{name}", value)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.batches:
             self.write(examples_per_second=self.examples / (self.trained - self.started))
-        self.writer.flush()
+
+
+class NowAndThen(keras.callbacks.Callback):
+    """Calls `draw(epoch)` at epochs 0, `every`, 2 `every` ... and at the last one, also when training stops early."""
+
+    def __init__(self, writer, every):
+        super().__init__()
+        self.writer, self.every, self.epoch, self.drawn = writer, every, None, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epoch = epoch
+        if epoch % self.every == 0:
+            self.drawn = epoch
+            self.draw(epoch)
+
+    def on_train_end(self, logs=None):
+        if self.epoch != self.drawn:
+            self.draw(self.epoch)
+
+
+class Histograms(NowAndThen):
+    """Kernels, embeddings and the scales of normalization layers; biases and moving statistics are left out."""
+
+    def draw(self, epoch):
+        with self.writer.as_default(step=epoch):
+            for weight in self.model.trainable_weights:
+                if len(weight.shape) > 1 or weight.name == "gamma":
+                    tf.summary.histogram(f"weights/{weight.path}", keras.ops.convert_to_numpy(weight))
+
+
+class Pictures(NowAndThen):
+    """Validation images with what the model says of them."""
+
+    def __init__(self, writer, data, every):
+        super().__init__(writer, every)
+        self.labels = data.labels
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(next(iter(data.validation.unbatch().batch(SAMPLES))))
+        self.images, self.truth = images, class_numbers(labels)
+
+    def on_train_begin(self, logs=None):
+        self.forward = forward_pass(self.model)
+
+    def draw(self, epoch):
+        scores = probabilities(self.model, self.forward(self.images)) if is_picture(self.images) else None
+        if scores is not None:
+            names = class_names(self.labels, scores.shape[1])
+            figure = prediction_grid(self.images, self.truth, scores, names, title=f"validation, epoch {epoch + 1}")
+            write_figure(self.writer, "predictions", figure, epoch)
+
+
+class Graph(keras.callbacks.Callback):
+    """The layers of the model, and the operations of its forward pass."""
+
+    def __init__(self, writer, inputs):
+        super().__init__()
+        self.writer, self.inputs = writer, inputs
+
+    def on_train_begin(self, logs=None):
+        metadata = tf.compat.v1.SummaryMetadata()
+        metadata.plugin_data.plugin_name = "graph_keras_model"
+        metadata.plugin_data.content = b"1"  # the version of the format
+        with self.writer.as_default(step=0):
+            tf.summary.graph(forward_pass(self.model).get_concrete_function(self.inputs).graph)
+            tf.summary.write("keras", self.model.to_json(), metadata=metadata)
 
 
 class HyperParameters(keras.callbacks.Callback):
-    """The recipe's flags and the final metrics, for the HParams tab."""
+    """The flags for the tab "hparams", which shows the last value of each scalar beside them."""
 
-    def __init__(self, folder, flags):
+    def __init__(self, writer, flags):
         super().__init__()
-        self.writer = tf.summary.create_file_writer(str(folder))
-        self.flags = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in flags.items()}
+        self.writer, self.flags = writer, {name: hyperparameter(value) for name, value in flags.items()}
 
     def on_train_begin(self, logs=None):
-        with self.writer.as_default():
+        with self.writer.as_default(step=0):
             hparams.hparams(self.flags)
 
     def on_train_end(self, logs=None):
-        with self.writer.as_default(step=0):
-            for name, value in (logs or {}).items():
-                tf.summary.scalar(f"final_{name}", float(value))
-        self.writer.flush()
+        end = hparams_summary.session_end_pb(api_pb2.STATUS_SUCCESS)
+        with self.writer.as_default():
+            tf.summary.experimental.write_raw_pb(end.SerializeToString(), step=0)
 
 
-class Pictures(keras.callbacks.Callback):
-    """Validation images with what the model says of them every few epochs; the confusion matrix at the end."""
+def hyperparameter(value):
+    """A flag as the tab shows it: fractions as numbers; whole numbers as text, or TensorBoard writes 12 as 12.000."""
+    return value if isinstance(value, (bool, float, str)) else str(value)
 
-    def __init__(self, folder, data, every):
+
+class Profile(keras.callbacks.Callback):
+    """Profiles the batches `first` to `last`, counted from 1 over all epochs of this process."""
+
+    def __init__(self, folder, first, last):
         super().__init__()
-        self.every = every
-        self.writer = tf.summary.create_file_writer(str(Path(folder) / "validation"))
-        self.data, self.labels = data, data.labels
-        images, labels = next(iter(data.validation.unbatch().batch(SAMPLES)))
-        self.images, self.truth = images.numpy(), class_numbers(labels)
+        self.folder, self.first, self.last, self.batch, self.is_on = str(folder), first, last, 0, False
 
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch % self.every and epoch + 1 < self.params["epochs"]:
-            return
-        figure = prediction_grid(self.images, self.truth, probabilities(self.model, self.images), self.labels)
-        self.write("predictions", figure, epoch)
+    def on_train_batch_begin(self, batch, logs=None):
+        self.batch += 1
+        if self.batch == self.first:
+            tf.profiler.experimental.start(self.folder)
+            self.is_on = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.batch == self.last:
+            self.stop()
 
     def on_train_end(self, logs=None):
-        logits, truth = [], []
-        for images, labels in self.data.validation:
-            logits.append(probabilities(self.model, images))
-            truth.append(class_numbers(labels))
-        guesses = np.argmax(np.concatenate(logits), axis=-1)
-        matrix = confusion_matrix(np.concatenate(truth), guesses, labels=range(len(self.labels)), normalize="true")
-        self.write("confusion_matrix", confusion_figure(matrix, self.labels), 0)
+        self.stop()
 
-    def write(self, name, figure, step):
-        with self.writer.as_default(step=step):
-            tf.summary.image(name, image_tensor(figure))
+    def stop(self):
+        if self.is_on:
+            tf.profiler.experimental.stop()
+            self.is_on = False
+
+
+class Flush(keras.callbacks.Callback):
+    """Makes what was written visible, after every epoch and at the end."""
+
+    def __init__(self, writer):
+        super().__init__()
+        self.writer = writer
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.writer.flush()
+
+    def on_train_end(self, logs=None):
         self.writer.flush()
 
 
-def probabilities(model, images):
-    """(B, H, W, C) -> (B, classes), from logits or from probabilities."""
-    outputs = keras.ops.convert_to_numpy(model(images, training=False)).astype("float32")
-    is_distribution = outputs.min() >= 0 and np.allclose(outputs.sum(-1), 1, atol=1e-3)
-    return outputs if is_distribution else keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
-
-
-def class_numbers(labels):
-    """Labels (B,), or probabilities (B, classes) as of mixed labels -> (B,) numbers."""
-    return labels.numpy().argmax(-1) if labels.shape.rank == 2 else labels.numpy()
+def write_figure(writer, name, figure, step):
+    """A figure as the image visuals/NAME, after the scalars and before the weights in TensorBoard's order."""
+    with writer.as_default(step=step):
+        tf.summary.image(f"visuals/{name}", image_tensor(figure))
+    writer.flush()
 
 
 def image_tensor(figure):
     """A figure as an image (1, height, width, 4) uint8 for `tf.summary.image`."""
-    return tf.io.decode_png(png(figure), channels=4)[None]
+    return tf.io.decode_png(png(figure, dpi=SCREEN), channels=4)[None]
