@@ -14,17 +14,29 @@ import tfdl
 from tfdl.data import images
 from tfdl.figures.curves import curves
 from tfdl.losses.classification import CrossEntropy
-from tfdl.train.command_line import launch
 from tfdl.train.step import exact
-
-BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "digits"  # or mnist, fashion_mnist ...
-    micro_batches: tuple[int, ...] = (1, 2, 4, 8)  # per batch of 256; 1 is compared with
+    """Compare training with and without gradient accumulation."""
+
+    data: str = "digits"
+    """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
+    model: str = "lenet"
+    """key of an image classifier without BatchNorm: tfdl list --stage 2"""
+    variant: str = "lenet5"
+    """row of the model's VARIANTS: tfdl show MODEL"""
+    image_size: int = 32
+    """side in pixels"""
+    batch_size: int = 256
+    """images per update"""
+    micro_batches: tuple[int, ...] = (1, 2, 4, 8)
+    """numbers of micro-batches per update; the first is what the others are compared with"""
+    learning_rate: float = 0.1
+    """SGD's, with momentum 0.9"""
     epochs: int = 2
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
@@ -32,26 +44,35 @@ def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_accumulated")
     epochs = run.epochs(config.epochs)
 
-    # train
+    # Train: each time from the same seed, on the same batches
     def trained(micro_batches):
-        data = images.load(config.data, batch_size=BATCH, image_size=32, seed=run.seed, limit=run.limit)
+        data = images.load(
+            config.data, batch_size=config.batch_size, image_size=config.image_size, seed=run.seed, limit=run.limit
+        )
         keras.utils.set_random_seed(run.seed)
         with run.scope():
-            model = tfdl.build("lenet", "lenet5", image_shape=data.image_shape, num_classes=data.num_classes)
-            model.compile(keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=1.0), CrossEntropy())
+            model = tfdl.build(config.model, config.variant, image_shape=data.image_shape, num_classes=data.num_classes)
+            optimizer = keras.optimizers.SGD(config.learning_rate, momentum=0.9, global_clipnorm=1.0)
+            model.compile(optimizer, CrossEntropy())
         exact(model, accumulate=micro_batches)
-        costs = model.fit(data.train, epochs=epochs, verbose=0, shuffle=False).history["loss"]
-        return model.get_weights(), np.array(costs)
+        history = model.fit(data.train, epochs=epochs, verbose=0, shuffle=False).history
+        return model.get_weights(), np.array(history["loss"])
 
-    found = {k: trained(k) for k in config.micro_batches}
+    weights, losses = {}, {}
+    for micro_batches in config.micro_batches:
+        weights[micro_batches], losses[f"{micro_batches} micro-batches"] = trained(micro_batches)
+        print(f"trained with {micro_batches} micro-batches per update", flush=True)
 
-    # compare
-    first = found[config.micro_batches[0]][0]
-    gaps = {k: max(np.abs(a - b).max() for a, b in zip(weights, first)) for k, (weights, _) in found.items()}
-    costs = {f"{k} micro-batches": costs for k, (_, costs) in found.items()}
-    run.show("training_cost", curves(costs, x_label="epoch", y_label="training cost (nats)", log_y=True))
-    return run.finish(None, {f"difference/{k}": gap for k, gap in gaps.items() if k > 1})
+    # Compare
+    expected = weights[config.micro_batches[0]]
+    metrics = {}
+    for micro_batches in config.micro_batches[1:]:
+        pairs = zip(weights[micro_batches], expected)
+        metrics[f"difference/{micro_batches}"] = max(np.abs(ours - theirs).max() for ours, theirs in pairs)
+    title = "Accumulated gradients give the same training loss"
+    run.show("training_loss", curves(losses, x_label="epoch", y_label="loss (nats)", log_y=True, title=title))
+    return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

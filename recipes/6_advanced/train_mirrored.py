@@ -15,45 +15,75 @@ from tfdl.data import images
 from tfdl.distribution import strategies
 from tfdl.figures.curves import curves
 from tfdl.losses.classification import CrossEntropy
-from tfdl.train.command_line import launch
 from tfdl.train.step import exact
-
-BATCH, DEVICES = 100, 2  # digits end with a batch of 93 in each epoch: 47 on one device and 46 on the other
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "digits"  # or mnist, fashion_mnist ...
-    model: str = "vit"  # smooth functions only: where relu or max pooling bend, a last bit decides, and weights part
-    variant: str = "small_images"  # row of the model's VARIANTS: tfdl show vit
+    """Compare one device with several mirrored ones."""
+
+    data: str = "digits"
+    """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
+    model: str = "vit"
+    """key of an image classifier of smooth functions: where relu or max pooling have a kink, the last bit of a sum
+    decides between two gradients, and the weights drift apart"""
+    variant: str = "small_images"
+    """row of the model's VARIANTS: tfdl show MODEL"""
+    image_size: int = 16
+    """side in pixels"""
+    batch_size: int = 100
+    """images per update; digits end with a batch of 66, 33 for each of two devices"""
+    devices: int = 2
+    """logical CPUs, where there are no GPUs"""
+    learning_rate: float = 0.02
+    """SGD's, with momentum 0.9"""
     epochs: int = 3
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
-    strategies.split_cpu(DEVICES)  # before TensorFlow computes anything; GPUs, if there are several, go first
+    strategies.split_cpu(config.devices)  # before TensorFlow computes anything; GPUs, if there are several, go first
     run = config.run.start(config, name=f"{config.data}_mirrored")
     epochs = run.epochs(config.epochs)
 
-    # train
-    def trained(name):
-        data = images.load(config.data, batch_size=BATCH, image_size=16, seed=run.seed, limit=run.limit)
+    # Train: each time from the same seed, on the same batches
+    def trained(strategy):
+        data = images.load(
+            config.data, batch_size=config.batch_size, image_size=config.image_size, seed=run.seed, limit=run.limit
+        )
         order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: data.position.assign((epoch, 0)))
         keras.utils.set_random_seed(run.seed)
-        with strategies.create(name).scope():
+        with strategies.create(strategy).scope():
             model = tfdl.build(config.model, config.variant, image_shape=data.image_shape, num_classes=data.num_classes)
-            model.compile(keras.optimizers.SGD(0.02, momentum=0.9), CrossEntropy(), metrics=["accuracy"])
+            optimizer = keras.optimizers.SGD(config.learning_rate, momentum=0.9)
+            model.compile(optimizer, CrossEntropy(), metrics=["accuracy"])
         exact(model)
-        logs = model.fit(data.train, validation_data=data.validation, epochs=epochs, callbacks=[order], verbose=0,
-                         shuffle=False).history  # fmt: skip
-        return model.get_weights(), np.array([logs["loss"], logs["val_loss"], logs["accuracy"], logs["val_accuracy"]])
+        history = model.fit(
+            data.train,
+            validation_data=data.validation,
+            epochs=epochs,
+            callbacks=[order],
+            verbose=0,
+            shuffle=False,
+        ).history
+        print(f"trained on {strategy}", flush=True)
+        return model.get_weights(), history
 
-    (single, rows), (mirrored, other_rows) = trained("single"), trained("mirrored")
-    costs = {"one device": rows[0], f"{DEVICES} devices": other_rows[0]}
-    run.show("training_cost", curves(costs, x_label="epoch", y_label="training cost (nats)"))
-    weights = max(np.abs(a - b).max() for a, b in zip(single, mirrored))
-    return run.finish(None, {"weights_differ": weights, "logs_differ": np.abs(rows - other_rows).max()})
+    single_weights, single_history = trained("single")
+    mirrored_weights, mirrored_history = trained("mirrored")
+
+    # Compare
+    losses = {"one device": single_history["loss"], f"{config.devices} devices": mirrored_history["loss"]}
+    title = "Mirrored devices give the same training loss"
+    run.show("training_loss", curves(losses, x_label="epoch", y_label="loss (nats)", title=title))
+    pairs = zip(single_weights, mirrored_weights)
+    weights_differ = max(np.abs(ours - theirs).max() for ours, theirs in pairs)
+    logs_differ = max(
+        np.abs(np.array(single_history[name]) - np.array(mirrored_history[name])).max() for name in single_history
+    )
+    return run.finish(None, {"weights_differ": weights_differ, "logs_differ": logs_differ})
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

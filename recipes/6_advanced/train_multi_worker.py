@@ -16,42 +16,74 @@ from tfdl.core.files import read_json
 from tfdl.distribution.local_cluster import Launch, supervise
 from tfdl.figures.curves import bars
 from tfdl.train.checkpoints import newest_first
-from tfdl.train.command_line import launch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "digits"  # or mnist, fashion_mnist ...
-    workers: int = 2  # processes on this machine, with its cores or GPUs shared out
+    """Compare one process with several workers."""
+
+    data: str = "digits"
+    """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
+    model: str = "lenet"
+    """key of an image classifier: tfdl list --stage 2"""
+    variant: str = "lenet5"
+    """row of the model's VARIANTS: tfdl show MODEL"""
+    workers: int = 2
+    """processes on this machine, which share its cores or GPUs"""
     epochs: int = 2
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_multi_worker")
+    run.open()
 
-    # train
-    def trained(workers):
-        folder = run.folder / "arms" / f"{workers}_worker"
-        flags = {"model": "lenet", "variant": "lenet5", "data": config.data, "epochs": config.epochs,
-                 "run.seed": run.seed, "run.precision": config.run.precision, "run.out": folder}  # fmt: skip
-        words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-        command = [sys.executable, "-m", "tfdl", "run", "classify_images", *words]
-        code = supervise([*command, "--run.smoke"] if config.run.smoke else command, Launch(workers=workers))
-        if code:
-            raise RuntimeError(f"The run of {workers} workers ended with {code}; see what it printed.")
-        (newest, *_), summary = newest_first(folder / "checkpoints" / "last"), read_json(folder / "summary.json")
-        weights = {name: x for name, x in load_file(newest).items() if name.startswith("model/")}
-        return weights, summary["metrics"]["test_accuracy"], summary["examples_per_second"]
+    # Train
+    one, many = (trained(run, config, workers) for workers in (1, config.workers))
 
-    (one, accuracy, speed), (many, other_accuracy, other_speed) = trained(1), trained(config.workers)
+    # Compare
+    speeds = {"1 worker": one["speed"], f"{config.workers} workers": many["speed"]}
+    run.show("throughput", bars(speeds, y_label="examples/s", title="Throughput"))
+    floats = [name for name, values in one["weights"].items() if values.dtype == np.float32]
+    difference = max(np.abs(one["weights"][name] - many["weights"][name]).max() for name in floats)
+    metrics = {
+        "weights_differ": difference,
+        "test_accuracy/1": one["accuracy"],
+        f"test_accuracy/{config.workers}": many["accuracy"],
+        "speed_ratio": many["speed"] / one["speed"],
+    }
+    return run.finish(None, metrics)
 
-    # compare
-    run.show("throughput", bars({"1 worker": speed, f"{config.workers} workers": other_speed}, y_label="examples/s"))
-    difference = max(np.abs(one[name] - many[name]).max() for name in one if one[name].dtype == np.float32)
-    accuracies = {"test_accuracy/1": accuracy, f"test_accuracy/{config.workers}": other_accuracy}
-    return run.finish(None, {"weights_differ": difference, **accuracies, "speed_ratio": other_speed / speed})
+
+def trained(run, config, workers):
+    """Weights, test accuracy and examples/s of a training by so many workers."""
+    folder = run.folder / "variants" / f"{workers}_worker"
+    flags = {
+        "model": config.model,
+        "variant": config.variant,
+        "data": config.data,
+        "epochs": config.epochs,
+        "run.seed": run.seed,
+        "run.precision": config.run.precision,
+        "run.out": folder,
+    }
+    command = [sys.executable, "-m", "tfdl", "run", "classify_images"]
+    for name, value in flags.items():
+        command += [f"--{name}", str(value)]
+    if config.run.smoke:
+        command.append("--run.smoke")
+    code = supervise(command, Launch(workers=workers))
+    if code:
+        raise RuntimeError(f"The run of {workers} workers ended with code {code}; see what it printed.")
+    newest = newest_first(folder / "checkpoints" / "last")[0]
+    summary = read_json(folder / "summary.json")
+    return {
+        "weights": {name: values for name, values in load_file(newest).items() if name.startswith("model/")},
+        "accuracy": summary["metrics"]["test_accuracy"],
+        "speed": summary["examples_per_second"],
+    }
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

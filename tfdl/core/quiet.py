@@ -25,14 +25,15 @@ class QuietTensorFlow:
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":
             return None
-        sys.meta_path.remove(self)
         if os.environ.get("TFDL_VERBOSE"):
             return None
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         for logger in ("absl", "tensorflow"):
             logging.getLogger(logger).setLevel(logging.ERROR)
+        sys.meta_path.remove(self)  # or it would be asked again
         spec = importlib.util.find_spec(name)
+        sys.meta_path.insert(0, self)  # whoever only asks whether TensorFlow is there may import it later
         if spec is not None:
             spec.loader.exec_module = caught(spec.loader.exec_module)
         return spec
