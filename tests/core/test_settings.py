@@ -43,10 +43,10 @@ def test_batches_to_profile(monkeypatch, value, batches):
 
 def test_a_backend_that_is_not_installed_is_named_before_keras_is_imported(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setattr(settings.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(settings, "is_installed", lambda module: False)
     with pytest.raises(ValueError, match="KERAS_BACKEND is 'jax', which is not installed; .*pip install jax"):
         settings.check(tensorflow=False)
-    monkeypatch.setattr(settings.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(settings, "is_installed", lambda module: True)
     settings.check(tensorflow=False)
 
 

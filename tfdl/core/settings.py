@@ -10,7 +10,7 @@
 Keras also reads keras.json in KERAS_HOME or ~/.keras.
 """
 
-import importlib.util
+import importlib.machinery
 import os
 from pathlib import Path
 
@@ -47,8 +47,14 @@ def check_keras(tensorflow):
         raise ValueError(f"{source} is {backend!r}; tfdl knows {', '.join(BACKENDS)}: {remedy}.")
     if tensorflow and backend != "tensorflow":
         raise ValueError(f"{source} is {backend!r}, but this command needs Keras on TensorFlow; {remedy}.")
-    if importlib.util.find_spec(backend) is None:
+    # Not `importlib.util.find_spec`: asking for tensorflow would use up the hook of `tfdl.core.quiet`.
+    if importlib.machinery.PathFinder.find_spec(backend) is None:
         raise ValueError(f"{source} is {backend!r}, which is not installed; {remedy} or `pip install {backend}`.")
+
+
+def is_installed(module):
+    """Not by `importlib.util.find_spec`: to ask it for tensorflow would use up the hook of `tfdl.core.quiet`."""
+    return importlib.machinery.PathFinder.find_spec(module) is not None
 
 
 def keras_json():
