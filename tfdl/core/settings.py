@@ -47,8 +47,7 @@ def check_keras(tensorflow):
         raise ValueError(f"{source} is {backend!r}; tfdl knows {', '.join(BACKENDS)}: {remedy}.")
     if tensorflow and backend != "tensorflow":
         raise ValueError(f"{source} is {backend!r}, but this command needs Keras on TensorFlow; {remedy}.")
-    # Not `importlib.util.find_spec`: asking for tensorflow would use up the hook of `tfdl.core.quiet`.
-    if importlib.machinery.PathFinder.find_spec(backend) is None:
+    if not is_installed(backend):
         raise ValueError(f"{source} is {backend!r}, which is not installed; {remedy} or `pip install {backend}`.")
 
 
