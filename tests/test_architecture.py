@@ -23,14 +23,20 @@ FLOORS = (
     ("losses", "metrics"),
     ("models",),
     ("distribution",),
-    ("data", "explain", "learners", "train", "search", "export", "interop"),
+    ("data", "explain", "learners", "train", "search", "export", "inference", "interop"),
     ("session",),
     ("catalog", "commands", "__init__", "__main__"),
 )
 FLOOR = {folder: height for height, folders in enumerate(FLOORS) for folder in folders}
 ONLY_FOR = {"distribution": {"train", "session"}}  # of the working folders, train alone sees devices
-TENSORFLOW_FOLDERS = {"data", "distribution", "export", "session", "train"}
-TENSORFLOW_FILES = {"tfdl/core/fused_norms.py", "tfdl/core/gradients.py", "tfdl/explain/grad_cam.py"}
+TENSORFLOW_FOLDERS = {"data", "distribution", "export", "inference", "session", "train"}
+TENSORFLOW_FILES = {
+    "tfdl/core/fused_norms.py",
+    "tfdl/core/gradients.py",
+    "tfdl/core/graphs.py",
+    "tfdl/core/pictures.py",
+    "tfdl/explain/grad_cam.py",
+}
 # Function-level imports: commands load TensorFlow only once they need it, extras only once they are asked for.
 LAZY_FOLDERS = {"commands"}
 OPTIONAL_EXTRAS = {
@@ -52,7 +58,7 @@ IMPORTLIB_USERS = {
     "tfdl/core/quiet.py",  # finds TensorFlow, does not import it
     "tfdl/core/settings.py",  # whether Keras's backend is installed
     "tfdl/catalog.py",
-    "tfdl/commands/export.py",
+    "tfdl/core/saved.py",  # the modules that a .keras file names
     "tfdl/commands/show.py",  # a model's file, by its key
     "tfdl/train/reports/tracking.py",  # wandb or mlflow, by the flag's value
 }

@@ -250,14 +250,6 @@ def test_export_asks_for_what_int8_needs(exported, tmp_path, capsys):
     assert "--representative" in capsys.readouterr().err
 
 
-def test_export_imports_only_our_own_modules():
-    config = {
-        "module": "os.path",
-        "config": [{"module": "tfdl.core.config"}, {"module": "tfdl.x; import os"}, {"module": 3}],
-    }
-    assert export.own_modules(config) == {"tfdl.core.config"}
-
-
 def test_export_refuses_what_is_no_model(tmp_path, capsys):
     (tmp_path / "model.keras").write_bytes(b"no zip")
     assert tfdl("export", str(tmp_path / "model.keras"), str(tmp_path / "out")) == 2

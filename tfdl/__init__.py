@@ -5,6 +5,8 @@ The public names load when they are first used (PEP 562), so `import tfdl` costs
     tfdl.topics(stage=2)                      what there is
     tfdl.build("mobilenet", "v2", ...)        a network
     tfdl.Run(...)                             how to run: seed, precision, strategy, folder, resume
+    tfdl.load(source).predict(paths)          answers of a run, an export, a .tflite, a .keras or a SavedModel
+    tfdl.load_model(file)                     the Keras model in a .keras file, with our layers
     tfdl.load_weights(model, file, layout="torchvision")   other libraries' weights; save_weights is the inverse
     tfdl.export_model(model, folder)          SavedModel and TFLite, checked
     tfdl.verify_export(folder)                the same checks, later
@@ -19,6 +21,8 @@ HOMES = {
     "build": "tfdl.catalog",
     "export_model": "tfdl.export.exporter",
     "launch": "tfdl.session.command_line",
+    "load": "tfdl.inference.source",
+    "load_model": "tfdl.core.saved",
     "load_weights": "tfdl.interop.weights",
     "save_weights": "tfdl.interop.weights",
     "topics": "tfdl.catalog",
@@ -31,6 +35,8 @@ __all__ = [
     "build",
     "export_model",
     "launch",
+    "load",
+    "load_model",
     "load_weights",
     "save_weights",
     "topics",

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-from tfdl.catalog import nearest
+from tfdl.core.names import nearest
 from tfdl.core import settings, streams
 from tfdl.core.errors import explains_itself, is_full_disk, sentence
 
@@ -18,6 +18,8 @@ COMMANDS = {
     "show": "one topic: source, file, variants, command",
     "run": "train: a recipe, or the recipe of a topic",
     "launch": "run a recipe as several workers, and start them again when one dies",
+    "predict": "what a trained model says of pictures",
+    "evaluate": "how good a trained model is on an image set, and where it is wrong",
     "export": "a trained model to SavedModel and TFLite",
     "verify": "check exported files against their stored outputs",
     "publish": "keep a run's export in saved_models/",

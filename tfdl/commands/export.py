@@ -1,10 +1,7 @@
 """`tfdl export SOURCE FOLDER`: a trained model to SavedModel and TFLite files, each run and compared with the model."""
 
 import argparse
-import importlib
 import json
-import re
-import zipfile
 from pathlib import Path
 
 import tfdl
@@ -31,7 +28,7 @@ def main(argv):
     formats = tuple(args.formats or (f for f in FORMATS if f != INT8 or dataset))
     if INT8 in formats and not dataset:
         raise ValueError(f"{INT8} needs --representative DATASET, for example --representative digits.")
-    model = load(file)
+    model = tfdl.load_model(file)
     samples, labels = representative(dataset, model) if dataset else (None, None)
     report = tfdl.export_model(model, args.folder, formats=formats, representative=samples, labels=labels)
     print(f"{file} -> {args.folder}: {', '.join(report['artifacts'])}.  `tfdl verify {args.folder}` checks them again.")
@@ -42,32 +39,6 @@ def trained_on(source):
     """The image set of a run folder; None for anything else."""
     config = source / "config.json"
     return json.loads(config.read_text(encoding="utf-8")).get("data") if config.is_file() else None
-
-
-def load(file):
-    """The model in a .keras file, without its optimizer.  Nothing in the file is executed.
-
-    Keras only knows our layers once their modules are imported; the file names them.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{file} is no Keras model file ({error}); `model.save('name.keras')` writes one.") from error
-    for module in sorted(own_modules(config)):
-        importlib.import_module(module)
-    import keras
-
-    return keras.saving.load_model(file, compile=False, safe_mode=True)
-
-
-def own_modules(config):
-    """Dotted names of tfdl's own modules, anywhere in a Keras configuration."""
-    if isinstance(config, dict):
-        found = set().union(*map(own_modules, config.values()))
-        named = str(config.get("module"))
-        return found | {named} if re.fullmatch(r"tfdl(\.[a-z0-9_]+)+", named) else found
-    return set().union(*map(own_modules, config)) if isinstance(config, list) else set()
 
 
 def representative(name, model):

@@ -121,8 +121,7 @@ def bar(axes, left, top, width, probability, color):
 
 
 def percent(probability):
-    """97.1 %; what is not certain is never called 100 %."""
-    return f"{100 * probability:.1f} %" if probability < 0.9995 or probability == 1 else "> 99.9 %"
+    return f"{100 * probability:.1f} %"
 
 
 def shortened(text, width, *, size=10):

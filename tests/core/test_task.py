@@ -1,0 +1,39 @@
+"""A task survives JSON, and what comes from elsewhere is checked."""
+
+import json
+
+import pytest
+
+from tfdl.core.task import Task
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Task(),
+        Task(labels=("cat", "dog"), image_shape=(224, 160, 3), input_range=(-1.0, 1.0), resize="crop"),
+    ],
+)
+def test_json_gives_the_same_task(task):
+    assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ([], "describes no task"),
+        ({"labels": ["a"], "code": "x"}, "describes no task"),
+        ({"kind": "divination"}, "no task 'divination'"),
+        ({"labels": "cat"}, "labels is 'cat'"),
+        ({"labels": ["cat", 3]}, "labels is"),
+        ({"image_shape": [8, 8]}, "image_shape is"),
+        ({"image_shape": [8, 0, 3]}, "image_shape is"),
+        ({"image_shape": [8.5, 8, 3]}, "image_shape is"),
+        ({"input_range": [1, 0]}, "input_range is"),
+        ({"input_range": [0, float("inf")]}, "input_range is"),
+        ({"resize": 3}, "resize is 3"),
+    ],
+)
+def test_what_describes_no_task_is_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        Task.from_json(value)

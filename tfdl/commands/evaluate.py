@@ -1,0 +1,251 @@
+"""`tfdl evaluate SOURCE --data X`: how good a trained model is on a labeled image set, and where it is wrong."""
+
+import argparse
+from pathlib import Path
+
+import tfdl
+
+EXAMPLES = """examples:
+  tfdl evaluate runs/digits_resnet --data digits
+  tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
+
+X is what `tfdl run` takes for --data: a prepared set, or folder:PATH with a sub-folder for each class.  Classes are
+matched by name, so the data may have fewer of them, or the same in another order.
+
+DIR gets metrics.json (every number), confusion.png and mistakes.png (the 16 most confident wrong answers).
+"""
+SPLITS = ("train", "validation", "test")
+METRICS = "metrics.json"
+WIDE = 12  # classes of a whole confusion matrix in a terminal; more are a list of the most frequent confusions
+FREQUENT = 15  # confusions in that list
+ROWS = 40  # classes in the table; of more the worst
+
+
+def main(argv):
+    args = arguments(argv)
+    from tfdl.data import images
+    from tfdl.inference.scores import evaluate
+
+    model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
+    if model.task.kind != "classification":
+        raise ValueError(f"{args.source} does {model.task.kind}; tfdl evaluates classifiers.")
+    height, width, channels = model.task.image_shape
+    data = images.load(
+        args.data,
+        image_size=(height, width),
+        channels=channels,
+        batch_size=args.batch_size,
+        limit=args.limit,
+        **preparation(model),
+    )
+    scores = evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)
+    print(report(scores))
+    out = args.out or default_folder(args.source, data)
+    if out is None:
+        print("\nNothing was written; --out DIR keeps the numbers and pictures.")
+    else:
+        write(out, scores, facts(args, model))
+        print(f"\n{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    return 0
+
+
+def arguments(argv):
+    from tfdl.commands.predict import positive
+
+    parser = argparse.ArgumentParser(
+        prog="tfdl evaluate",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="a run folder (its best epoch), an export folder, a SavedModel, a .tflite or a .keras file",
+    )
+    parser.add_argument("--data", required=True, metavar="X", help="an image set; see below")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="default: test")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="default: evaluation-NAME in a run folder, SOURCE-evaluation-NAME beside an export",
+    )
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N images of the split")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, in place of the stored")
+    parser.add_argument("--file", metavar="NAME", help="of an export folder, as model_int8.tflite; default: SavedModel")
+    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="images at a time; default: 32")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="of a .tflite file; default: 1")
+    return parser.parse_args(argv)
+
+
+def preparation(model):
+    """Arguments of `images.load` for another way to resize than the usual one."""
+    return {} if model.task.resize == "stretch" else {"resize": model.task.resize}
+
+
+def default_folder(source, data):
+    """In a run folder; beside any other folder, which may hold nothing but what was exported; None for a file."""
+    name = getattr(data, "short_name", None) or Path(data.name).name
+    if not source.is_dir():
+        return None
+    if (source / "report.json").is_file() or (source / "saved_model.pb").is_file():
+        source = source.resolve()
+        return source.with_name(f"{source.name}-evaluation-{name}")
+    return source / f"evaluation-{name}"
+
+
+def facts(args, model):
+    """What was evaluated, for metrics.json."""
+    return {"model": str(args.source), "file": model.path.name, "data": args.data, "split": args.split}
+
+
+# On the terminal
+
+
+def report(scores):
+    """All tables."""
+    parts = [overall(scores), per_class(scores), confusions(scores)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def overall(scores):
+    images = sum(row["images"] for row in scores.classes.values())
+    lines = [f"{'images':<16}{images:>9,}"]
+    for name, value in scores.metrics.items():
+        text = f"{value:.4f}" if name == "loss" else f"{100 * value:.2f} %"
+        lines.append(f"{name.replace('_', ' '):<16}{text:>9}")
+    return "\n".join(lines)
+
+
+def per_class(scores):
+    """Precision, recall and F1 of each class; of many classes those with the lowest F1."""
+    numbers = list(scores.classes)
+    note = ""
+    if len(numbers) > ROWS:
+        numbers = sorted(numbers, key=lambda number: scores.classes[number]["f1"])[:ROWS]
+        note = f"\n({len(scores.classes) - ROWS} classes with a higher F1 are in {METRICS})"
+    names = {number: label(scores, number) for number in numbers}
+    width = max(len("class"), *map(len, names.values()))
+    lines = [f"{'class':<{width}}  {'precision':>9}  {'recall':>7}  {'F1':>7}  {'images':>7}"]
+    for number in numbers:
+        row = scores.classes[number]
+        shares = (f"{100 * row[key]:.1f} %" for key in ("precision", "recall", "f1"))
+        precision, recall, f1 = shares
+        lines.append(f"{names[number]:<{width}}  {precision:>9}  {recall:>7}  {f1:>7}  {row['images']:>7,}")
+    return "\n".join(lines) + note
+
+
+def confusions(scores):
+    """The confusion matrix where it fits, else its largest entries beside the diagonal; "" without a mistake."""
+    shown = shown_classes(scores)
+    if not scores.mistakes:
+        return ""
+    if len(shown) > WIDE:
+        return frequent(scores)
+    names = [label(scores, number, most=20) for number in shown]
+    counts = [[f"{scores.confusion[row, column]:,}" for column in shown] for row in shown]
+    heads = [name if len(name) <= 7 else name[:6] + "…" for name in names]
+    widths = [max(len(head), *(len(row[i]) for row in counts)) for i, head in enumerate(heads)]
+    first = max(len(name) for name in ["true class", *names])
+    lines = ["confusion matrix: rows are true classes, columns are answers"]
+    lines.append("  ".join([" " * first, *(head.rjust(width) for head, width in zip(heads, widths))]))
+    for name, row in zip(names, counts):
+        cells = (("." if cell == "0" else cell).rjust(width) for cell, width in zip(row, widths))
+        lines.append("  ".join([name.ljust(first), *cells]))
+    return "\n".join(lines)
+
+
+def frequent(scores):
+    """The most frequent confusions, a line each."""
+    wrong = off_diagonal(scores)
+    pairs = sorted(zip(*wrong.nonzero()), key=lambda pair: -wrong[pair])
+    names = [(label(scores, truth), label(scores, guess)) for truth, guess in pairs[:FREQUENT]]
+    width = max(len(truth) for truth, _ in [("true class", ""), *names])
+    second = max(len(guess) for _, guess in [("", "answer"), *names])
+    lines = [f"most frequent of {len(pairs):,} confusions", f"{'true class':<{width}}  {'answer':<{second}}  images"]
+    for pair, (truth, guess) in zip(pairs, names):
+        lines.append(f"{truth:<{width}}  {guess:<{second}}  {wrong[pair]:>6,}")
+    return "\n".join(lines)
+
+
+def off_diagonal(scores):
+    wrong = scores.confusion.copy()
+    wrong[range(len(wrong)), range(len(wrong))] = 0
+    return wrong
+
+
+def shown_classes(scores):
+    """Numbers of the classes that the data have or that were answered, in the model's order."""
+    seen = scores.confusion.sum(0) + scores.confusion.sum(1)
+    return [int(number) for number in seen.nonzero()[0]]
+
+
+def label(scores, number, most=32):
+    """A class name for the terminal."""
+    from tfdl.commands.predict import one_line
+
+    name = one_line(scores.labels[number])
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+# In files
+
+
+def write(out, scores, about):
+    """metrics.json, confusion.png and, if there is a mistake, mistakes.png: all of them or nothing."""
+    from tfdl.core.files import replaced, write_json
+    from tfdl.figures.style import write_png
+
+    with replaced(out, marker=METRICS) as folder:
+        write_json(folder / METRICS, about | as_json(scores))
+        write_png(confusion(scores), folder / "confusion.png")
+        if scores.mistakes:
+            write_png(mistakes(scores), folder / "mistakes.png")
+
+
+def as_json(scores):
+    shown = shown_classes(scores)
+    return {
+        "images": sum(row["images"] for row in scores.classes.values()),
+        "metrics": scores.metrics,
+        "classes": {scores.labels[number]: row for number, row in scores.classes.items()},
+        "confusion": {
+            "labels": [scores.labels[number] for number in shown],
+            "rows_true_columns_answers": scores.confusion[shown][:, shown].tolist(),
+        },
+        "mistakes": [
+            {
+                "index": mistake.index,
+                "true": scores.labels[mistake.truth],
+                "answer": scores.labels[mistake.guess],
+                "probability": float(mistake.probabilities.max()),
+            }
+            for mistake in scores.mistakes
+        ],
+    }
+
+
+def confusion(scores):
+    """The figure, with the classes that the data have or that were answered."""
+    from tfdl.figures.training import confusion_matrix
+
+    shown = shown_classes(scores)
+    names = [label(scores, number, most=20) for number in shown]
+    return confusion_matrix(scores.confusion[shown][:, shown], names)
+
+
+def mistakes(scores):
+    """The most confident wrong answers, each with the right one."""
+    import numpy as np
+
+    from tfdl.figures.pictures import prediction_grid
+
+    found = scores.mistakes
+    return prediction_grid(
+        np.stack([mistake.image for mistake in found]),
+        np.array([mistake.truth for mistake in found]),
+        np.stack([mistake.probabilities for mistake in found]),
+        [label(scores, number) for number in range(len(scores.labels))],
+    )

@@ -1,0 +1,244 @@
+"""`tfdl predict SOURCE INPUT...`: what a trained model says of pictures, as a table, JSON, CSV or drawings."""
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import tfdl
+
+EXAMPLES = """examples:
+  tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
+  find . -name "*.png" | tfdl predict exported - --file model_int8.tflite --json > answers.jsonl
+
+SOURCE tells labels, size and preprocessing, which were stored in training: nothing has to be repeated here.  Only a
+.keras file or SavedModel that was moved out of its folder has numbers for classes, unless --labels names them.
+
+Each picture is answered as soon as its batch is full; with --batch-size 1 each line of standard input at once.
+
+exit code: 0 all answered, 1 some files could not be read (standard error names them), 2 none could, or a mistake
+"""
+SHEET = "contact_sheet.png"
+ON_SHEET = 60  # pictures: ten rows, which a screen still shows
+MANY = 300  # pictures from which on progress is shown
+EVERY = 5.0  # seconds between two lines of progress in a log file
+WIDEST = 60  # characters of the first column; longer paths stand out
+
+
+def main(argv):
+    args = arguments(argv)
+    from tfdl.inference.inputs import Broken
+
+    model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
+    words, total = listed(args.inputs)
+    shown = Shown(model.answers, args.top, args.format)
+    progress = Progress(total)
+    broken = answered = 0
+    with drawings(args, model) as draw:
+        for batch in batches(model.stream(words, args.batch_size), args.batch_size):
+            good = [result for result in batch if not isinstance(result, Broken)]
+            for failure in (result for result in batch if isinstance(result, Broken)):
+                print(f"{one_line(failure.path)}: {one_line(failure.reason)}", file=sys.stderr)
+            shown.add(good)
+            for result in good:
+                draw(result)
+            answered, broken = answered + len(good), broken + len(batch) - len(good)
+            progress.show(answered + broken)
+        if not answered:
+            raise ValueError(nothing(broken))
+    progress.end(answered, broken)
+    return 1 if broken else 0
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="tfdl predict",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="a run folder (its best epoch), an export folder, a SavedModel, a .tflite or a .keras file",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="picture, folder (with all inside it), pattern in quotes, or - for a list of files on standard input",
+    )
+    parser.add_argument("--top", type=positive, default=5, metavar="K", help="classes of each picture; default: 5")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="format", action="store_const", const="json", help="a JSON object on each line")
+    form.add_argument("--csv", dest="format", action="store_const", const="csv", help="comma-separated values")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"write annotated pictures and {SHEET} there")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, in place of the stored")
+    parser.add_argument("--file", metavar="NAME", help="of an export folder, as model_int8.tflite; default: SavedModel")
+    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="pictures at a time; default: 32")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="of a .tflite file; default: 1")
+    return parser.parse_args(argv)
+
+
+def positive(text):
+    """A whole number from 1 on, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def listed(inputs):
+    """Paths, and how many there are; of a list on standard input an iterator, and None."""
+    from tfdl.inference.inputs import STANDARD_INPUT, found
+
+    if STANDARD_INPUT in inputs:
+        if hasattr(sys.stdin, "reconfigure"):
+            sys.stdin.reconfigure(errors="surrogateescape")  # file names are bytes, not always UTF-8
+        return found(inputs, sys.stdin), None
+    paths = list(found(inputs))
+    return paths, len(paths)
+
+
+def batches(results, size):
+    """Lists of up to `size` results."""
+    batch = []
+    for result in results:
+        batch.append(result)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def one_line(text):
+    """A file name may hold line breaks and what else a terminal obeys."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def nothing(broken):
+    if broken:
+        return "None of the pictures could be read; see above."
+    return "There is no picture to answer: standard input was empty."
+
+
+class Shown:
+    """Standard output: a table, JSON lines or CSV."""
+
+    def __init__(self, answers, top, form):
+        self.answers, self.top, self.form = answers, top, form
+        self.widths = Counter()  # of the table's columns, as wide as they have been so far
+        if form == "csv":
+            self.write_csv(answers.header(top))
+
+    def add(self, results):
+        if self.form == "json":
+            for result in results:
+                print(json.dumps(self.answers.record(result, self.top), ensure_ascii=False))
+        elif self.form == "csv":
+            for result in results:
+                self.write_csv(self.answers.row(result, self.top))
+        elif results:
+            self.write_table([[result.path, *self.answers.cells(result, self.top)] for result in results])
+        sys.stdout.flush()
+
+    def write_csv(self, cells):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(cells)
+        print(line.getvalue(), end="")
+
+    def write_table(self, rows):
+        rows = [[one_line(cell) for cell in row] for row in rows]
+        for row in rows:
+            for column, cell in enumerate(row):
+                self.widths[column] = max(self.widths[column], min(len(cell), WIDEST))
+        for row in rows:
+            padded = (aligned(cell, self.widths[column]) for column, cell in enumerate(row))
+            print("  ".join(padded).rstrip())
+
+
+def aligned(cell, width):
+    """Numbers to the right, names to the left."""
+    return cell.rjust(width) if cell.endswith("%") else cell.ljust(width)
+
+
+class Progress:
+    """A count on standard error while many pictures are answered, and what came of it."""
+
+    def __init__(self, total):
+        self.total, self.started, self.last = total, time.monotonic(), time.monotonic()
+        self.is_terminal = sys.stderr.isatty()
+        # Where the table itself scrolls by there is no need for a count.
+        self.is_wanted = (total is None or total > MANY) and not sys.stdout.isatty()
+
+    def show(self, done):
+        now = time.monotonic()
+        if not self.is_wanted or done < MANY or now - self.last < (0.2 if self.is_terminal else EVERY):
+            return
+        self.last = now
+        of = f" of {self.total:,}" if self.total else ""
+        text = f"{done:,}{of} pictures, {done / (now - self.started):,.0f} a second"
+        print(f"\r{text}" if self.is_terminal else text, end="" if self.is_terminal else "\n", file=sys.stderr)
+        sys.stderr.flush()
+
+    def end(self, answered, broken):
+        """The sum, where there were many pictures or some could not be read."""
+        if self.is_wanted and self.is_terminal and answered + broken >= MANY:
+            print(file=sys.stderr)
+        if broken or answered >= MANY:
+            seconds = time.monotonic() - self.started
+            failed = f"; {broken:,} could not be read" if broken else ""
+            print(f"{answered:,} pictures answered in {seconds:.1f} s{failed}.", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def drawings(args, model):
+    """Yields a function that draws a result into --out; the folder is there once everything is in it."""
+    if args.out is None:
+        yield lambda result: None
+        return
+    from PIL import Image
+
+    from tfdl.core.files import replaced
+    from tfdl.figures.style import png, write_png
+    from tfdl.inference.inputs import photograph
+
+    names, shown = {Path(SHEET).stem}, []
+    with replaced(args.out, marker=SHEET) as folder:
+
+        def draw(result):
+            try:
+                image = photograph(result.path)
+            except (OSError, ValueError, Image.DecompressionBombError):
+                image = model.read(result.path)  # TensorFlow reads some files that Pillow refuses
+            name = unused(Path(result.path).stem, names)
+            # Not `write_png`, which waits for the disk: the folder appears as a whole anyway.
+            (folder / f"{name}.png").write_bytes(png(model.answers.drawing(image, result, args.top)))
+            if len(shown) < ON_SHEET:
+                shown.append((image, result))
+
+        yield draw
+        if shown:
+            count = len(names) - 1
+            title = f"{len(shown)} of {count:,} pictures" if count > len(shown) else f"{count} pictures"
+            images, results = zip(*shown)
+            write_png(model.answers.sheet(images, results, title), folder / SHEET)
+    print(f"{args.out}: {len(names) - 1:,} annotated pictures and {SHEET}", file=sys.stderr)
+
+
+def unused(stem, names):
+    """`stem`, or stem-2, stem-3 ... where it is taken, as by a picture of another folder; adds it to `names`."""
+    stem = one_line(stem)
+    name, number = stem, 1
+    while name.lower() in names:  # some file systems know no capitals
+        number += 1
+        name = f"{stem}-{number}"
+    names.add(name.lower())
+    return name

@@ -1,0 +1,108 @@
+"""Which pictures are meant: files, folders, patterns and a list on standard input; and reading one for a person."""
+
+import glob
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tfdl.core import pictures
+
+STANDARD_INPUT = "-"
+LONGEST = 1200  # pixels of the longer side of a photograph in a drawing
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A picture that could not be read.
+
+    Attributes:
+        path: as it was given or found.
+        reason: in words.
+    """
+
+    path: str
+    reason: str
+
+
+def found(words, lines=()):
+    """Paths of pictures as text, or `Broken`, one by one.
+
+    Args:
+        words: files, folders (searched with all folders inside, in the order of names), patterns such as
+            "photos/**/*.jpg", and "-" for the paths in `lines`.  A file that exists is never taken for a pattern.
+        lines: an iterable of paths, read as they come; empty lines are skipped.
+    """
+    for word in words:
+        word = os.fspath(word)
+        if word == STANDARD_INPUT:
+            for line in lines:
+                if name := line.rstrip("\r\n"):
+                    yield from in_place(name)
+        elif glob.has_magic(word) and not os.path.lexists(word):
+            matches = sorted(glob.glob(os.path.expanduser(word), recursive=True))
+            if not matches:
+                yield Broken(word, "no file matches this pattern")
+            for match in matches:
+                yield from in_place(match)
+        else:
+            yield from in_place(os.path.expanduser(word))
+
+
+def in_place(path):
+    """The pictures at a path that is no pattern."""
+    if not os.path.isdir(path):
+        yield path
+        return
+    nothing = True
+    for folder, inside, files in os.walk(path):  # links to folders are not followed: they may lead in circles
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and name.lower().endswith(pictures.SUFFIXES):
+                nothing = False
+                yield os.path.join(folder, name)
+    if nothing:
+        yield Broken(path, f"no picture is in this folder ({', '.join(pictures.SUFFIXES)})")
+
+
+def content(path):
+    """The bytes of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or it is a pipe or a device, which might never end.
+    """
+    with open(path, "rb", opener=without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is not a regular file")
+        return file.read()
+
+
+def without_waiting(path, flags):
+    """Opens a pipe without waiting for somebody to write to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def photograph(path):
+    """The picture as a person sees it: (h, w, 3) uint8, turned upright, its longer side at most `LONGEST` pixels."""
+    with warnings.catch_warnings(), Image.open(Path(path)) as image:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `pictures` has the limit
+        image.draft("RGB", (LONGEST, LONGEST))  # JPEG: decoded at a fraction
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):  # 16 bits: what Pillow would clip at 255
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype("uint8"))
+        if "A" in upright.mode or "transparency" in upright.info:
+            upright = on_white(upright)
+        upright = upright.convert("RGB")
+        upright.thumbnail((LONGEST, LONGEST))
+        return np.asarray(upright)
+
+
+def on_white(image):
+    """Transparent parts show the paper."""
+    image = image.convert("RGBA")
+    paper = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(paper, image)

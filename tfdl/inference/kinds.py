@@ -1,0 +1,5 @@
+"""Which file turns the outputs of which kind of task into answers.  A new kind is a row here and one in `core.task`."""
+
+from tfdl.inference import classification
+
+ANSWERS = {"classification": classification}  # what a file of answers has: see `tfdl.inference.classification`
