@@ -53,7 +53,7 @@ def test_command_exists(text):
     if name == "run" and words:
         file, _ = run.resolve(words[0])
         flags = {word.partition("=")[0][2:] for word in words[1:] if word.startswith("--")}
-        known = fields(file, "Config") | {f"run.{f}" for f in fields(ROOT / "tfdl/train/run.py", "Run")}
+        known = fields(file, "Config") | {f"run.{f}" for f in fields(ROOT / "tfdl/session/run.py", "Run")}
         assert flags <= known
     if name == "show" and words and words[0].islower():
         catalog.find(words[0])
@@ -63,7 +63,7 @@ def test_command_exists(text):
 def test_shared_flag_exists(name, snippet):
     words = shlex.split(snippet)
     flags = {word.removeprefix("--run.") for word in words if word.startswith("--")}
-    assert flags <= fields(ROOT / "tfdl/train/run.py", "Run")
+    assert flags <= fields(ROOT / "tfdl/session/run.py", "Run")
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_folder(place, seed, accuracy, **changes):
-    """A finished run's folder with the summary.json that `tfdl.train.run.Session.finish` writes."""
+    """A finished run's folder with the summary.json that `tfdl.session.session.Session.finish` writes."""
     folder = place / f"seed{seed}_{accuracy}"
     folder.mkdir()
     config = {"model": "mobilenet", "epochs": 3, "run.seed": seed, "run.out": str(folder.name), "run.smoke": False}

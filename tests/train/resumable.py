@@ -16,7 +16,6 @@ import keras
 import tfdl
 from tfdl.data import augment, images
 from tfdl.train import checkpoints
-from tfdl.train.command_line import launch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +48,13 @@ def main(config):
         rate = 1e30 if config.poison else keras.optimizers.schedules.CosineDecay(0.1, 10)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss, metrics=["accuracy"])
-    callbacks = run.prepare(model, data, epochs=config.epochs, save_every=0.0)
+    callbacks = []
     if config.slow:
         callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_begin=lambda *_, **__: time.sleep(config.slow)))
     if config.fault:
         callbacks.append(Fault(config, run.folder / "checkpoints" / "last"))
-    model.fit(
-        data.train, validation_data=data.validation, epochs=config.epochs, initial_epoch=run.initial_epoch,
-        callbacks=callbacks, verbose=run.verbose, shuffle=False,
-    )  # fmt: skip
-    run.load_best(model)
-    run.finish(model, {"test_accuracy": model.evaluate(data.test, verbose=0)[1]})
+    run.fit(model, data, epochs=config.epochs, callbacks=callbacks, save_every=0.0)
+    run.finish(model, run.evaluate(model, data))
 
 
 class Fault(keras.callbacks.Callback):
@@ -70,6 +65,12 @@ class Fault(keras.callbacks.Callback):
         self.config, self.folder = config, folder
         self.worker = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
         self.mark = Path(f"{config.mark}{self.worker}")
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
 
     def on_train_batch_end(self, batch, logs=None):
         if self.model.optimizer.iterations.numpy() != 7 or str(self.worker) not in self.config.on or self.mark.exists():
@@ -91,4 +92,4 @@ def no_space(path, data):
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -11,7 +11,6 @@ import tensorflow as tf
 import tfdl
 from tfdl.data import images
 from tfdl.distribution import strategies
-from tfdl.train.command_line import launch
 
 
 class StaticShapes(tf.distribute.MirroredStrategy):
@@ -50,14 +49,12 @@ def main(config):
         model = keras.Model(inputs, keras.layers.Dense(10, dtype="float32")(x))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
-    callbacks = run.prepare(model, data, epochs=2)
-    model.fit(data.train, validation_data=data.validation, epochs=2, callbacks=callbacks, verbose=0, shuffle=False)
-    run.load_best(model)
+    run.fit(model, data, epochs=2)
     print("updates", int(model.optimizer.iterations.numpy()), "policy", keras.config.dtype_policy().name)
-    run.finish(model, {"test_accuracy": model.evaluate(data.test, verbose=0)[1]})
+    run.finish(model, run.evaluate(model, data))
 
 
 if __name__ == "__main__":
     strategies.tpu = fake_tpu
     strategies.is_tpu = lambda strategy: isinstance(strategy, StaticShapes)
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from tfdl.train import checkpoints
 from tfdl.train.step import exact
@@ -115,3 +116,21 @@ def test_hash_of_the_weights_sees_the_last_bit():
     kernel = model.weights[0]
     kernel.assign(np.nextafter(kernel.numpy(), np.float32(2)))
     assert checkpoints.weights_sha256(model) != before
+
+
+def test_altered_header_is_noticed(tmp_path):
+    path = checkpoints.save(
+        tmp_path, trained(), epoch=2, step=1, callbacks=[{"class": "A", "state": {}, "unsaved": []}]
+    )
+    assert checkpoints.read(path).callbacks[0]["class"] == "A"
+    content = path.read_bytes()
+    assert content.count(b'"epoch":"2"') == 1
+    path.write_bytes(content.replace(b'"epoch":"2"', b'"epoch":"3"'))
+    with pytest.raises(ValueError, match="is damaged .its digest differs"):
+        checkpoints.read(path)
+
+
+def test_checkpoint_of_another_program_is_refused(tmp_path):
+    safetensors.numpy.save_file({"a": np.zeros(2)}, tmp_path / "step_0000000001.safetensors")
+    with pytest.raises(ValueError, match="is damaged"):
+        checkpoints.read(tmp_path / "step_0000000001.safetensors")

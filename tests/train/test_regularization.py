@@ -9,7 +9,6 @@ from tfdl.core.files import read_json
 from tfdl.data import images
 from tfdl.losses.classification import CrossEntropy
 from tfdl.models.foundation.mlp import MLPConfig, mlp
-from tfdl.train.compare import compare
 
 ONES = np.ones((40, 50), "float32")
 X = np.random.default_rng(0).normal(size=(12, 5)).astype("float32")
@@ -126,10 +125,10 @@ def test_early_stopping_ends_after_patience_and_gives_the_best_epoch_back(tmp_pa
         model.compile(keras.optimizers.Adam(0.1), CrossEntropy(), metrics=["accuracy"])
         return model
 
-    result = compare(run, data, {"stopped": compiled}, epochs=30, patience=2)["stopped"]
+    result = run.compare(data, {"stopped": compiled}, epochs=30, patience=2)["stopped"]
     losses = result.series("val_loss")
     best = int(losses.argmin())
     assert len(losses) == best + 1 + 2 < 30
-    assert read_json(run.folder / "arms/stopped/checkpoints/best/best.json")["epoch"] == best
+    assert read_json(run.folder / "variants/stopped/checkpoints/best/best.json")["epoch"] == best
     found = result.model.evaluate(data.validation, verbose=0, return_dict=True)["loss"]
     assert found == pytest.approx(losses[best], rel=1e-5) and losses[-1] > losses[best]

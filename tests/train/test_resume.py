@@ -92,7 +92,7 @@ def test_run_folder_is_never_overwritten(uninterrupted):
     before = {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")}
     code, _, errors = finish(start(uninterrupted))
     assert code == 2
-    assert "is not empty. Go on with --run.resume, or give another with --run.out." in errors
+    assert "is not empty. Continue that run with --run.resume, or choose another" in errors
     assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*")} == before
 
 

@@ -233,7 +233,15 @@ class Session:
         """Draws the pictures of a training and says what looks wrong."""
         if self.is_chief:
             title = f"{model.name} on {getattr(data, 'short_name', getattr(data, 'name', 'data'))}"
-            self.figures += training_pictures(model, data, history, self.folder / "figures", title)
+            self.figures += training_pictures(
+                model,
+                data,
+                history,
+                self.folder,
+                title=title,
+                best_epoch=self.saver.best_epoch,
+                board=self.board,
+            )
         if self.statistics.seconds:
             print(f"BatchNorm statistics taken anew {self.statistics.refreshed} times: {self.statistics.seconds:.1f} s")
         for warning in checkup(model, data, history):
