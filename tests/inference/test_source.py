@@ -36,9 +36,7 @@ def softmax(logits):
         ("export", "model_uint8.tflite", 0.1),
     ],
 )
-def test_every_source_agrees_with_the_live_model(
-    source, file, tolerance, live, run_folder, photos
-):
+def test_every_source_agrees_with_the_live_model(source, file, tolerance, live, run_folder, photos):
     model = tfdl.load(run_folder / source, file=file)
     answers = model.predict(str(photos), batch_size=4)
     assert model.task == TASK
