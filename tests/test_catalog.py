@@ -1,7 +1,9 @@
 """The index is complete, consistent, and tells the truth about what is built."""
 
 import ast
+import graphlib
 import itertools
+import json
 import re
 import shlex
 import subprocess
@@ -115,6 +117,69 @@ def test_every_model_file_is_in_the_catalog(file):
     assert catalog.find(file.stem).module == ".".join(file.relative_to(ROOT).with_suffix("").parts)
 
 
+# --- the way through them --------------------------------------------------------------------------------------------
+
+LATER = {"detr"}  # needs a topic of a later stage: it detects with a transformer
+
+
+def test_prerequisites_are_topics_that_come_before_and_never_in_a_circle():
+    places = {key: place for place, key in enumerate(KEYS)}
+    graph = {topic.key: topic.prerequisites for topic in catalog.TOPICS}
+    assert set(itertools.chain(*graph.values())) <= set(KEYS)
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(KEYS)
+    for key, needed in graph.items():
+        assert len(needed) == len(set(needed))
+        assert key in LATER or all(places[other] < places[key] for other in needed), key
+
+
+def test_every_topic_but_the_first_has_prerequisites_from_which_all_begins():
+    (first,) = (topic.key for topic in catalog.TOPICS if not topic.prerequisites)
+    assert first == KEYS[0] == "linear_algebra"
+
+
+def test_circle_of_prerequisites_would_be_seen():
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter({"a": ("b",), "b": ("a",)}).static_order())
+
+
+def test_every_recipe_has_its_minutes_once_and_no_other_command_has():
+    recipes = {topic.recipe for topic in catalog.TOPICS if topic.recipe}
+    assert catalog.MINUTES.keys() | catalog.ESTIMATED_MINUTES.keys() == recipes
+    assert not catalog.MINUTES.keys() & catalog.ESTIMATED_MINUTES.keys()
+    assert all((topic.minutes is None) == (topic.recipe is None) for topic in catalog.TOPICS)
+
+
+def test_minutes_are_those_that_were_recorded():
+    recorded = {}
+    for file in (ROOT / "results").glob("*.json"):
+        row = json.loads(file.read_text(encoding="utf-8"))
+        seconds = [run["seconds"] for run in row.get("runs", []) if "seconds" in run]
+        if seconds and "recipes/" in row["command"]:
+            command = re.sub(r"^.*recipes/\w+/(\w+)\.py", r"tfdl run \1", row["command"])
+            recorded.setdefault(command, []).append(sum(seconds) / len(seconds) / 60)
+    standard = "tfdl run classify_images --model mobilenet --variant v2_small_images"  # the recipe's own defaults
+    recorded[standard] = recorded["tfdl run classify_images"]
+    for command, minutes in catalog.MINUTES.items():
+        assert any(max(1, round(measured)) == minutes for measured in recorded[command]), command
+    assert not recorded.keys() & catalog.ESTIMATED_MINUTES.keys()
+
+
+def test_aliases_are_snake_case_and_no_keys_and_lead_to_topics():
+    for alias, key in catalog.ALIASES.items():
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", alias)
+        assert alias not in KEYS and key in KEYS
+        assert catalog.find(alias) is catalog.find(key)
+    assert list(catalog.ALIASES) == sorted(catalog.ALIASES)
+
+
+def test_following_leads_from_the_first_topic_to_the_last():
+    assert catalog.following(catalog.TOPICS[0]) is catalog.TOPICS[1]
+    assert catalog.following(catalog.TOPICS[-1]) is None
+
+
+# --- finding and building --------------------------------------------------------------------------------------------
+
+
 def test_topics_filters_by_stage_and_state():
     assert {topic.stage for topic in catalog.topics(stage=3)} == {3}
     assert all(topic.built for topic in catalog.topics(built=True))
@@ -127,6 +192,8 @@ def test_find_names_the_three_nearest():
     assert catalog.find("swin").title == "Swin Transformer"
     with pytest.raises(ValueError, match=r"'resnt'.* 'resnet', '\w+' and '\w+'\.$"):
         catalog.find("resnt")
+    with pytest.raises(ValueError, match="'vision_transformr'; the nearest are 'vision_transformer'"):
+        catalog.find("vision_transformr")
 
 
 def test_nearest_copes_with_few_names():
@@ -138,7 +205,7 @@ def test_build_refuses_what_is_not_built_and_what_is_no_model():
     unbuilt = catalog.topics(built=False)[0]
     with pytest.raises(ValueError, match=r"not built yet; the models so far are .*mobilenet"):
         catalog.build(unbuilt.key)
-    with pytest.raises(ValueError, match="is no model"):
+    with pytest.raises(ValueError, match="is not a model, so it cannot be built; `tfdl show mixed_precision`"):
         catalog.build("mixed_precision")
 
 
@@ -146,6 +213,7 @@ def test_build_hands_everything_to_the_builder():
     model = catalog.build("mobilenet", "nano", image_shape=(32, 48, 1), num_classes=5, normalize=None)
     assert model.input_shape == (None, 32, 48, 1)
     assert model.output_shape == (None, 5)
+    assert catalog.build("multi_layer_perceptron", "nano", image_shape=(4, 4, 1), num_classes=3).name == "mlp"
 
 
 PROBE = """

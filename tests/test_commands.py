@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 import tfdl.__main__ as command_line
-from tfdl.catalog import STAGES, TOPICS, topics
-from tfdl.commands import bench, doctor, export, run, show, verify
+from tfdl.commands import bench, doctor, export, run, verify
 from tfdl.commands import list as list_command
 from tfdl.core import errors, quiet
 from tfdl.export import exporter
@@ -70,15 +69,8 @@ def test_each_command_explains_itself(name, capsys):
     [
         (["lits"], "no command 'lits'; the nearest are 'list', "),
         (["show", "resnt"], "no topic 'resnt'; the nearest are 'resnet', "),
-        (["show", "relu", "--flops"], "counts image models that are built, and ReLU ('relu') is none"),
-        (["show", "gpt", "--flops"], "('gpt') is none"),
-        (["show", "mobilenet", "--flops", "--variant", "v9"], "mobilenet has no variant 'v9'; it has nano, v1, v2"),
-        (["show", "vit", "--flops", "--image-size", "225"], "do not tile images of 225 x 225"),
-        (["show", "swin", "--flops", "--image-size", "0"], "at least 1; it is 0"),
-        (["show", "mobilenet", "--variant", "v2"], "add --flops"),
         (["run", "clasify_images"], "no recipe or topic 'clasify_images'; the nearest are 'classify_images', "),
         (["run", "stylegan"], "StyleGAN ('stylegan') is not built yet"),
-        (["list", "--stage", "7"], "no stage 7"),
         (["verify", "nowhere"], "nowhere"),
         (["bench", "nowhere.tflite"], "no file nowhere.tflite"),
         (["export", "nowhere.keras", "out"], "no model at nowhere.keras"),
@@ -115,67 +107,6 @@ def test_interrupt_is_code_130(capsys, monkeypatch):
     monkeypatch.setattr(list_command, "main", raising(KeyboardInterrupt()).main)
     assert tfdl("list") == 130
     assert capsys.readouterr().err == "error: interrupted\n"
-
-
-def test_list_groups_by_stage_and_marks_what_is_built():
-    text = list_command.table(topics(), list_command.plain)
-    for number, stage in STAGES.items():
-        assert f"{number} {stage}: " in text
-    marked = [line.split()[1] for line in text.splitlines() if line.startswith("  * ")]
-    assert marked == [topic.key for topic in topics(built=True)]
-    columns = {line.index(t.title) for t in TOPICS for line in text.splitlines() if line[4:].split("  ")[0] == t.key}
-    assert len(columns) == 1
-
-
-def test_unbuilt_leaves_out_what_is_built(capsys):
-    assert tfdl("list", "--unbuilt", "--stage", "2") == 0
-    text = capsys.readouterr().out
-    assert "faster_rcnn" in text and "mobilenet" not in text
-    assert list_command.table((), list_command.plain).startswith("Nothing left")
-
-
-@pytest.mark.parametrize("terminal, no_color, colored", [(True, "", True), (True, "1", False), (False, "", False)])
-def test_color_only_on_a_terminal_without_no_color(terminal, no_color, colored, monkeypatch):
-    monkeypatch.setenv("NO_COLOR", no_color)
-    assert list_command.wants_color(types.SimpleNamespace(isatty=lambda: terminal)) == colored
-    assert list_command.paint("x", "bold") == "\033[1mx\033[0m"
-
-
-def test_show_reads_variants_without_importing_the_module():
-    from tfdl.models.convnets.mobilenet import VARIANTS
-
-    assert show.variants((ROOT / "tfdl/models/convnets/mobilenet.py").read_text(encoding="utf-8")) == list(VARIANTS)
-    assert show.variants('VARIANTS: dict = {"a": 1, **x}\nVARIANTS["b"] = 2\nOTHER = {"c": 3}\n') == ["a", "b"]
-
-
-def test_show_tells_file_source_and_command(capsys):
-    assert tfdl("show", "mobilenet") == 0
-    text = capsys.readouterr().out
-    for part in ("arXiv:1704.04861", "tfdl/models/convnets/mobilenet.py", "v3_large", "tfdl run classify_images"):
-        assert part in text
-    assert tfdl("show", "stylegan") == 0
-    assert "not built yet" in capsys.readouterr().out
-
-
-def test_flops_of_all_variants_are_a_table(capsys):
-    assert tfdl("show", "lenet", "--flops") == 0
-    heading, *rows = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["variant", "image", "parameters", "multiply-adds", "MB", "as", "float32"]
-    assert [row.split()[0] for row in rows] == ["nano", "lenet5", "original"]
-    assert rows[1].split() == ["lenet5", "32", "x", "32", "x", "1", "61,706", "416,520", "0.25"]
-    assert len({len(row) for row in (heading, *rows)}) == 1
-
-
-def test_flops_are_those_of_what_a_variant_was_made_for_or_of_the_size_that_is_asked(capsys):
-    tables = []
-    for flags in ([], ["--image-size", "64"]):
-        assert tfdl("show", "densenet", "--flops", "--variant", "small_images", *flags) == 0
-        tables.append(capsys.readouterr().out.splitlines()[1].split())
-    usual, larger = tables
-    assert usual[1:6] == ["32", "x", "32", "x", "3"] and larger[1:6] == ["64", "x", "64", "x", "3"]
-    assert usual[6] == larger[6]
-    products = [int(row[7].replace(",", "")) for row in tables]
-    assert products[1] == pytest.approx(4 * products[0], rel=1e-3)  # all but the head's
 
 
 @pytest.fixture

@@ -152,13 +152,17 @@ def test_parity_without_the_libraries_is_one_sentence(monkeypatch, capsys):
     assert re.search(r"The extra `parity` is not installed \(.*timm.* missing\): use make parity.", error)
 
 
-def test_readme_table_needs_its_markers():
-    text = f"a\n{readme_table.BEGIN}\nold\n{readme_table.END}\nb\n"
-    filled = readme_table.filled(text)
-    assert filled.startswith("a\n") and filled.endswith("\nb\n") and "old" not in filled
-    assert readme_table.filled(filled) == filled
-    with pytest.raises(ValueError, match="once each"):
-        readme_table.filled("no markers")
+def test_page_of_topics_has_every_topic_once_with_links_that_exist(tmp_path, monkeypatch, capsys):
+    text = readme_table.page()
+    assert [
+        line.split("`")[1] for line in text.partition("## Other names")[0].splitlines() if line.startswith("| `")
+    ] == [topic.key for topic in tfdl.topics()]
+    links = re.findall(r"\]\(\.\./([^)]+)\)", text)
+    assert links and all((ROOT / link).is_file() for link in links)
+    monkeypatch.setattr(readme_table, "PAGE", tmp_path / "docs" / "topics.md")
+    assert readme_table.main(["--check"]) == 1
+    assert "topics.md is not current: run `python tools/readme_table.py`" in capsys.readouterr().err
+    assert readme_table.main([]) == 0 and readme_table.main(["--check"]) == 0
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """THE index: one literal row per topic of the curriculum.  Standard library only, so that it reads in milliseconds.
 
     topics(stage=2, built=True)            the rows, filtered, in the order of the learning path
-    find("resnet")                         one row, or an error with the three nearest names
+    find("resnet")                         one row, also by another name (ALIASES), or an error with the nearest names
+    following(find("resnet"))              the row after it
     build("mobilenet", "v2", **kwargs)     a model
 
-`module` is the dotted name of the code and `recipe` the command that trains it; a topic with neither is not built yet.
+`module` is the dotted name of the code and `recipe` the command that trains it; a topic with neither is not
+implemented yet.
 A model's key is the name of its file and of its builder function.  "Goodfellow et al. 2016" is the book Deep Learning.
 """
 
@@ -31,10 +33,16 @@ class Topic(NamedTuple):
     stage: int  # of the learning path, see STAGES
     section: str  # of the curriculum
     recipe: str | None = None  # the command that runs it
+    prerequisites: tuple[str, ...] = ()  # keys of what to know before
 
     @property
     def built(self):
         return bool(self.module or self.recipe)
+
+    @property
+    def minutes(self):
+        """That the recipe takes on two CPU cores, or None."""
+        return MINUTES.get(self.recipe) or ESTIMATED_MINUTES.get(self.recipe)
 
     @property
     def is_model(self):
@@ -47,7 +55,7 @@ def topics(stage=None, built=None):
 
     Args:
         stage: 1 to 6, or None for all.
-        built: True for what can be used today, False for what is still to come, None for both.
+        built: True for implemented topics, False for the others, None for both.
 
     Raises:
         ValueError: there is no such stage.
@@ -58,11 +66,19 @@ def topics(stage=None, built=None):
 
 
 def find(key):
-    """The row of `key`; ValueError with the three nearest keys if there is none."""
+    """The row of a key or an alias; ValueError with the three nearest names if there is none."""
+    wanted = ALIASES.get(key, key)
     for topic in TOPICS:
-        if topic.key == key:
+        if topic.key == wanted:
             return topic
-    raise ValueError(f"There is no topic {key!r}; the nearest are {nearest(key, [t.key for t in TOPICS])}.")
+    names = [*(topic.key for topic in TOPICS), *ALIASES]
+    raise ValueError(f"There is no topic {key!r}; the nearest are {nearest(key, names)}.")
+
+
+def following(topic):
+    """The topic after this one on the learning path, or None after the last."""
+    place = TOPICS.index(topic) + 1
+    return TOPICS[place] if place < len(TOPICS) else None
 
 
 def build(key, variant=None, *, weights=None, **kwargs):
@@ -80,19 +96,19 @@ def build(key, variant=None, *, weights=None, **kwargs):
         a `keras.Model`.
 
     Raises:
-        ValueError: no such topic, not built yet, or no model; or the weights do not fit.
+        ValueError: no such topic, not built yet, or not a model; or the weights do not fit.
         FileNotFoundError, ConnectionError: the weights are not there.
     """
     topic = find(key)
     if not topic.built:
         models = ", ".join(t.key for t in TOPICS if t.is_model)
         raise ValueError(
-            f"{topic.title} ({key!r}) is in the curriculum but not built yet; the models so far are {models} "
-            "(`tfdl list` marks all that is built)."
+            f"{topic.title} ({key!r}) is not built yet; the models so far are {models}"
+            " (`tfdl list` marks implemented topics)."
         )
     if not topic.is_model:
         raise ValueError(
-            f"{topic.title} ({key!r}) is no model, so it cannot be built; `tfdl show {key}` tells its place."
+            f"{topic.title} ({key!r}) is not a model, so it cannot be built; `tfdl show {key}` says where its code is."
         )
     builder = getattr(importlib.import_module(topic.module), topic.key)
     if weights:
@@ -110,6 +126,111 @@ def nearest(name, names):
     return f"{', '.join(first)} and {last}" if first else last
 
 
+# What people also call a topic -> its key.
+ALIASES = {
+    "adamw": "weight_decay",
+    "autodiff": "calculus",
+    "automatic_differentiation": "calculus",
+    "batch_norm": "batch_normalization",
+    "bayes": "probability",
+    "chain_rule": "backpropagation",
+    "cnn": "convolution",
+    "diffusion": "ddpm",
+    "entropy": "information_theory",
+    "face_detection": "blaze_face",
+    "few_shot_learning": "prototypical",
+    "fine_tuning": "pretrained_weights",
+    "flax": "jax",
+    "gan": "dcgan",
+    "graph_neural_network": "gcn",
+    "group_norm": "group_normalization",
+    "image_classification": "classification",
+    "image_segmentation": "segmentation",
+    "instance_norm": "instance_normalization",
+    "kaiming_initialization": "he_initialization",
+    "kl_divergence": "information_theory",
+    "knowledge_distillation": "distillation",
+    "l2_regularization": "weight_decay",
+    "layer_norm": "layer_normalization",
+    "learning_rate_schedule": "cosine_annealing",
+    "least_squares": "linear_regression",
+    "meta_learning": "maml",
+    "mixture_of_experts": "mixtral",
+    "momentum": "sgd",
+    "mse": "mean_squared_error",
+    "multi_layer_perceptron": "mlp",
+    "multilayer_perceptron": "mlp",
+    "neural_architecture_search": "nas",
+    "neural_network": "mlp",
+    "object_detection": "detection",
+    "pca": "linear_algebra",
+    "pooling": "max_pooling",
+    "pose_estimation": "hrnet",
+    "regularization": "overfitting",
+    "reward_model": "reward",
+    "ridge_regression": "weight_decay",
+    "rlhf": "ppo",
+    "self_attention": "attention",
+    "silu": "swish",
+    "skip_connections": "residual_connections",
+    "softmax_regression": "logistic_regression",
+    "stable_diffusion": "latent_diffusion",
+    "statistics": "probability",
+    "stochastic_gradient_descent": "sgd",
+    "svd": "linear_algebra",
+    "transfer_learning": "pretrained_weights",
+    "underfitting": "overfitting",
+    "variational_autoencoder": "vae",
+    "vision_transformer": "vit",
+    "wandb": "weights_and_biases",
+    "weight_initialization": "he_initialization",
+    "xavier_initialization": "glorot_initialization",
+    "yolo": "yolo_v8",
+}
+
+# Minutes of a recipe on two CPU cores, as recorded in results/.
+MINUTES = {
+    "tfdl run explore_linear_algebra": 1,
+    "tfdl run differentiate": 1,
+    "tfdl run infer": 1,
+    "tfdl run decay_weights": 1,
+    "tfdl run train_perceptron": 1,
+    "tfdl run train_mlp": 3,
+    "tfdl run backpropagate": 1,
+    "tfdl run compare_losses": 2,
+    "tfdl run schedule_learning_rate": 1,
+    "tfdl run normalize": 5,
+    "tfdl run initialize": 1,
+    "tfdl run transfer": 5,
+    "tfdl run convolve": 1,
+    "tfdl run classify_images --model mobilenet --variant v2_small_images": 2,
+    "tfdl run classify_images": 2,
+    "tfdl run classify_images --model vit --variant small_images --data fashion_mnist --epochs 5": 7,
+    "tfdl run classify_images --model swin --variant small_images --data fashion_mnist --epochs 5": 10,
+    "tfdl run train_mixed_precision --data mnist --epochs 3": 7,
+    "tfdl run accumulate_gradients": 1,
+    "tfdl run train_mirrored": 1,
+    "tfdl run parallelize_model": 1,
+}
+# The same of commands that are not recorded: estimated from similar ones.
+ESTIMATED_MINUTES = {
+    "tfdl run compare_activations": 3,
+    "tfdl run compare_topologies": 3,
+    "tfdl run train_highway": 2,
+    "tfdl run classify_images --model mlp --variant logistic_regression": 1,
+    "tfdl run compare_optimizers": 2,
+    "tfdl run regularize": 3,
+    "tfdl run augment_images": 5,
+    "tfdl run classify_images --model lenet --variant lenet5": 1,
+    "tfdl run classify_images --model alexnet --variant small_images": 2,
+    "tfdl run classify_images --model vgg --variant small_images": 3,
+    "tfdl run classify_images --model resnet --variant cifar20": 3,
+    "tfdl run classify_images --model densenet --variant small_images": 4,
+    "tfdl run classify_images --model shufflenet --variant v2_small_images": 3,
+    "tfdl run classify_images --model efficientnet --variant b0_small_images": 4,
+    "tfdl run train_multi_worker": 2,
+}
+
 TOPICS = (
     # Stage 1: Foundation
     Topic(
@@ -119,7 +240,7 @@ TOPICS = (
         "Goodfellow et al. 2016, chapter 2",
         1,
         "Mathematics",
-        "tfdl run explore_linear_algebra",
+        recipe="tfdl run explore_linear_algebra",
     ),
     Topic(
         "calculus",
@@ -128,7 +249,8 @@ TOPICS = (
         "Baydin et al. 2015, arXiv:1502.05767",
         1,
         "Mathematics",
-        "tfdl run differentiate",
+        prerequisites=("linear_algebra",),
+        recipe="tfdl run differentiate",
     ),
     Topic(
         "probability",
@@ -137,7 +259,8 @@ TOPICS = (
         "Goodfellow et al. 2016, chapter 3",
         1,
         "Mathematics",
-        "tfdl run infer",
+        prerequisites=("calculus",),
+        recipe="tfdl run infer",
     ),
     Topic(
         "information_theory",
@@ -146,7 +269,28 @@ TOPICS = (
         "Shannon 1948, Bell System Technical Journal 27",
         1,
         "Mathematics",
-        "tfdl run infer",
+        prerequisites=("probability",),
+        recipe="tfdl run infer",
+    ),
+    Topic(
+        "gradient_descent",
+        "Gradient descent",
+        "tfdl.foundations.calculus",
+        "Goodfellow et al. 2016, section 4.3",
+        1,
+        "Mathematics",
+        prerequisites=("calculus",),
+        recipe="tfdl run differentiate",
+    ),
+    Topic(
+        "linear_regression",
+        "Linear regression",
+        "tfdl.foundations.linear_systems",
+        "Goodfellow et al. 2016, section 5.1.4",
+        1,
+        "Mathematics",
+        prerequisites=("linear_algebra", "gradient_descent"),
+        recipe="tfdl run decay_weights",
     ),
     Topic(
         "perceptron",
@@ -155,7 +299,8 @@ TOPICS = (
         "Rosenblatt 1958, Psychological Review 65(6)",
         1,
         "Architecture",
-        "tfdl run train_perceptron",
+        prerequisites=("linear_algebra",),
+        recipe="tfdl run train_perceptron",
     ),
     Topic(
         "mlp",
@@ -164,7 +309,8 @@ TOPICS = (
         "Rumelhart et al. 1986, Nature 323",
         1,
         "Architecture",
-        "tfdl run train_mlp",
+        prerequisites=("perceptron", "gradient_descent"),
+        recipe="tfdl run train_mlp",
     ),
     Topic(
         "relu",
@@ -173,7 +319,8 @@ TOPICS = (
         "Nair & Hinton 2010, ICML",
         1,
         "Architecture",
-        "tfdl run compare_activations",
+        prerequisites=("mlp",),
+        recipe="tfdl run compare_activations",
     ),
     Topic(
         "sigmoid",
@@ -182,7 +329,8 @@ TOPICS = (
         "Goodfellow et al. 2016, section 3.10",
         1,
         "Architecture",
-        "tfdl run compare_activations",
+        prerequisites=("calculus",),
+        recipe="tfdl run compare_activations",
     ),
     Topic(
         "tanh",
@@ -191,7 +339,18 @@ TOPICS = (
         "LeCun et al. 1998, Efficient BackProp, section 4.4",
         1,
         "Architecture",
-        "tfdl run compare_activations",
+        prerequisites=("sigmoid",),
+        recipe="tfdl run compare_activations",
+    ),
+    Topic(
+        "softmax",
+        "Softmax",
+        "tfdl.foundations.backpropagation",
+        "Goodfellow et al. 2016, section 6.2.2.3",
+        1,
+        "Architecture",
+        prerequisites=("probability", "sigmoid"),
+        recipe="tfdl run backpropagate",
     ),
     Topic(
         "leaky_relu",
@@ -200,7 +359,8 @@ TOPICS = (
         "Maas et al. 2013, ICML workshop",
         1,
         "Architecture",
-        "tfdl run compare_activations",
+        prerequisites=("relu",),
+        recipe="tfdl run compare_activations",
     ),
     Topic(
         "swish",
@@ -209,7 +369,8 @@ TOPICS = (
         "Ramachandran et al. 2017, arXiv:1710.05941",
         1,
         "Architecture",
-        "tfdl run compare_activations",
+        prerequisites=("relu", "sigmoid"),
+        recipe="tfdl run compare_activations",
     ),
     Topic(
         "gelu",
@@ -218,7 +379,8 @@ TOPICS = (
         "Hendrycks & Gimpel 2016, arXiv:1606.08415",
         1,
         "Architecture",
-        "tfdl run compare_activations",
+        prerequisites=("relu", "probability"),
+        recipe="tfdl run compare_activations",
     ),
     Topic(
         "fully_connected_topology",
@@ -227,7 +389,8 @@ TOPICS = (
         "Goodfellow et al. 2016, chapter 6",
         1,
         "Architecture",
-        "tfdl run compare_topologies",
+        prerequisites=("mlp",),
+        recipe="tfdl run compare_topologies",
     ),
     Topic(
         "convolutional_topology",
@@ -236,7 +399,8 @@ TOPICS = (
         "LeCun et al. 1989, Neural Computation 1(4)",
         1,
         "Architecture",
-        "tfdl run compare_topologies",
+        prerequisites=("mlp",),
+        recipe="tfdl run compare_topologies",
     ),
     Topic(
         "recurrent_topology",
@@ -245,7 +409,8 @@ TOPICS = (
         "Elman 1990, Cognitive Science 14(2)",
         1,
         "Architecture",
-        "tfdl run compare_topologies",
+        prerequisites=("mlp",),
+        recipe="tfdl run compare_topologies",
     ),
     Topic(
         "residual_connections",
@@ -254,7 +419,8 @@ TOPICS = (
         "He et al. 2015, arXiv:1512.03385",
         1,
         "Architecture",
-        "tfdl run train_highway",
+        prerequisites=("convolutional_topology",),
+        recipe="tfdl run train_highway",
     ),
     Topic(
         "highway",
@@ -263,7 +429,8 @@ TOPICS = (
         "Srivastava et al. 2015, arXiv:1505.00387",
         1,
         "Architecture",
-        "tfdl run train_highway",
+        prerequisites=("residual_connections", "sigmoid"),
+        recipe="tfdl run train_highway",
     ),
     Topic(
         "forward_propagation",
@@ -272,7 +439,8 @@ TOPICS = (
         "Goodfellow et al. 2016, section 6.5",
         1,
         "Learning",
-        "tfdl run backpropagate",
+        prerequisites=("mlp",),
+        recipe="tfdl run backpropagate",
     ),
     Topic(
         "backpropagation",
@@ -281,7 +449,8 @@ TOPICS = (
         "Rumelhart et al. 1986, Nature 323",
         1,
         "Learning",
-        "tfdl run backpropagate",
+        prerequisites=("forward_propagation", "calculus"),
+        recipe="tfdl run backpropagate",
     ),
     Topic(
         "mean_squared_error",
@@ -290,7 +459,8 @@ TOPICS = (
         "Goodfellow et al. 2016, section 5.5",
         1,
         "Learning",
-        "tfdl run compare_losses",
+        prerequisites=("probability",),
+        recipe="tfdl run compare_losses",
     ),
     Topic(
         "cross_entropy",
@@ -299,7 +469,8 @@ TOPICS = (
         "Goodfellow et al. 2016, section 6.2",
         1,
         "Learning",
-        "tfdl run compare_losses",
+        prerequisites=("information_theory", "softmax"),
+        recipe="tfdl run compare_losses",
     ),
     Topic(
         "focal_loss",
@@ -308,7 +479,18 @@ TOPICS = (
         "Lin et al. 2017, arXiv:1708.02002",
         1,
         "Learning",
-        "tfdl run compare_losses",
+        prerequisites=("cross_entropy",),
+        recipe="tfdl run compare_losses",
+    ),
+    Topic(
+        "logistic_regression",
+        "Logistic regression",
+        "tfdl.models.foundation.mlp",
+        "Goodfellow et al. 2016, section 5.7.1",
+        1,
+        "Learning",
+        prerequisites=("linear_regression", "sigmoid", "cross_entropy"),
+        recipe="tfdl run classify_images --model mlp --variant logistic_regression",
     ),
     Topic(
         "sgd",
@@ -317,25 +499,8 @@ TOPICS = (
         "Robbins & Monro 1951, Annals of Math. Statistics 22",
         1,
         "Learning",
-        "tfdl run compare_optimizers",
-    ),
-    Topic(
-        "adam",
-        "Adam",
-        "tfdl.foundations.optimizers",
-        "Kingma & Ba 2014, arXiv:1412.6980",
-        1,
-        "Learning",
-        "tfdl run compare_optimizers",
-    ),
-    Topic(
-        "rmsprop",
-        "RMSprop",
-        "tfdl.foundations.optimizers",
-        "Tieleman & Hinton 2012, Coursera lecture 6.5",
-        1,
-        "Learning",
-        "tfdl run compare_optimizers",
+        prerequisites=("gradient_descent", "backpropagation"),
+        recipe="tfdl run compare_optimizers",
     ),
     Topic(
         "adagrad",
@@ -344,7 +509,28 @@ TOPICS = (
         "Duchi et al. 2011, JMLR 12",
         1,
         "Learning",
-        "tfdl run compare_optimizers",
+        prerequisites=("sgd",),
+        recipe="tfdl run compare_optimizers",
+    ),
+    Topic(
+        "rmsprop",
+        "RMSprop",
+        "tfdl.foundations.optimizers",
+        "Tieleman & Hinton 2012, Coursera lecture 6.5",
+        1,
+        "Learning",
+        prerequisites=("adagrad",),
+        recipe="tfdl run compare_optimizers",
+    ),
+    Topic(
+        "adam",
+        "Adam",
+        "tfdl.foundations.optimizers",
+        "Kingma & Ba 2014, arXiv:1412.6980",
+        1,
+        "Learning",
+        prerequisites=("rmsprop",),
+        recipe="tfdl run compare_optimizers",
     ),
     Topic(
         "step_decay",
@@ -353,7 +539,8 @@ TOPICS = (
         "Krizhevsky et al. 2012, NIPS, section 5",
         1,
         "Learning",
-        "tfdl run schedule_learning_rate",
+        prerequisites=("sgd",),
+        recipe="tfdl run schedule_learning_rate",
     ),
     Topic(
         "cosine_annealing",
@@ -362,7 +549,8 @@ TOPICS = (
         "Loshchilov & Hutter 2016, arXiv:1608.03983",
         1,
         "Learning",
-        "tfdl run schedule_learning_rate",
+        prerequisites=("step_decay",),
+        recipe="tfdl run schedule_learning_rate",
     ),
     Topic(
         "warm_up",
@@ -371,9 +559,29 @@ TOPICS = (
         "Goyal et al. 2017, arXiv:1706.02677, section 2.2",
         1,
         "Learning",
-        "tfdl run schedule_learning_rate",
+        prerequisites=("step_decay",),
+        recipe="tfdl run schedule_learning_rate",
     ),
-    Topic("dropout", "Dropout", None, "Srivastava et al. 2014, JMLR 15", 1, "Training", "tfdl run regularize"),
+    Topic(
+        "overfitting",
+        "Overfitting",
+        None,
+        "Goodfellow et al. 2016, section 5.2",
+        1,
+        "Training",
+        prerequisites=("mlp", "cross_entropy"),
+        recipe="tfdl run regularize",
+    ),
+    Topic(
+        "dropout",
+        "Dropout",
+        None,
+        "Srivastava et al. 2014, JMLR 15",
+        1,
+        "Training",
+        prerequisites=("overfitting",),
+        recipe="tfdl run regularize",
+    ),
     Topic(
         "weight_decay",
         "Weight decay (L2 and decoupled)",
@@ -381,7 +589,8 @@ TOPICS = (
         "Loshchilov & Hutter 2017, arXiv:1711.05101",
         1,
         "Training",
-        "tfdl run regularize",
+        prerequisites=("overfitting", "sgd"),
+        recipe="tfdl run regularize",
     ),
     Topic(
         "early_stopping",
@@ -390,7 +599,8 @@ TOPICS = (
         "Prechelt 1998, Early Stopping - But When?",
         1,
         "Training",
-        "tfdl run regularize",
+        prerequisites=("overfitting",),
+        recipe="tfdl run regularize",
     ),
     Topic(
         "data_augmentation",
@@ -399,7 +609,8 @@ TOPICS = (
         "Cubuk et al. 2019, arXiv:1909.13719",
         1,
         "Training",
-        "tfdl run augment_images",
+        prerequisites=("overfitting", "convolutional_topology"),
+        recipe="tfdl run augment_images",
     ),
     Topic(
         "batch_normalization",
@@ -408,7 +619,8 @@ TOPICS = (
         "Ioffe & Szegedy 2015, arXiv:1502.03167",
         1,
         "Training",
-        "tfdl run normalize",
+        prerequisites=("backpropagation",),
+        recipe="tfdl run normalize",
     ),
     Topic(
         "layer_normalization",
@@ -417,7 +629,8 @@ TOPICS = (
         "Ba et al. 2016, arXiv:1607.06450",
         1,
         "Training",
-        "tfdl run normalize",
+        prerequisites=("batch_normalization",),
+        recipe="tfdl run normalize",
     ),
     Topic(
         "instance_normalization",
@@ -426,7 +639,8 @@ TOPICS = (
         "Ulyanov et al. 2016, arXiv:1607.08022",
         1,
         "Training",
-        "tfdl run normalize",
+        prerequisites=("batch_normalization",),
+        recipe="tfdl run normalize",
     ),
     Topic(
         "group_normalization",
@@ -435,7 +649,8 @@ TOPICS = (
         "Wu & He 2018, arXiv:1803.08494",
         1,
         "Training",
-        "tfdl run normalize",
+        prerequisites=("layer_normalization", "instance_normalization"),
+        recipe="tfdl run normalize",
     ),
     Topic(
         "glorot_initialization",
@@ -444,7 +659,8 @@ TOPICS = (
         "Glorot & Bengio 2010, AISTATS",
         1,
         "Training",
-        "tfdl run initialize",
+        prerequisites=("backpropagation", "tanh"),
+        recipe="tfdl run initialize",
     ),
     Topic(
         "he_initialization",
@@ -453,7 +669,8 @@ TOPICS = (
         "He et al. 2015, arXiv:1502.01852",
         1,
         "Training",
-        "tfdl run initialize",
+        prerequisites=("glorot_initialization", "relu"),
+        recipe="tfdl run initialize",
     ),
     Topic(
         "orthogonal_initialization",
@@ -462,7 +679,8 @@ TOPICS = (
         "Saxe et al. 2013, arXiv:1312.6120",
         1,
         "Training",
-        "tfdl run initialize",
+        prerequisites=("glorot_initialization",),
+        recipe="tfdl run initialize",
     ),
     Topic(
         "pretrained_weights",
@@ -471,7 +689,8 @@ TOPICS = (
         "Yosinski et al. 2014, arXiv:1411.1792",
         1,
         "Training",
-        "tfdl run transfer",
+        prerequisites=("overfitting", "convolutional_topology"),
+        recipe="tfdl run transfer",
     ),
     # Stage 2: Computer vision
     Topic(
@@ -481,7 +700,8 @@ TOPICS = (
         "Dumoulin & Visin 2016, arXiv:1603.07285",
         2,
         "CNN",
-        "tfdl run convolve",
+        prerequisites=("convolutional_topology",),
+        recipe="tfdl run convolve",
     ),
     Topic(
         "max_pooling",
@@ -490,7 +710,8 @@ TOPICS = (
         "Boureau et al. 2010, ICML",
         2,
         "CNN",
-        "tfdl run convolve",
+        prerequisites=("convolution",),
+        recipe="tfdl run convolve",
     ),
     Topic(
         "average_pooling",
@@ -499,7 +720,8 @@ TOPICS = (
         "LeCun et al. 1998, Proceedings of the IEEE 86(11)",
         2,
         "CNN",
-        "tfdl run convolve",
+        prerequisites=("convolution",),
+        recipe="tfdl run convolve",
     ),
     Topic(
         "global_pooling",
@@ -508,7 +730,8 @@ TOPICS = (
         "Lin et al. 2013, arXiv:1312.4400",
         2,
         "CNN",
-        "tfdl run convolve",
+        prerequisites=("average_pooling",),
+        recipe="tfdl run convolve",
     ),
     Topic(
         "lenet",
@@ -517,7 +740,8 @@ TOPICS = (
         "LeCun et al. 1998, Proceedings of the IEEE 86(11)",
         2,
         "CNN",
-        "tfdl run classify_images --model lenet --variant lenet5",
+        prerequisites=("max_pooling",),
+        recipe="tfdl run classify_images --model lenet --variant lenet5",
     ),
     Topic(
         "alexnet",
@@ -526,7 +750,8 @@ TOPICS = (
         "Krizhevsky et al. 2012, NIPS",
         2,
         "CNN",
-        "tfdl run classify_images --model alexnet --variant small_images",
+        prerequisites=("lenet", "relu", "dropout"),
+        recipe="tfdl run classify_images --model alexnet --variant small_images",
     ),
     Topic(
         "vgg",
@@ -535,7 +760,8 @@ TOPICS = (
         "Simonyan & Zisserman 2014, arXiv:1409.1556",
         2,
         "CNN",
-        "tfdl run classify_images --model vgg --variant small_images",
+        prerequisites=("alexnet",),
+        recipe="tfdl run classify_images --model vgg --variant small_images",
     ),
     Topic(
         "resnet",
@@ -544,7 +770,8 @@ TOPICS = (
         "He et al. 2015, arXiv:1512.03385",
         2,
         "CNN",
-        "tfdl run classify_images --model resnet --variant cifar20",
+        prerequisites=("vgg", "residual_connections", "batch_normalization"),
+        recipe="tfdl run classify_images --model resnet --variant cifar20",
     ),
     Topic(
         "densenet",
@@ -553,16 +780,8 @@ TOPICS = (
         "Huang et al. 2016, arXiv:1608.06993",
         2,
         "CNN",
-        "tfdl run classify_images --model densenet --variant small_images",
-    ),
-    Topic(
-        "efficientnet",
-        "EfficientNet",
-        "tfdl.models.convnets.efficientnet",
-        "Tan & Le 2019, arXiv:1905.11946",
-        2,
-        "CNN",
-        "tfdl run classify_images --model efficientnet --variant b0_small_images",
+        prerequisites=("resnet",),
+        recipe="tfdl run classify_images --model densenet --variant small_images",
     ),
     Topic(
         "mobilenet",
@@ -571,7 +790,8 @@ TOPICS = (
         "Howard et al. 2017, arXiv:1704.04861 (V2: arXiv:1801.04381, V3: arXiv:1905.02244)",
         2,
         "CNN",
-        "tfdl run classify_images --model mobilenet --variant v2_small_images",
+        prerequisites=("resnet",),
+        recipe="tfdl run classify_images --model mobilenet --variant v2_small_images",
     ),
     Topic(
         "shufflenet",
@@ -580,7 +800,18 @@ TOPICS = (
         "Zhang et al. 2017, arXiv:1707.01083 (V2: arXiv:1807.11164)",
         2,
         "CNN",
-        "tfdl run classify_images --model shufflenet --variant v2_small_images",
+        prerequisites=("mobilenet",),
+        recipe="tfdl run classify_images --model shufflenet --variant v2_small_images",
+    ),
+    Topic(
+        "efficientnet",
+        "EfficientNet",
+        "tfdl.models.convnets.efficientnet",
+        "Tan & Le 2019, arXiv:1905.11946",
+        2,
+        "CNN",
+        prerequisites=("mobilenet",),
+        recipe="tfdl run classify_images --model efficientnet --variant b0_small_images",
     ),
     Topic(
         "classification",
@@ -589,31 +820,144 @@ TOPICS = (
         "Russakovsky et al. 2014, arXiv:1409.0575",
         2,
         "CNN",
-        "tfdl run classify_images",
+        prerequisites=("convolution", "cross_entropy"),
+        recipe="tfdl run classify_images",
     ),
-    Topic("detection", "Object detection", None, "Lin et al. 2014, arXiv:1405.0312", 2, "CNN"),
-    Topic("segmentation", "Image segmentation", None, "Long et al. 2014, arXiv:1411.4038", 2, "CNN"),
-    Topic("fcn", "Fully convolutional network (FCN)", None, "Long et al. 2014, arXiv:1411.4038", 2, "CNN"),
-    Topic("unet", "U-Net", None, "Ronneberger et al. 2015, arXiv:1505.04597", 2, "CNN"),
-    Topic("deeplab", "DeepLab", None, "Chen et al. 2017, arXiv:1706.05587 (V3+: arXiv:1802.02611)", 2, "CNN"),
-    Topic("yolo_v5", "YOLOv5", None, "Jocher et al. 2020, software", 2, "Vision"),
-    Topic("yolo_v8", "YOLOv8", None, "Jocher et al. 2023, software", 2, "Vision"),
-    Topic("detr", "DETR", None, "Carion et al. 2020, arXiv:2005.12872", 2, "Vision"),
-    Topic("faster_rcnn", "Faster R-CNN", None, "Ren et al. 2015, arXiv:1506.01497", 2, "Vision"),
-    Topic("mask_rcnn", "Mask R-CNN", None, "He et al. 2017, arXiv:1703.06870", 2, "Vision"),
-    Topic("solo", "SOLO", None, "Wang et al. 2019, arXiv:1912.04488", 2, "Vision"),
-    Topic("hrnet", "HRNet", None, "Sun et al. 2019, arXiv:1902.09212", 2, "Vision"),
-    Topic("blaze_face", "BlazeFace (MediaPipe)", None, "Bazarevsky et al. 2019, arXiv:1907.05047", 2, "Vision"),
-    Topic("blaze_pose", "BlazePose (MediaPipe)", None, "Bazarevsky et al. 2020, arXiv:2006.10204", 2, "Vision"),
-    Topic("pointnet", "PointNet", None, "Qi et al. 2016, arXiv:1612.00593", 2, "Vision"),
-    Topic("voxelnet", "VoxelNet", None, "Zhou & Tuzel 2017, arXiv:1711.06396", 2, "Vision"),
+    Topic(
+        "detection",
+        "Object detection",
+        None,
+        "Lin et al. 2014, arXiv:1405.0312",
+        2,
+        "CNN",
+        prerequisites=("classification",),
+    ),
+    Topic(
+        "segmentation",
+        "Image segmentation",
+        None,
+        "Long et al. 2014, arXiv:1411.4038",
+        2,
+        "CNN",
+        prerequisites=("classification",),
+    ),
+    Topic(
+        "fcn",
+        "Fully convolutional network (FCN)",
+        None,
+        "Long et al. 2014, arXiv:1411.4038",
+        2,
+        "CNN",
+        prerequisites=("segmentation", "vgg"),
+    ),
+    Topic("unet", "U-Net", None, "Ronneberger et al. 2015, arXiv:1505.04597", 2, "CNN", prerequisites=("fcn",)),
+    Topic(
+        "deeplab",
+        "DeepLab",
+        None,
+        "Chen et al. 2017, arXiv:1706.05587 (V3+: arXiv:1802.02611)",
+        2,
+        "CNN",
+        prerequisites=("fcn", "resnet"),
+    ),
+    Topic("yolo_v5", "YOLOv5", None, "Jocher et al. 2020, software", 2, "Vision", prerequisites=("detection",)),
+    Topic("yolo_v8", "YOLOv8", None, "Jocher et al. 2023, software", 2, "Vision", prerequisites=("yolo_v5",)),
+    Topic(
+        "detr",
+        "DETR",
+        None,
+        "Carion et al. 2020, arXiv:2005.12872",
+        2,
+        "Vision",
+        prerequisites=("detection", "transformer"),
+    ),
+    Topic(
+        "faster_rcnn",
+        "Faster R-CNN",
+        None,
+        "Ren et al. 2015, arXiv:1506.01497",
+        2,
+        "Vision",
+        prerequisites=("detection", "resnet"),
+    ),
+    Topic(
+        "mask_rcnn",
+        "Mask R-CNN",
+        None,
+        "He et al. 2017, arXiv:1703.06870",
+        2,
+        "Vision",
+        prerequisites=("faster_rcnn", "segmentation"),
+    ),
+    Topic(
+        "solo",
+        "SOLO",
+        None,
+        "Wang et al. 2019, arXiv:1912.04488",
+        2,
+        "Vision",
+        prerequisites=("segmentation", "resnet"),
+    ),
+    Topic("hrnet", "HRNet", None, "Sun et al. 2019, arXiv:1902.09212", 2, "Vision", prerequisites=("resnet",)),
+    Topic(
+        "blaze_face",
+        "BlazeFace (MediaPipe)",
+        None,
+        "Bazarevsky et al. 2019, arXiv:1907.05047",
+        2,
+        "Vision",
+        prerequisites=("detection", "mobilenet"),
+    ),
+    Topic(
+        "blaze_pose",
+        "BlazePose (MediaPipe)",
+        None,
+        "Bazarevsky et al. 2020, arXiv:2006.10204",
+        2,
+        "Vision",
+        prerequisites=("blaze_face",),
+    ),
+    Topic(
+        "pointnet",
+        "PointNet",
+        None,
+        "Qi et al. 2016, arXiv:1612.00593",
+        2,
+        "Vision",
+        prerequisites=("mlp", "max_pooling"),
+    ),
+    Topic(
+        "voxelnet",
+        "VoxelNet",
+        None,
+        "Zhou & Tuzel 2017, arXiv:1711.06396",
+        2,
+        "Vision",
+        prerequisites=("pointnet", "faster_rcnn"),
+    ),
     # Stage 3: Sequential data
     Topic(
-        "variable_length_sequences", "Variable-length sequences", None, "Goodfellow et al. 2016, chapter 10", 3, "RNN"
+        "variable_length_sequences",
+        "Variable-length sequences",
+        None,
+        "Goodfellow et al. 2016, chapter 10",
+        3,
+        "RNN",
+        prerequisites=("recurrent_topology",),
     ),
-    Topic("rnn", "Vanilla RNN", None, "Elman 1990, Cognitive Science 14(2)", 3, "RNN"),
-    Topic("lstm", "LSTM", None, "Hochreiter & Schmidhuber 1997, Neural Computation 9(8)", 3, "RNN"),
-    Topic("gru", "GRU", None, "Cho et al. 2014, arXiv:1406.1078", 3, "RNN"),
+    Topic(
+        "rnn",
+        "Vanilla RNN",
+        None,
+        "Elman 1990, Cognitive Science 14(2)",
+        3,
+        "RNN",
+        prerequisites=("recurrent_topology", "backpropagation"),
+    ),
+    Topic(
+        "lstm", "LSTM", None, "Hochreiter & Schmidhuber 1997, Neural Computation 9(8)", 3, "RNN", prerequisites=("rnn",)
+    ),
+    Topic("gru", "GRU", None, "Cho et al. 2014, arXiv:1406.1078", 3, "RNN", prerequisites=("lstm",)),
     Topic(
         "bidirectional_rnn",
         "Bidirectional RNN",
@@ -621,14 +965,43 @@ TOPICS = (
         "Schuster & Paliwal 1997, IEEE Trans. Signal Processing 45",
         3,
         "RNN",
+        prerequisites=("lstm",),
     ),
-    Topic("attention", "Attention", None, "Bahdanau et al. 2014, arXiv:1409.0473", 3, "RNN"),
-    Topic("seq2seq", "Sequence to sequence", None, "Sutskever et al. 2014, arXiv:1409.3215", 3, "RNN"),
+    Topic(
+        "seq2seq",
+        "Sequence to sequence",
+        None,
+        "Sutskever et al. 2014, arXiv:1409.3215",
+        3,
+        "RNN",
+        prerequisites=("lstm", "variable_length_sequences"),
+    ),
+    Topic(
+        "attention", "Attention", None, "Bahdanau et al. 2014, arXiv:1409.0473", 3, "RNN", prerequisites=("seq2seq",)
+    ),
     # Stage 4: Transformers
-    Topic("transformer", "Transformer", None, "Vaswani et al. 2017, arXiv:1706.03762", 4, "Transformers"),
-    Topic("bert", "BERT", None, "Devlin et al. 2018, arXiv:1810.04805", 4, "Transformers"),
-    Topic("gpt", "GPT", None, "Radford et al. 2018 and 2019, OpenAI technical reports", 4, "Transformers"),
-    Topic("t5", "T5", None, "Raffel et al. 2019, arXiv:1910.10683", 4, "Transformers"),
+    Topic(
+        "transformer",
+        "Transformer",
+        None,
+        "Vaswani et al. 2017, arXiv:1706.03762",
+        4,
+        "Transformers",
+        prerequisites=("attention", "layer_normalization", "residual_connections"),
+    ),
+    Topic(
+        "bert", "BERT", None, "Devlin et al. 2018, arXiv:1810.04805", 4, "Transformers", prerequisites=("transformer",)
+    ),
+    Topic(
+        "gpt",
+        "GPT",
+        None,
+        "Radford et al. 2018 and 2019, OpenAI technical reports",
+        4,
+        "Transformers",
+        prerequisites=("transformer",),
+    ),
+    Topic("t5", "T5", None, "Raffel et al. 2019, arXiv:1910.10683", 4, "Transformers", prerequisites=("transformer",)),
     Topic(
         "vit",
         "Vision Transformer (ViT)",
@@ -636,7 +1009,8 @@ TOPICS = (
         "Dosovitskiy et al. 2020, arXiv:2010.11929",
         4,
         "Transformers",
-        "tfdl run classify_images --model vit --variant small_images --data fashion_mnist",
+        prerequisites=("transformer", "convolution"),
+        recipe="tfdl run classify_images --model vit --variant small_images --data fashion_mnist --epochs 5",
     ),
     Topic(
         "swin",
@@ -645,17 +1019,74 @@ TOPICS = (
         "Liu et al. 2021, arXiv:2103.14030",
         4,
         "Transformers",
-        "tfdl run classify_images --model swin --variant small_images --data fashion_mnist",
+        prerequisites=("vit",),
+        recipe="tfdl run classify_images --model swin --variant small_images --data fashion_mnist --epochs 5",
     ),
-    Topic("llama", "LLaMA", None, "Touvron et al. 2023, arXiv:2302.13971", 4, "Language"),
-    Topic("mixtral", "Mixture of experts (Mixtral)", None, "Jiang et al. 2024, arXiv:2401.04088", 4, "Language"),
-    Topic("instruction_tuning", "Instruction tuning", None, "Wei et al. 2021, arXiv:2109.01652", 4, "Language"),
-    Topic("reward", "Reward model", None, "Ouyang et al. 2022, arXiv:2203.02155", 4, "Language"),
-    Topic("ppo", "PPO (learning from human feedback)", None, "Schulman et al. 2017, arXiv:1707.06347", 4, "Language"),
-    Topic("dpo", "DPO (direct preference optimization)", None, "Rafailov et al. 2023, arXiv:2305.18290", 4, "Language"),
-    Topic("flamingo", "Flamingo", None, "Alayrac et al. 2022, arXiv:2204.14198", 4, "Language"),
-    Topic("bart", "BART", None, "Lewis et al. 2019, arXiv:1910.13461", 4, "Language"),
-    Topic("text_generation", "Text generation", None, "Holtzman et al. 2019, arXiv:1904.09751", 4, "Language"),
+    Topic("llama", "LLaMA", None, "Touvron et al. 2023, arXiv:2302.13971", 4, "Language", prerequisites=("gpt",)),
+    Topic(
+        "mixtral",
+        "Mixture of experts (Mixtral)",
+        None,
+        "Jiang et al. 2024, arXiv:2401.04088",
+        4,
+        "Language",
+        prerequisites=("llama",),
+    ),
+    Topic(
+        "instruction_tuning",
+        "Instruction tuning",
+        None,
+        "Wei et al. 2021, arXiv:2109.01652",
+        4,
+        "Language",
+        prerequisites=("gpt",),
+    ),
+    Topic(
+        "reward",
+        "Reward model",
+        None,
+        "Ouyang et al. 2022, arXiv:2203.02155",
+        4,
+        "Language",
+        prerequisites=("instruction_tuning",),
+    ),
+    Topic(
+        "ppo",
+        "PPO (learning from human feedback)",
+        None,
+        "Schulman et al. 2017, arXiv:1707.06347",
+        4,
+        "Language",
+        prerequisites=("reward",),
+    ),
+    Topic(
+        "dpo",
+        "DPO (direct preference optimization)",
+        None,
+        "Rafailov et al. 2023, arXiv:2305.18290",
+        4,
+        "Language",
+        prerequisites=("reward",),
+    ),
+    Topic(
+        "flamingo",
+        "Flamingo",
+        None,
+        "Alayrac et al. 2022, arXiv:2204.14198",
+        4,
+        "Language",
+        prerequisites=("vit", "gpt"),
+    ),
+    Topic("bart", "BART", None, "Lewis et al. 2019, arXiv:1910.13461", 4, "Language", prerequisites=("bert", "gpt")),
+    Topic(
+        "text_generation",
+        "Text generation",
+        None,
+        "Holtzman et al. 2019, arXiv:1904.09751",
+        4,
+        "Language",
+        prerequisites=("gpt",),
+    ),
     Topic(
         "question_answering",
         "Question answering (BERT, RoBERTa)",
@@ -663,16 +1094,47 @@ TOPICS = (
         "Rajpurkar et al. 2016, arXiv:1606.05250",
         4,
         "Language",
+        prerequisites=("bert",),
     ),
-    Topic("roberta", "RoBERTa", None, "Liu et al. 2019, arXiv:1907.11692", 4, "Language"),
+    Topic("roberta", "RoBERTa", None, "Liu et al. 2019, arXiv:1907.11692", 4, "Language", prerequisites=("bert",)),
     # Stage 5: Generative AI
-    Topic("dcgan", "DCGAN", None, "Radford et al. 2015, arXiv:1511.06434", 5, "Generative"),
-    Topic("stylegan", "StyleGAN", None, "Karras et al. 2018, arXiv:1812.04948", 5, "Generative"),
-    Topic("cyclegan", "CycleGAN", None, "Zhu et al. 2017, arXiv:1703.10593", 5, "Generative"),
-    Topic("conditional_gan", "Conditional GAN", None, "Mirza & Osindero 2014, arXiv:1411.1784", 5, "Generative"),
-    Topic("vae", "Variational autoencoder (VAE)", None, "Kingma & Welling 2013, arXiv:1312.6114", 5, "Generative"),
-    Topic("ddpm", "DDPM", None, "Ho et al. 2020, arXiv:2006.11239", 5, "Generative"),
-    Topic("ddim", "DDIM", None, "Song et al. 2020, arXiv:2010.02502", 5, "Generative"),
+    Topic(
+        "dcgan",
+        "DCGAN",
+        None,
+        "Radford et al. 2015, arXiv:1511.06434",
+        5,
+        "Generative",
+        prerequisites=("convolution", "batch_normalization"),
+    ),
+    Topic(
+        "stylegan",
+        "StyleGAN",
+        None,
+        "Karras et al. 2018, arXiv:1812.04948",
+        5,
+        "Generative",
+        prerequisites=("dcgan", "instance_normalization"),
+    ),
+    Topic("cyclegan", "CycleGAN", None, "Zhu et al. 2017, arXiv:1703.10593", 5, "Generative", prerequisites=("dcgan",)),
+    Topic(
+        "conditional_gan",
+        "Conditional GAN",
+        None,
+        "Mirza & Osindero 2014, arXiv:1411.1784",
+        5,
+        "Generative",
+        prerequisites=("dcgan",),
+    ),
+    Topic(
+        "vae",
+        "Variational autoencoder (VAE)",
+        None,
+        "Kingma & Welling 2013, arXiv:1312.6114",
+        5,
+        "Generative",
+        prerequisites=("probability", "information_theory", "convolution"),
+    ),
     Topic(
         "diffusion_unet",
         "U-Net of the diffusion models",
@@ -680,7 +1142,18 @@ TOPICS = (
         "Ho et al. 2020, arXiv:2006.11239, appendix B",
         5,
         "Generative",
+        prerequisites=("unet", "attention", "group_normalization"),
     ),
+    Topic(
+        "ddpm",
+        "DDPM",
+        None,
+        "Ho et al. 2020, arXiv:2006.11239",
+        5,
+        "Generative",
+        prerequisites=("diffusion_unet", "vae"),
+    ),
+    Topic("ddim", "DDIM", None, "Song et al. 2020, arXiv:2010.02502", 5, "Generative", prerequisites=("ddpm",)),
     Topic(
         "latent_diffusion",
         "Stable Diffusion (latent diffusion)",
@@ -688,24 +1161,115 @@ TOPICS = (
         "Rombach et al. 2021, arXiv:2112.10752",
         5,
         "Generative",
+        prerequisites=("ddpm", "vae", "transformer"),
     ),
-    Topic("realnvp", "RealNVP", None, "Dinh et al. 2016, arXiv:1605.08803", 5, "Generative"),
-    Topic("glow", "Glow", None, "Kingma & Dhariwal 2018, arXiv:1807.03039", 5, "Generative"),
-    Topic("dalle", "DALL-E", None, "Ramesh et al. 2021, arXiv:2102.12092", 5, "Language"),
+    Topic(
+        "realnvp",
+        "RealNVP",
+        None,
+        "Dinh et al. 2016, arXiv:1605.08803",
+        5,
+        "Generative",
+        prerequisites=("probability", "residual_connections"),
+    ),
+    Topic(
+        "glow", "Glow", None, "Kingma & Dhariwal 2018, arXiv:1807.03039", 5, "Generative", prerequisites=("realnvp",)
+    ),
+    Topic("dalle", "DALL-E", None, "Ramesh et al. 2021, arXiv:2102.12092", 5, "Language", prerequisites=("vae", "gpt")),
     # Stage 6: Advanced topics
-    Topic("simclr", "SimCLR", None, "Chen et al. 2020, arXiv:2002.05709", 6, "Self-supervised"),
-    Topic("moco", "MoCo", None, "He et al. 2019, arXiv:1911.05722", 6, "Self-supervised"),
-    Topic("clip", "CLIP", None, "Radford et al. 2021, arXiv:2103.00020", 6, "Self-supervised"),
-    Topic("mae", "Masked autoencoder (MAE)", None, "He et al. 2021, arXiv:2111.06377", 6, "Self-supervised"),
-    Topic("simmim", "SimMIM", None, "Xie et al. 2021, arXiv:2111.09886", 6, "Self-supervised"),
-    Topic("rotation", "Rotation prediction", None, "Gidaris et al. 2018, arXiv:1803.07728", 6, "Self-supervised"),
-    Topic("jigsaw", "Jigsaw puzzles", None, "Noroozi & Favaro 2016, arXiv:1603.09246", 6, "Self-supervised"),
-    Topic("colorization", "Colorization", None, "Zhang et al. 2016, arXiv:1603.08511", 6, "Self-supervised"),
-    Topic("gcn", "Graph convolutional network (GCN)", None, "Kipf & Welling 2016, arXiv:1609.02907", 6, "Advanced"),
-    Topic("gat", "Graph attention network (GAT)", None, "Velickovic et al. 2017, arXiv:1710.10903", 6, "Advanced"),
-    Topic("nas", "Neural architecture search (NAS)", None, "Zoph & Le 2016, arXiv:1611.01578", 6, "Advanced"),
-    Topic("maml", "MAML", None, "Finn et al. 2017, arXiv:1703.03400", 6, "Advanced"),
-    Topic("reptile", "Reptile", None, "Nichol et al. 2018, arXiv:1803.02999", 6, "Advanced"),
+    Topic(
+        "simclr",
+        "SimCLR",
+        None,
+        "Chen et al. 2020, arXiv:2002.05709",
+        6,
+        "Self-supervised",
+        prerequisites=("resnet", "data_augmentation"),
+    ),
+    Topic("moco", "MoCo", None, "He et al. 2019, arXiv:1911.05722", 6, "Self-supervised", prerequisites=("simclr",)),
+    Topic(
+        "clip",
+        "CLIP",
+        None,
+        "Radford et al. 2021, arXiv:2103.00020",
+        6,
+        "Self-supervised",
+        prerequisites=("vit", "transformer"),
+    ),
+    Topic(
+        "mae",
+        "Masked autoencoder (MAE)",
+        None,
+        "He et al. 2021, arXiv:2111.06377",
+        6,
+        "Self-supervised",
+        prerequisites=("vit",),
+    ),
+    Topic("simmim", "SimMIM", None, "Xie et al. 2021, arXiv:2111.09886", 6, "Self-supervised", prerequisites=("swin",)),
+    Topic(
+        "rotation",
+        "Rotation prediction",
+        None,
+        "Gidaris et al. 2018, arXiv:1803.07728",
+        6,
+        "Self-supervised",
+        prerequisites=("classification",),
+    ),
+    Topic(
+        "jigsaw",
+        "Jigsaw puzzles",
+        None,
+        "Noroozi & Favaro 2016, arXiv:1603.09246",
+        6,
+        "Self-supervised",
+        prerequisites=("rotation",),
+    ),
+    Topic(
+        "colorization",
+        "Colorization",
+        None,
+        "Zhang et al. 2016, arXiv:1603.08511",
+        6,
+        "Self-supervised",
+        prerequisites=("segmentation",),
+    ),
+    Topic(
+        "gcn",
+        "Graph convolutional network (GCN)",
+        None,
+        "Kipf & Welling 2016, arXiv:1609.02907",
+        6,
+        "Advanced",
+        prerequisites=("linear_algebra", "mlp"),
+    ),
+    Topic(
+        "gat",
+        "Graph attention network (GAT)",
+        None,
+        "Velickovic et al. 2017, arXiv:1710.10903",
+        6,
+        "Advanced",
+        prerequisites=("gcn", "attention"),
+    ),
+    Topic(
+        "nas",
+        "Neural architecture search (NAS)",
+        None,
+        "Zoph & Le 2016, arXiv:1611.01578",
+        6,
+        "Advanced",
+        prerequisites=("classification",),
+    ),
+    Topic(
+        "maml",
+        "MAML",
+        None,
+        "Finn et al. 2017, arXiv:1703.03400",
+        6,
+        "Advanced",
+        prerequisites=("sgd", "classification"),
+    ),
+    Topic("reptile", "Reptile", None, "Nichol et al. 2018, arXiv:1803.02999", 6, "Advanced", prerequisites=("maml",)),
     Topic(
         "prototypical",
         "Few-shot learning (prototypical networks)",
@@ -713,6 +1277,7 @@ TOPICS = (
         "Snell et al. 2017, arXiv:1703.05175",
         6,
         "Advanced",
+        prerequisites=("classification",),
     ),
     Topic(
         "mixed_precision",
@@ -721,7 +1286,8 @@ TOPICS = (
         "Micikevicius et al. 2017, arXiv:1710.03740",
         6,
         "Optimization",
-        "tfdl run train_mixed_precision",
+        prerequisites=("sgd",),
+        recipe="tfdl run train_mixed_precision --data mnist --epochs 3",
     ),
     Topic(
         "gradient_accumulation",
@@ -730,7 +1296,8 @@ TOPICS = (
         "Ott et al. 2018, arXiv:1806.00187",
         6,
         "Optimization",
-        "tfdl run accumulate_gradients",
+        prerequisites=("sgd",),
+        recipe="tfdl run accumulate_gradients",
     ),
     Topic(
         "data_parallel",
@@ -739,7 +1306,8 @@ TOPICS = (
         "Goyal et al. 2017, arXiv:1706.02677",
         6,
         "Optimization",
-        "tfdl run train_mirrored",
+        prerequisites=("sgd",),
+        recipe="tfdl run train_mirrored",
     ),
     Topic(
         "multi_worker",
@@ -748,7 +1316,8 @@ TOPICS = (
         "Goyal et al. 2017, arXiv:1706.02677",
         6,
         "Optimization",
-        "tfdl run train_multi_worker",
+        prerequisites=("data_parallel",),
+        recipe="tfdl run train_multi_worker",
     ),
     Topic(
         "model_parallel",
@@ -757,13 +1326,70 @@ TOPICS = (
         "Shoeybi et al. 2019, arXiv:1909.08053",
         6,
         "Optimization",
-        "tfdl run parallelize_model",
+        prerequisites=("data_parallel", "transformer"),
+        recipe="tfdl run parallelize_model",
     ),
-    Topic("federated", "Federated learning", None, "McMahan et al. 2016, arXiv:1602.05629", 6, "Optimization"),
-    Topic("distillation", "Knowledge distillation", None, "Hinton et al. 2015, arXiv:1503.02531", 6, "Optimization"),
-    Topic("pytorch", "PyTorch", None, "Paszke et al. 2019, arXiv:1912.01703", 6, "Frameworks"),
-    Topic("jax", "JAX and Flax", None, "Bradbury et al. 2018, software; Heek et al. 2020, software", 6, "Frameworks"),
-    Topic("hugging_face", "Hugging Face", None, "Wolf et al. 2019, arXiv:1910.03771", 6, "Frameworks"),
-    Topic("weights_and_biases", "Weights & Biases", None, "Biewald 2020, software", 6, "Frameworks"),
-    Topic("mlflow", "MLflow", None, "Zaharia et al. 2018, IEEE Data Engineering Bulletin 41(4)", 6, "Frameworks"),
+    Topic(
+        "federated",
+        "Federated learning",
+        None,
+        "McMahan et al. 2016, arXiv:1602.05629",
+        6,
+        "Optimization",
+        prerequisites=("data_parallel",),
+    ),
+    Topic(
+        "distillation",
+        "Knowledge distillation",
+        None,
+        "Hinton et al. 2015, arXiv:1503.02531",
+        6,
+        "Optimization",
+        prerequisites=("classification", "softmax"),
+    ),
+    Topic(
+        "pytorch",
+        "PyTorch",
+        None,
+        "Paszke et al. 2019, arXiv:1912.01703",
+        6,
+        "Frameworks",
+        prerequisites=("backpropagation",),
+    ),
+    Topic(
+        "jax",
+        "JAX and Flax",
+        None,
+        "Bradbury et al. 2018, software; Heek et al. 2020, software",
+        6,
+        "Frameworks",
+        prerequisites=("backpropagation",),
+    ),
+    Topic(
+        "hugging_face",
+        "Hugging Face",
+        None,
+        "Wolf et al. 2019, arXiv:1910.03771",
+        6,
+        "Frameworks",
+        prerequisites=("transformer",),
+    ),
+    Topic(
+        "weights_and_biases",
+        "Weights & Biases",
+        None,
+        "Biewald 2020, software",
+        6,
+        "Frameworks",
+        prerequisites=("classification",),
+    ),
+    Topic(
+        "mlflow",
+        "MLflow",
+        None,
+        "Zaharia et al. 2018, IEEE Data Engineering Bulletin 41(4)",
+        6,
+        "Frameworks",
+        prerequisites=("classification",),
+    ),
 )

@@ -1,9 +1,9 @@
-"""Starts an image model of the catalog: a small network that already works, its test, and the catalog's `module`.
+"""Starts an image model of the catalog: a small working network, its test, and the `module` of its catalog row.
 
     python tools/new_topic.py resnet models/convnets
 
-writes tfdl/models/convnets/resnet.py and tests/models/test_resnet.py and overwrites nothing.  What it writes passes its
-test at once; replace the network by the paper's, the count in the test first.
+writes tfdl/models/convnets/resnet.py and tests/models/test_resnet.py, and overwrites nothing.  The test passes at once.
+Put the paper's parameter count into the test first, then replace the network by the paper's.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def main(argv=None):
         print(f"error: {error}", file=sys.stderr)
         return 2
     print("\n".join(str(file.relative_to(ROOT)) for file in written))
-    print("Next: CONTRIBUTING.md, step 2.  Refresh the README with `python tools/readme_table.py`.")
+    print("Next: CONTRIBUTING.md, step 2.  Refresh docs/topics.md with `python tools/readme_table.py`.")
     return 0
 
 

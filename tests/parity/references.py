@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdl.interop.archives import read_arrays
+from tfdl.interop.files.archives import read_arrays
 
 OPERATORS = {  # of torchvision; where its compiled part is absent they must be named for it to import, and never run
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",

@@ -3,15 +3,18 @@
 import argparse
 import os
 import sys
+import textwrap
 from itertools import groupby
 
-from tfdl.catalog import STAGES, topics
+from tfdl.catalog import STAGES, TOPICS, topics
+
+WIDTH = 100  # columns of a terminal
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="tfdl list", description=__doc__)
-    parser.add_argument("--stage", type=int, help=f"1 to {len(STAGES)}")
-    parser.add_argument("--unbuilt", action="store_true", help="only what is still to come")
+    parser.add_argument("--stage", type=int, help=f"only this stage of the learning path, 1 to {len(STAGES)}")
+    parser.add_argument("--unbuilt", action="store_true", help="only topics that are not implemented yet")
     args = parser.parse_args(argv)
     rows = topics(stage=args.stage, built=False if args.unbuilt else None)
     print(table(rows, paint if wants_color(sys.stdout) else plain))
@@ -19,21 +22,30 @@ def main(argv):
 
 
 def table(rows, style):
-    """The rows as text: a heading per stage and section, a mark for what is built, aligned columns."""
+    """The rows as text of at most WIDTH columns: a heading for each stage and section, a mark for what is built."""
     if not rows:
-        return "Nothing left: everything here is built."
-    key_width = max(len(t.key) for t in rows)
-    title_width = max(len(t.title) for t in rows)
+        return "All topics here are implemented."
+    key_width = max(len(topic.key) for topic in TOPICS)
+    title_width = max(len(topic.title) for topic in TOPICS)
     lines = []
-    for (stage, section), group in groupby(rows, key=lambda t: (t.stage, t.section)):
-        lines += ["", style(f"{stage} {STAGES[stage]}: {section}", "bold")]
-        for topic in group:
-            mark = style("*", "green") if topic.built else " "
-            lines.append(
-                f"  {mark} {topic.key:<{key_width}}  {topic.title:<{title_width}}  {style(topic.source, 'dim')}"
-            )
-    built = sum(t.built for t in rows)
-    return "\n".join([*lines[1:], "", f"{len(rows)} topics, {built} built (*).  `tfdl show KEY` tells more."])
+    for stage, of_stage in groupby(rows, key=lambda topic: topic.stage):
+        lines += ["", style(f"Stage {stage}: {STAGES[stage]}", "bold")]
+        for section, of_section in groupby(of_stage, key=lambda topic: topic.section):
+            lines.append(f"  {section}")
+            for topic in of_section:
+                mark = style("*", "green") if topic.built else " "
+                start = f"  {mark} {topic.key:<{key_width}}  {topic.title:<{title_width}}  "
+                room = WIDTH - (8 + key_width + title_width)
+                lines.append(start + style(author_and_year(topic.source, room), "dim"))
+    built = sum(topic.built for topic in rows)
+    return "\n".join(
+        [*lines[1:], "", f"* marks implemented topics: {built} of {len(rows)}.  `tfdl show KEY` tells more about one."]
+    )
+
+
+def author_and_year(source, width):
+    """The beginning of a source, without its journal or number."""
+    return textwrap.shorten(source.split(",")[0].split(";")[0].split(" (")[0], width, placeholder="...")
 
 
 def paint(text, name):

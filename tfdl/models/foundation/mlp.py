@@ -43,6 +43,7 @@ class MLPConfig:
 VARIANTS = {
     "nano": MLPConfig(hidden=(24, 16)),  # ours, for tests
     "lecun_300_100": MLPConfig(hidden=(300, 100), activation="tanh", initializer="lecun_normal"),
+    "logistic_regression": MLPConfig(hidden=()),  # weights and a softmax, no hidden layer
     "simard_800": MLPConfig(),  # the paper's width; ReLU and He's initialization are younger
     "simard_800_dropout": MLPConfig(dropout=0.5, input_dropout=0.2),  # ours: the next row's rates
     "srivastava_3x1024": MLPConfig(hidden=(1024,) * 3, dropout=0.5, input_dropout=0.2),  # appendix B.1
