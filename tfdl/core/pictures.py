@@ -1,0 +1,332 @@
+"""Pictures from files to pixels, as TensorFlow operations: the same in a data pipeline and in a prediction.
+
+    image = read(path, (224, 224, 3))               # () string tensor -> (224, 224, 3) uint8
+    image = decode(content, (224, 224, 3), "crop")  # the same from the encoded bytes
+    image = resize(pixels, (224, 224, 3))           # the same from pixels
+
+JPEG, PNG, WebP, GIF (the first frame) and BMP are decoded by TensorFlow, TIFF by Pillow.  What decides is the content,
+not the name.  JPEG and TIFF pictures are turned as their EXIF orientation says.
+
+JPEG files of large photos are decoded at 1/2, 1/4 or 1/8 of their size where that is no smaller than what is wanted:
+libjpeg then leaves out high frequencies, which averages.  Where a picture shrinks, each output pixel is the mean of the
+area that it covers; where a side grows, it is interpolated.
+
+An operation that fails inside a pipeline can't say which file it was; `complaint` says what is wrong with a file.
+"""
+
+import io
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tfdl.core.quiet import muffled
+
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+TIFF_SUFFIXES = (".tif", ".tiff")
+RESIZES = ("stretch", "crop", "pad")
+MOST_PIXELS = 178_956_970  # Pillow refuses twice 89 million too: 2 GiB of memory for 4 channels and work space
+SMALL_JPEG = 16_384  # bytes: in so few there is no photo large enough to be worth a decoding at a fraction
+RATIOS = (1, 2, 4, 8)  # at which libjpeg can decode
+EXIF_SEGMENTS = 64  # that are looked at; a file has two or three before its picture
+PLAIN_JPEG = {0: 0xFF, 1: 0xD8, 2: 0xFF, 3: 0xE0, 4: 0x00, 5: 0x10, 20: 0xFF, 21: 0xDB}  # JFIF, then tables: no EXIF
+HUGE = f"it claims to have more than {MOST_PIXELS:,} pixels; make it smaller"
+
+
+def read(path, image_shape, resize="stretch", *, tiff=False):
+    """The picture in the file `path`, a () string tensor.  Everything else as in `decode`."""
+    return decode(tf.io.read_file(path), image_shape, resize, tiff=tiff)
+
+
+def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=False):
+    """An encoded picture, a () string tensor -> `image_shape` (H, W, C) uint8.
+
+    Args:
+        image_shape: height, width, and 1 or 3 channels (or as many as are stored).
+        resize: "stretch" changes the proportions, "crop" keeps them and cuts out the middle, "pad" keeps them and adds
+            black borders.
+        stored_channels: to decode to before they are converted: 1 where all pictures are gray.
+        tiff: in a graph, read TIFF too: by a Python function, so only where there are such files.  Outside of a graph
+            they are always read.
+
+    Raises:
+        ValueError: an unknown way to resize, or a shape that no picture has.
+        tf.errors.InvalidArgumentError: the content is no picture, is damaged, or claims more than `MOST_PIXELS` pixels.
+    """
+    check(image_shape, resize)
+    content = tf.convert_to_tensor(content, tf.string)
+    head = tf.cast(tf.io.decode_raw(content, tf.uint8, fixed_length=32), tf.int32)  # a shorter one ends in zeros
+
+    def of_others():
+        pixels = other_pixels(content, head, stored_channels)
+        return fitted(with_channels(pixels, image_shape[2]), image_shape[:2], resize)
+
+    def of_tiff():
+        pixels = tf.numpy_function(pillow_pixels, [content], tf.uint8, stateful=False)
+        pixels = tf.ensure_shape(pixels, (None, None, 3))
+        return fitted(with_channels(pixels, image_shape[2]), image_shape[:2], resize)
+
+    def of_jpeg():
+        return fitted_jpeg(content, head, image_shape, resize, stored_channels)
+
+    def of_no_jpeg():
+        if tiff or tf.executing_eagerly():
+            return tf.cond(is_tiff(head), of_tiff, of_others)
+        return of_others()
+
+    return tf.ensure_shape(tf.cond(starts(head, b"\xff\xd8\xff"), of_jpeg, of_no_jpeg), image_shape)
+
+
+def resize(image, image_shape, resize="stretch"):
+    """Pixels (h, w, c) uint8 -> `image_shape` (H, W, C) uint8.  Arguments and errors as in `decode`."""
+    check(image_shape, resize)
+    image = with_channels(tf.convert_to_tensor(image, tf.uint8), image_shape[2])
+    return tf.ensure_shape(fitted(image, image_shape[:2], resize), image_shape)
+
+
+def complaint(file):
+    """Why `file` can't be read as a picture, in a few words; None where it can.  Not for graphs."""
+    try:
+        content = pathlib.Path(file).read_bytes()
+    except OSError as error:
+        return error.strerror.lower()
+    if not content:
+        return "it is empty"
+    if content[4:8] == b"ftyp":
+        return "HEIC, AVIF or a video; convert it to PNG or JPEG"
+    if content[:4] in TIFF_STARTS and pathlib.Path(file).suffix.lower() not in TIFF_SUFFIXES:
+        return "it is a TIFF file; let its name end in .tif"
+    with muffled():  # libjpeg has its say too, without a name
+        try:
+            decode(content, (8, 8, 3))
+        except ValueError as error:  # Pillow's
+            return str(error)
+        except tf.errors.OpError as error:
+            return reason(error.message)
+    return None
+
+
+def reason(message):
+    """What TensorFlow says of a picture, in words for people."""
+    known = {
+        "Unknown image file format": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF file",
+        "jpeg::Uncompress failed": "its JPEG data are damaged or end too early",
+        "WebP Animation": "it is an animated WebP; save its first picture as PNG or JPEG",
+        HUGE: HUGE,
+    }
+    for words, meaning in known.items():
+        if words in message:
+            return meaning
+    return message.split("}} ")[-1].split(" [Op:")[0].strip().splitlines()[0].rstrip(".")
+
+
+def check(image_shape, resize):
+    """Errors at the door."""
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(f"A picture can't be made {tuple(image_shape)}: give height, width and 1 or 3 channels.")
+    if resize not in RESIZES:
+        raise ValueError(f"resize is {resize!r}; give one of {', '.join(RESIZES)}.")
+
+
+# Formats
+
+
+def fitted_jpeg(content, head, image_shape, resize, stored_channels):
+    """A JPEG file, decoded, fitted and turned."""
+    is_plain = tf.reduce_all(tf.gather(head, list(PLAIN_JPEG)) == list(PLAIN_JPEG.values()))
+    orientation = tf.cond(is_plain, lambda: 1, lambda: jpeg_orientation(content))
+    size = tf.constant(image_shape[:2])
+    size = tf.where(orientation < 5, size, size[::-1])  # of the picture as it is stored
+    pixels = tf.cond(
+        tf.strings.length(content) < SMALL_JPEG,
+        lambda: tf.io.decode_jpeg(content, stored_channels),
+        lambda: reduced_jpeg(content, size, stored_channels),
+    )
+    pixels = tf.ensure_shape(pixels, (None, None, stored_channels))
+    return turned(fitted(with_channels(pixels, image_shape[2]), size, resize), orientation)
+
+
+def reduced_jpeg(content, size, channels):
+    """Decoded at the smallest of libjpeg's fractions that is no smaller than `size` (2)."""
+    stored = tf.io.extract_jpeg_shape(content)[:2]
+    refuse_huge(stored)
+    fits = tf.stack([tf.reduce_all(-(-stored // ratio) >= size) for ratio in RATIOS[1:]])
+    number = tf.reduce_sum(tf.cast(fits, tf.int32))  # what fits at 1/8 fits at 1/4 as well
+    return tf.switch_case(number, [lambda r=ratio: tf.io.decode_jpeg(content, channels, ratio=r) for ratio in RATIOS])
+
+
+def other_pixels(content, head, channels):
+    """PNG, GIF, BMP, WebP -> (h, w, channels)."""
+    with tf.control_dependencies([refuse_huge(tf.cond(starts(head, b"\x89PNG"), *sizes(head)))]):
+        pixels = tf.io.decode_image(tf.identity(content), channels, expand_animations=False)
+    return tf.ensure_shape(pixels, (None, None, channels))
+
+
+def sizes(head):
+    """Two functions that read (height, width) from a file's first 32 bytes: of PNG, and of GIF, BMP and WebP."""
+
+    def number(*places):
+        """The bytes at these places, the least significant first."""
+        values = tf.cast(tf.gather(head, places), tf.int64)
+        return tf.reduce_sum(values * [256**power for power in range(len(places))])
+
+    def of_png():
+        return tf.stack((number(23, 22, 21, 20), number(19, 18, 17, 16)))
+
+    def of_others():
+        bits = number(21, 22, 23, 24)  # WebP without loss: 14 bits for each side less 1
+        rows = number(22, 23, 24, 25)
+        claims = {
+            b"GIF8": (number(8, 9), number(6, 7)),
+            b"BM": (tf.minimum(rows, 2**32 - rows), number(18, 19, 20, 21)),  # negative: rows from top to bottom
+            b"VP8X": (number(27, 28, 29) + 1, number(24, 25, 26) + 1),
+            b"VP8L": (bits // 2**14 % 2**14 + 1, bits % 2**14 + 1),
+            b"VP8 ": (number(28, 29) % 2**14, number(26, 27) % 2**14),
+        }
+        size = tf.zeros(2, tf.int64)
+        for letters, claim in claims.items():
+            part = head[12:] if letters.startswith(b"VP8") else head  # after "RIFF", a length and "WEBP"
+            size = tf.where(starts(part, letters), tf.stack(claim), size)
+        return size
+
+    return of_png, of_others
+
+
+def refuse_huge(size):
+    """An operation that fails where height times width is more than `MOST_PIXELS`."""
+    count = tf.reduce_prod(tf.cast(size, tf.int64))
+    return tf.raw_ops.Assert(condition=count <= MOST_PIXELS, data=[HUGE])
+
+
+TIFF_STARTS = (b"II*\0", b"MM\0*")  # least significant byte first (Intel), or last (Motorola)
+
+
+def is_tiff(head):
+    return starts(head, TIFF_STARTS[0]) | starts(head, TIFF_STARTS[1])
+
+
+def pillow_pixels(content):
+    """Bytes that Pillow can read -> (h, w, 3) uint8, turned.  Sixteen bits become eight."""
+    try:
+        with Image.open(io.BytesIO(np.asarray(content).item())) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(HUGE)
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16"):
+                image = Image.fromarray((np.asarray(image).astype("uint16") >> 8).astype("uint8"))
+            if image.mode in ("I", "F"):
+                raise ValueError("its pixels have 32 bits; convert it to PNG or JPEG")
+            return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError:
+        raise ValueError("Pillow can't read it; convert it to PNG or JPEG") from None
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{error}; convert it to PNG or JPEG") from None
+
+
+def starts(head, letters):
+    """Whether bytes, int32, begin with `letters`."""
+    return tf.reduce_all(head[: len(letters)] == list(letters))
+
+
+# Orientation: Exif 2.3, section 4.6.4, tag 274
+
+
+def jpeg_orientation(content):
+    """1 to 8 from the EXIF segment of a JPEG file; 1 where there is none or it is damaged."""
+    length = tf.strings.length(content)
+
+    def searching(place, tiff, count):
+        return (place > 0) & (tiff == 0) & (count < EXIF_SEGMENTS)
+
+    def search(place, tiff, count):
+        """Looks at the segment that begins at `place`: two bytes of marker, two of length, then its content."""
+        start = tf.cast(tf.io.decode_raw(tf.strings.substr(content, place, 10), tf.uint8, fixed_length=10), tf.int32)
+        is_application = (start[0] == 0xFF) & ((start[1] // 16 == 0xE) | (start[1] == 0xFE))  # or a comment
+        is_exif = (start[1] == 0xE1) & starts(start[4:], b"Exif\0\0")
+        following = place + 2 + start[2] * 256 + start[3]
+        goes_on = is_application & (following + 10 < length)
+        return tf.where(goes_on, following, 0), tf.where(is_application & is_exif, place + 10, tiff), count + 1
+
+    first = tf.where(length > 12, 2, 0)  # after the two bytes that begin each JPEG file
+    _, tiff, _ = tf.while_loop(searching, search, (first, 0, 0))
+    is_found = (tiff > 0) & (tiff + 14 < length)
+    most = 2**16  # no segment is longer
+    return tf.cond(is_found, lambda: tiff_orientation(tf.strings.substr(content, tiff, most)), lambda: 1)
+
+
+def tiff_orientation(content):
+    """1 to 8 from the first directory of a TIFF structure, which is what EXIF is."""
+    raw = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int64)
+    is_little = starts(raw, b"II")
+    size = tf.size(raw, tf.int64)
+
+    def number(values, count):
+        """(..., count) bytes -> (...)."""
+        values = tf.where(is_little, values, values[..., ::-1])
+        return tf.reduce_sum(values * [256**power for power in range(count)], -1)
+
+    directory = tf.minimum(number(raw[4:8], 4), size - 2)
+    count = tf.minimum(number(raw[directory : directory + 2], 2), (size - directory - 2) // 12)
+    entries = tf.reshape(raw[directory + 2 : directory + 2 + 12 * count], (-1, 12))
+    values = tf.boolean_mask(number(entries[:, 8:10], 2), number(entries[:, :2], 2) == 274)  # one number of 2 bytes
+    value = tf.cast(tf.concat((values, [1]), 0)[0], tf.int32)
+    return tf.where((value >= 1) & (value <= 8), value, 1)
+
+
+def turned(image, orientation):
+    """(H, W, C) as stored -> as seen."""
+
+    def is_one_of(*values):
+        return tf.reduce_any(orientation == list(values))
+
+    def turn():
+        seen = tf.cond(orientation > 4, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
+        seen = tf.cond(is_one_of(2, 3, 6, 7), lambda: seen[:, ::-1], lambda: seen)
+        return tf.cond(is_one_of(3, 4, 7, 8), lambda: seen[::-1], lambda: seen)
+
+    return tf.cond(orientation == 1, lambda: image, turn)
+
+
+# Sizes
+
+
+def with_channels(image, channels):
+    """(h, w, c) -> (h, w, channels): gray to color or back, by the weights of ITU-R BT.601."""
+    if image.shape[-1] == channels:
+        return image
+    return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image[..., :3])
+
+
+def fitted(image, size, resize):
+    """(h, w, c) uint8 -> (H, W, c) uint8; `size` is (H, W), numbers or a tensor."""
+    if resize == "stretch":
+        return scaled(image, size)
+    stored = tf.cast(tf.shape(image)[:2], tf.float32)
+    scales = stored / tf.cast(size, tf.float32)
+    if resize == "crop":
+        kept = tf.cast(tf.round(tf.cast(size, tf.float32) * tf.reduce_min(scales)), tf.int32)
+        kept = tf.clip_by_value(kept, 1, tf.shape(image)[:2])
+        top, left = tf.unstack((tf.shape(image)[:2] - kept) // 2)
+        return scaled(image[top : top + kept[0], left : left + kept[1]], size)
+    inner = tf.maximum(tf.cast(tf.round(stored / tf.reduce_max(scales)), tf.int32), 1)
+    before = (size - inner) // 2
+    after = size - inner - before
+    return tf.pad(scaled(image, inner), tf.stack((*tf.unstack(tf.stack((before, after), 1)), (0, 0))))
+
+
+def scaled(image, size):
+    """(h, w, c) uint8 -> (H, W, c) uint8, the proportions as they come."""
+    stored = tf.shape(image)[:2]
+
+    def averaged():
+        return tf.cast(tf.round(tf.image.resize(image, size, "area")), tf.uint8)
+
+    def interpolated():
+        pixels = tf.image.resize(image, size, "bilinear", antialias=True)
+        return tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
+
+    def changed():
+        return tf.cond(tf.reduce_all(stored >= size), averaged, interpolated)
+
+    return tf.cond(tf.reduce_all(stored == size), lambda: image, changed)
