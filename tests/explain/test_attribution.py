@@ -1,5 +1,6 @@
-"""The method fits the network, and hiding what it points at changes the class more often than hiding anything else."""
+"""The method fits the network, and masking its peak changes the prediction more often than masking other places."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -21,8 +22,10 @@ def test_convnet_gets_grad_cam_and_vit_gets_rollout():
 
 def test_inside_are_feature_maps_or_what_each_head_looks_at():
     images, _, _ = planted(1, 1)
-    assert [m.shape for m in inner_maps(trained("convnet"), images[0]).values()] == [(28, 28, 8), (14, 14, 16)]
-    assert [m.shape for m in inner_maps(trained("vit"), images[0]).values()] == [(7, 7, 3), (7, 7, 3)]
+    maps = {name: m.shape for name, m in inner_maps(trained("convnet"), images[0]).items()}
+    assert maps == {"full resolution (28 x 28)": (28, 28, 8), "1/2 resolution (14 x 14)": (14, 14, 16)}
+    heads = {name: m.shape for name, m in inner_maps(trained("vit"), images[0]).items()}
+    assert heads == {"attention of block 1": (7, 7, 3), "attention of block 2": (7, 7, 3)}
 
 
 def test_explanations_come_with_their_check():
@@ -34,13 +37,39 @@ def test_explanations_come_with_their_check():
 def test_cases_are_the_likeliest_classes_of_one_image_and_one_of_each_other():
     images, classes, _ = planted(4, 1)
     names = ["red", "green", "blue"]
-    shown, numbers, titles = cases(trained("convnet"), images[0], images[1:], names, likeliest=2)
+    shown, numbers, titles = cases(trained("convnet"), images[0], images[1:], names, likeliest=2, least=0.0)
     np.testing.assert_array_equal(shown, images[[0, 0, 1, 2, 3]])
     np.testing.assert_array_equal(numbers[[0, 2, 3, 4]], classes)
     assert numbers[1] != classes[0]
     assert [title.split()[0] for title in titles] == [names[number] for number in numbers]
-    shares = [int(title.split()[1].rstrip("%")) for title in titles]
-    assert shares[0] > 50 > shares[1]
+    percent = [int(title.split()[1].rstrip("%")) for title in titles]
+    assert percent[0] > 50 > percent[1]
+
+
+def test_classes_that_the_model_rules_out_are_not_explained():
+    images, _, _ = planted(2, 1)
+    model = two_classes(0.97)
+    for least, rows in ((0.02, 3), (0.04, 2), (0.99, 2)):
+        _, numbers, titles = cases(model, images[0], images[1:], ["a", "b"], least=least)
+        assert len(numbers) == rows
+        assert titles[0] == "a 97%", "the likeliest class is always explained"
+
+
+def test_true_class_stands_below_where_it_is_known():
+    images, _, _ = planted(3, 1)
+    _, _, titles = cases(two_classes(0.97), images[0], images[1:], ["a", "b"], truth=[-1, 0, 1], likeliest=1)
+    assert titles == ["a 97%", "a 97%\ntrue class: a", "a 97%\ntrue class: b"]
+    with pytest.raises(ValueError, match="each of the 3 images"):
+        cases(two_classes(0.97), images[0], images[1:], ["a", "b"], truth=[0, 1])
+
+
+def two_classes(probability):
+    """A model that gives the first class this probability, whatever it sees."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    dense = keras.layers.Dense(2, kernel_initializer="zeros")
+    model = keras.Model(inputs, dense(keras.layers.GlobalAveragePooling2D()(inputs)))
+    dense.bias.assign(np.log([probability, 1 - probability]))
+    return model
 
 
 def test_data_with_other_classes_is_refused():
@@ -54,6 +83,23 @@ def test_peak_matters_more_than_any_place():
     numbers = hiding_test(trained("convnet"), images, classes, seed=0, side=10)
     assert numbers["accuracy"] > 0.95
     assert numbers["changed_at_peak"] > 0.4 > 0.2 > numbers["changed_at_random"]
+
+
+@pytest.mark.parametrize("place, changed", [((SIZE - 1) / 2, 1.0), ((SIZE - 1) / 4, 0.0), ((SIZE - 1) * 3 / 4, 0.0)])
+def test_middle_is_the_middle_of_the_image(place, changed, monkeypatch):
+    """The class depends on a square of 4 pixels; a mask of 6 pixels covers it only if it is where the square is."""
+    monkeypatch.setattr("tfdl.explain.attribution.attribution", lambda *_, **__: ("none", np.zeros((6, 7, 7))))
+    start = round(place - 1.5)
+    images = np.zeros((6, SIZE, SIZE, 3), "float32")
+    images[:, start : start + 4, start : start + 4] = 1.0
+    inputs = keras.Input((SIZE, SIZE, 3))
+    brightest = keras.layers.GlobalMaxPooling2D()(inputs)
+    dense = keras.layers.Dense(2, use_bias=True)
+    model = keras.Model(inputs, dense(brightest))
+    dense.set_weights([np.full((3, 2), [0.0, 1.0]), np.array([1.5, 0.0])])  # class 1 where something is bright
+    numbers = hiding_test(model, images, np.ones(6), seed=0, side=6)
+    assert numbers["accuracy"] == 1
+    assert numbers["changed_at_center"] == changed
 
 
 def test_random_places_come_from_the_seed_and_spread_over_the_image():

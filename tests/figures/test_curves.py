@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from tfdl.figures import style
-from tfdl.figures.curves import bars, curves
+from tfdl.figures.curves import bars, curve_panels, curves
 
 
 def test_each_series_is_told_apart_by_color_and_by_dashes():
@@ -27,6 +28,40 @@ def test_single_series_needs_no_legend():
     assert not curves({"a": [1.0, 2.0]}, x_label="epoch", y_label="loss").legends
 
 
+def test_level_is_drawn_at_its_height_and_named():
+    figure = curves({"a": [1.0, 2.0]}, x_label="epoch", y_label="loss", levels={"to beat": 1.5})
+    assert list(figure.axes[0].lines[1].get_ydata()) == [1.5, 1.5]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "to beat"]
+
+
+def test_point_is_ringed_in_the_color_of_its_series():
+    series = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
+    axes = curves(series, x_label="epoch", y_label="loss", points={"b": (2, 4.0, "here")}).axes[0]
+    ring = axes.lines[-1]
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (2, 4.0)
+    assert ring.get_markeredgecolor() == axes.lines[1].get_color()
+    assert [t.get_text() for t in axes.texts] == ["here"]
+
+
+def test_name_has_one_color_and_one_kind_of_dashes_in_all_panels():
+    panels = {"one": {"a": [1.0, 2.0], "b": [2.0, 3.0]}, "two": {"b": [5.0, 4.0]}}
+    figure = curve_panels(panels, x_label="epoch", y_label="loss", title="both", y_range=(0, 9))
+    one, two = figure.axes
+    assert (one.get_title(), two.get_title(), figure.get_suptitle()) == ("one", "two", "both")
+    assert one.lines[1].get_color() == two.lines[0].get_color() != one.lines[0].get_color()
+    assert one.lines[1].get_linestyle() == two.lines[0].get_linestyle() != one.lines[0].get_linestyle()
+    assert one.get_ylim() == two.get_ylim() == (0, 9)
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_axes_are_named_at_the_border_also_above_a_place_without_a_panel():
+    figure = curve_panels({str(i): {"a": [1.0, 2.0]} for i in range(4)}, x_label="epoch", y_label="loss", columns=3)
+    panels = figure.axes
+    assert [axes.get_xlabel() for axes in panels[:4]] == ["", "epoch", "epoch", "epoch"]
+    assert [axes.get_ylabel() for axes in panels[:4]] == ["loss", "", "", "loss"]
+    assert [axes.get_visible() for axes in panels] == [True] * 4 + [False] * 2
+
+
 def test_bars_carry_their_numbers_in_the_given_order():
     figure = bars({"first": 0.25, "second": 0.5}, errors={"first": 0.01, "second": 0.02}, y_label="test error")
     axes = figure.axes[0]
@@ -41,6 +76,9 @@ def test_bars_carry_their_numbers_in_the_given_order():
         (lambda: curves({}, x_label="x", y_label="y"), "no series"),
         (lambda: curves({"a": [np.nan]}, x_label="x", y_label="y"), "nothing to draw for 'a'"),
         (lambda: curves({"a": ([1, 2], [1.0])}, x_label="x", y_label="y"), r"\(2,\) and \(1,\)"),
+        (lambda: curves({"a": [1.0]}, x_label="x", y_label="y", points={"b": (1, 1, "")}), "a point of 'b'"),
+        (lambda: curve_panels({}, x_label="x", y_label="y"), "no lines"),
+        (lambda: curve_panels({"a": {}}, x_label="x", y_label="y"), "no lines"),
         (lambda: bars({}, y_label="error"), "nothing to draw for 'error'"),
         (lambda: style.canvas(0, 2), "0 rows"),
     ],
@@ -50,8 +88,11 @@ def test_what_cannot_be_drawn_is_refused(draw, message):
         draw()
 
 
-def test_png_is_written_whole(tmp_path):
-    figure = curves({"a": [1.0, 2.0]}, x_label="epoch", y_label="loss")
+def test_png_is_written_whole_and_sharp(tmp_path):
+    figure = curves({"a": [1.0, 2.0]}, x_label="epoch", y_label="loss", title="a title")
+    assert figure.axes[0].get_title() == "a title"
     style.write_png(figure, tmp_path / "figures" / "loss.png")
     assert (tmp_path / "figures" / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert [p.name for p in (tmp_path / "figures").iterdir()] == ["loss.png"]
+    height, width, _ = imread(tmp_path / "figures" / "loss.png").shape
+    assert (width, height) == (6.4 * 200, 3.8 * 200)

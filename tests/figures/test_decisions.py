@@ -1,10 +1,12 @@
+"""The plane is colored by the class, lines and margins lie where the score says, and mistakes are marked."""
+
 import io
 
 import numpy as np
 import pytest
 from matplotlib import image
 
-from tfdl.figures.decisions import decision, draw_path, view
+from tfdl.figures.decisions import decision, decision_panels, draw_path, view
 from tfdl.figures.style import canvas, png
 
 POINTS = np.array([[1.0, 4.0], [2.0, 6.0], [5.0, 5.0], [7.0, 3.0], [6.0, 4.0]])
@@ -24,16 +26,45 @@ def test_figure_shows_points_line_margin_and_names():
     assert [text.get_text() for text in figure.legends[0].texts] == ["left", "right"]
     scattered = [c.get_offsets() for c in axes.collections if len(c.get_offsets()) > 1]
     np.testing.assert_array_equal(np.concatenate(scattered), POINTS)
-    levels = {round(c.levels[i], 6): path for c in axes.collections if hasattr(c, "levels") and not c.filled
-              for i, path in enumerate(c.get_paths())}  # fmt: skip
+    contours = [c for c in axes.collections if hasattr(c, "levels") and not c.filled]
+    levels = {round(c.levels[i], 6): path for c in contours for i, path in enumerate(c.get_paths())}
     assert set(levels) == {-1.5, 0.0, 1.5}
     for level, line in levels.items():
         np.testing.assert_allclose(line.vertices[:, 0], 3.5 + level, atol=1e-9)
 
 
+def ringed(axes):
+    return [c.get_offsets().tolist() for c in axes.collections if c.get_label() == "wrong side"]
+
+
+def test_points_on_the_wrong_side_are_ringed():
+    figure = decision(lambda points: points[:, 0] - 5.5, POINTS, LABELS, **WORDS)
+    assert ringed(figure.axes[0]) == [[[5, 5]]]
+    assert "wrong side" in [text.get_text() for text in figure.legends[0].texts]
+    assert not ringed(decision(upright, POINTS, LABELS, **WORDS).axes[0])
+
+
+def test_panels_say_how_many_points_each_classifier_has_right():
+    scores = {
+        "upright": upright,
+        "reversed": lambda points: -upright(points),
+        "late": lambda points: points[:, 0] - 5.5,
+    }
+    figure = decision_panels(scores, POINTS, LABELS, title="three lines", **WORDS)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "upright\n5 of 5 right",
+        "reversed\n0 of 5 right",
+        "late\n4 of 5 right",
+    ]
+    assert figure.get_suptitle() == "three lines"
+    assert ringed(figure.axes[1]) == [POINTS.tolist()]
+    with pytest.raises(ValueError, match="no scores"):
+        decision_panels({}, POINTS, LABELS, **WORDS)
+
+
 def test_regions_have_the_colors_of_their_classes():
     figure = decision(upright, POINTS, LABELS, **WORDS)
-    pixels = image.imread(io.BytesIO(png(figure)))[..., :3]
+    pixels = image.imread(io.BytesIO(png(figure, dpi=figure.dpi)))[..., :3]
     axes = figure.axes[0]
     for x, warm in ((0.5, False), (7.5, True)):
         column, row = axes.transData.transform((x, 5.8))

@@ -1,4 +1,4 @@
-"""Pictures of chance: what is drawn is what was given, and bad input is a sentence."""
+"""Figures of probability: what is drawn is what was given, and bad input is a sentence."""
 
 import numpy as np
 import pytest
@@ -27,8 +27,7 @@ FIGURES = {
 def test_figure_becomes_a_picture_with_labels(make):
     figure = make()
     assert png(figure).startswith(b"\x89PNG")
-    named = [axes for axes in figure.axes if axes.get_xlabel() and axes.get_ylabel()]
-    assert named or (figure.get_supxlabel() and figure.get_supylabel())
+    assert [axes for axes in figure.axes if axes.get_xlabel() and axes.get_ylabel()]
 
 
 @pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
@@ -83,10 +82,16 @@ def test_long_trace_is_drawn_thin_but_whole():
 def test_coverage_counts_hits_and_shows_which_missed():
     figure = densities.coverage({"one": ENDS}, truth=0, x_label="mean")
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[:2] == ["1 hold the truth", "2 miss it"]
+    assert labels[:2] == ["1 contain the true value", "2 miss it"]
     x, y = figure.axes[1].lines[1].get_data()
     np.testing.assert_array_equal(x, [2, 5])
     np.testing.assert_allclose(y, [100, 100 / 3])
+
+
+def test_long_tables_fill_their_panel_and_others_have_square_cells():
+    figure = densities.heat_maps({"square": np.eye(3), "long": np.ones((2, 9))}, title="tables")
+    assert [axes.get_aspect() for axes in figure.axes[:2]] == [1.0, "auto"]
+    assert figure.get_suptitle() == "tables"
 
 
 def test_code_is_drawn_from_the_most_frequent_symbol_on():
@@ -95,7 +100,7 @@ def test_code_is_drawn_from_the_most_frequent_symbol_on():
     assert [bar.get_height() for bar in axes.patches] == [1, 2, 3, 3]
     assert [tick.get_text() for tick in axes.get_xticklabels()][:2] == ["␣", "e"]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "mean length 1.700" in labels and "entropy 1.685" in labels
+    assert "expected length 1.700" in labels and "entropy 1.685" in labels
 
 
 BAD = {

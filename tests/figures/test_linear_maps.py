@@ -89,7 +89,7 @@ def test_scatter_tells_classes_apart_by_marker_and_name():
         (lambda: linear_maps.spectrum([0.8, 0.3]), "sum 1.1"),
         (lambda: linear_maps.spectrum([[0.5]]), r"\(1, 1\)"),
         (lambda: linear_maps.component_grid(np.zeros((3, 4)), [1, 0, 0]), r"\(3, 4\)"),
-        (lambda: linear_maps.component_grid(np.zeros((3, 4, 4)), [1]), "1 shares"),
+        (lambda: linear_maps.component_grid(np.zeros((3, 4, 4)), [1]), "1 fractions"),
         (lambda: linear_maps.picture_rows({}), r"\[\]"),
         (lambda: linear_maps.picture_rows({"a": np.zeros((1, 2, 3)), "b": np.zeros((2, 2, 3))}), r"\(2, 2, 3\)"),
         (lambda: linear_maps.rank_grid(np.zeros((4, 6, 3)), [], [1], [2], [3]), r"\[0, 1, 1, 1\]"),

@@ -1,4 +1,4 @@
-"""Heat maps lie over their own image, feature maps in order of strength, pictures at one scale."""
+"""Heat maps lie over their own image, feature maps are in order of variance, pictures have one scale."""
 
 import numpy as np
 import pytest
@@ -25,6 +25,16 @@ def test_every_map_lies_over_its_image_in_gray(channels):
     assert tuple(heat.get_extent()) == tuple(plain.get_extent()), "stretched over the whole image"
 
 
+def test_titles_stand_above_the_whole_figure():
+    images = random(1, 4, 4, 1)
+    figures = (
+        overlays(images, {"one": random(1, 2, 2)}, ["a"], title="where"),
+        feature_rows(images[0], {"one": random(2, 2, 3)}, title="maps"),
+        to_scale({"one": random(4, 4, 1)}, title="sizes"),
+    )
+    assert [figure.get_suptitle() for figure in figures] == ["where", "maps", "sizes"]
+
+
 def test_map_of_zeros_is_dark_and_no_division_by_zero():
     heat = overlays(random(1, 4, 4, 1), {"nothing": np.zeros((1, 2, 2))}, ["a"]).axes[1].images[1]
     assert (np.asarray(heat.get_array()) == 0).all()
@@ -47,6 +57,10 @@ def test_pictures_of_different_sizes_have_one_scale():
     assert large.get_xlim() == small.get_xlim() == (-0.5, 5.5)
     assert large.get_ylim() == small.get_ylim() == (7.5, -0.5)
     assert small.get_title() == "small\n4 x 3"
+    assert tuple(small.images[0].get_extent()) == (1.0, 4.0, 5.5, 1.5), "in the middle, 3 wide and 4 high"
+    assert not large.patches
+    (frame,) = small.patches
+    assert (frame.get_width(), frame.get_height()) == (6, 8), "the frame of the largest shows what is missing"
 
 
 @pytest.mark.parametrize("draw, word", [

@@ -1,1 +1,1 @@
-"""What a trained classifier looks at: its filters and maps, and where in an image it found the class."""
+"""What a trained classifier looks at: its filters, its feature maps, and the parts of an image that decide."""

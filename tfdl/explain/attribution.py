@@ -1,4 +1,4 @@
-"""Where does a classifier look?  The method that fits the network, and a test of what it says.
+"""Where does a classifier look?  The method that fits the network, and a test of its answer.
 
 Papers: Selvaraju et al. 2016, arXiv:1610.02391 (Grad-CAM); Abnar and Zuidema 2020, arXiv:2005.00928 (rollout).
 Shapes: B batch, H W height and width of the images, h w of a map.
@@ -20,7 +20,7 @@ def attribution(model, images, classes, *, layer=None):
         model: images -> logits (B, num_classes).
         images: (B, H, W, C) as the model takes them.
         classes: (B,) the class to explain in each image.
-        layer: whose maps Grad-CAM weighs; None: the last ones.
+        layer: whose feature maps Grad-CAM weights; None: the last ones.
 
     Returns:
         the method's name and the maps (B, h, w).
@@ -41,45 +41,76 @@ def explanations(model, images, classes, *, layer=None):
     return {method: maps, "occlusion": occlusion(model, images, classes)}
 
 
-def cases(model, image, others, labels, *, likeliest=3):
-    """What is worth explaining: several classes of one image, and the likeliest of each of the others.
+def cases(model, image, others, labels, *, truth=None, likeliest=3, least=0.01):
+    """What is worth explaining: the likeliest classes of one image, and the likeliest class of each of the others.
 
     Args:
-        image: (H, W, C).    others: (N, H, W, C).
+        image: (H, W, C).
+        others: (N, H, W, C).
         labels: names of the classes.
+        truth: (1 + N,) true class numbers of `image` and `others`; -1 where it is unknown; None: of all.
         likeliest: classes of `image`, fewer if there are fewer.
+        least: probability from which a further class of `image` is explained.
 
     Returns:
-        images (B, H, W, C), classes (B,), and titles such as "cat 98%".
+        images (B, H, W, C), classes (B,), and titles such as "cat 98%" and, where it is known, the true class below.
 
     Raises:
-        ValueError: the model knows another number of classes than there are labels.
+        ValueError: the model knows another number of classes than there are labels, or `truth` has another length.
     """
-    images = np.concatenate([[image] * min(likeliest, len(labels)), others])
-    shares = keras.ops.convert_to_numpy(keras.ops.softmax(logits_of(model, images)))  # (B, num_classes)
-    if shares.shape[1] != len(labels):
+    logits = logits_of(model, np.concatenate([[image], others]))
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))  # (1 + N, num_classes)
+    if probabilities.shape[1] != len(labels):
         raise ValueError(
-            f"{model.name!r} tells {shares.shape[1]} classes apart, but the data has {len(labels)}: name the set that"
-            " the model was trained on."
+            f"{model.name!r} tells {probabilities.shape[1]} classes apart, but the data has {len(labels)}: name the set"
+            " that the model was trained on."
         )
-    ranked = shares.argsort(-1)[:, ::-1]
-    count = len(images) - len(others)
-    classes = np.concatenate([ranked[0, :count], ranked[count:, 0]])
-    titles = [f"{labels[number]} {share[number]:.0%}" for number, share in zip(classes, shares)]
-    return images, classes, titles
+    truth = np.full(len(probabilities), -1) if truth is None else np.asarray(truth)
+    if truth.shape != (len(probabilities),):
+        raise ValueError(f"Give one true class for each of the {len(probabilities)} images, not {truth.shape}.")
+    ranked = probabilities.argsort(-1)[:, ::-1]
+    first = [number for number in ranked[0, :likeliest] if probabilities[0, number] >= least] or [ranked[0, 0]]
+    rows = [(0, number) for number in first] + [(i, ranked[i, 0]) for i in range(1, len(ranked))]
+    titles = [describe(labels, number, probabilities[i, number], truth[i]) for i, number in rows]
+    images = np.stack([image if i == 0 else others[i - 1] for i, _ in rows])
+    return images, np.array([number for _, number in rows]), titles
+
+
+def describe(labels, number, probability, truth):
+    """ "cat 98%", and below it "true class: dog" unless that is unknown (-1)."""
+    text = f"{labels[number]} {probability:.0%}"
+    return text if truth < 0 else f"{text}\ntrue class: {labels[truth]}"
 
 
 def inner_maps(model, image):
-    """What one image (H, W, C) becomes inside: name -> (h, w, C) at each resolution, or (h, w, heads) of each block."""
-    maps = (class_attention if is_transformer(model) else feature_maps)(model, image[None])
-    return {name: values[0] for name, values in maps.items()}
+    """What one image (H, W, C) becomes inside the network, from the input on.
+
+    Returns:
+        of a convolutional network, name of the resolution, such as "1/4 resolution" -> (h, w, C), the last maps of
+        each; of a ViT "attention of block 1" and so on -> (h, w, heads).
+    """
+    if is_transformer(model):
+        maps = class_attention(model, image[None]).values()
+        return {f"attention of block {i}": values[0] for i, values in enumerate(maps, 1)}
+    return {resolution(image, values): values[0] for values in feature_maps(model, image[None]).values()}
+
+
+def resolution(image, maps):
+    """ "full resolution" or "1/4 resolution" of feature maps (1, h, w, C) of an image (H, W, C)."""
+    height, width = maps.shape[1:3]
+    down, across = round(image.shape[0] / height), round(image.shape[1] / width)
+    text = "full" if down == across == 1 else f"1/{down}"
+    if down != across:
+        text += f" x 1/{across}"
+    return f"{text} resolution ({height} x {width})"
 
 
 def hiding_test(model, images, labels, *, seed, layer=None, side=None):
-    """How often the predicted class changes when a square is painted over: at the map's peak, and elsewhere.
+    """How often the predicted class changes when a square is masked: at the map's peak, and elsewhere.
 
-    Maps that tell where the class is change it more often than random places do.  The middle is a rival where sets
-    show every object there: then it can win, above all against maps of few cells.
+    Masking the peak of a map that tells where the class is changes the prediction more often than masking a random
+    place.  In data sets that show every object in the middle of the image, masking the middle can change it more often
+    still, above all where maps have few cells.
 
     Args:
         images, labels: (B, H, W, C) and (B,).
@@ -88,7 +119,7 @@ def hiding_test(model, images, labels, *, seed, layer=None, side=None):
         side: of the square in pixels; None: 3/8 of the shorter side of the image.
 
     Returns:
-        {"accuracy", "changed_at_peak", "changed_at_center", "changed_at_random"}, shares of the images.
+        {"accuracy", "changed_at_peak", "changed_at_center", "changed_at_random"}, fractions of the images.
     """
     height, width = images.shape[1:3]
     side = side or max(1, min(height, width) * 3 // 8)

@@ -1,4 +1,4 @@
-"""Filters and feature maps: what the first layer looks for, and what every resolution of the network has found.
+"""Filters of the first layer, and feature maps of every resolution of the network.
 
 Source: Zeiler and Fergus 2013, arXiv:1311.2901, section 4.1 and Fig. 2; the filters as images, Krizhevsky et al. 2012,
 "ImageNet Classification with Deep Convolutional Neural Networks", Fig. 3.
@@ -67,9 +67,9 @@ def map_tensors(model):
 
 
 def last_map(model):
-    """Name of the last map before the pooling that forgets where things are: what Grad-CAM looks at unless told.
+    """Name of the last feature map before global pooling: Grad-CAM's default.
 
-    It has the resolution of the last layer with weights, and is what activations and sums have made of it.
+    It has the resolution of the last layer with weights, and comes after the activations and sums that follow it.
     """
     tensors = map_tensors(model)
     weighted = [op.name for op in operations(model) if op.name in tensors and getattr(op, "weights", ())]

@@ -20,8 +20,8 @@ def grad_cam(model, images, classes, *, layer=None, batch_size=32):
         model: functional or sequential: images -> logits (B, num_classes), before the softmax.
         images: (B, H, W, C) as the model takes them.
         classes: (B,) the class to explain in each image.
-        layer: name of the operation that makes the maps; None: the last before the pooling, as the paper advises, for
-            it knows most of the class and still where it is.
+        layer: name of the operation that makes the maps; None: the last before the pooling, as the paper advises, which
+            knows most of the class and still has positions.
         batch_size: images at a time.
 
     Raises:
@@ -34,7 +34,7 @@ def grad_cam(model, images, classes, *, layer=None, batch_size=32):
         raise ValueError(f"{model.name!r} has no feature maps called {layer!r}; it has {', '.join(tensors)}.")
     both = keras.Model(model.inputs[0], [tensors[layer], model.outputs[0]])
 
-    @tf.function  # as a graph the gradients of the kernels, which nobody asked for, are never computed
+    @tf.function  # in a graph, the gradients of the kernels, which are not needed, are never computed
     def explain(images, classes):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)

@@ -1,4 +1,4 @@
-"""Occlusion: paint over a square and see what the network says now.  No gradients, no assumptions: a check of the rest.
+"""Occlusion: mask a square of the image and predict again.  No gradients, no assumptions: a check of other methods.
 
 Paper: Zeiler and Fergus 2013, arXiv:1311.2901, section 4.2.
 Shapes: B batch, H W height and width of the images, C channels, P places of the square.
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def occlusion(model, images, classes, *, side=None, stride=None, batch_size=64):
-    """How much the class's logit falls when a square is painted in the image's mean color.  -> (B, H, W) float32.
+    """How much the class's logit falls when a square is masked with the image's mean color.  -> (B, H, W) float32.
 
     A pixel's value is the mean over all squares that cover it; below 0, the class is likelier without it.
 
@@ -19,7 +19,7 @@ def occlusion(model, images, classes, *, side=None, stride=None, batch_size=64):
         classes: (B,) the class to explain in each image.
         side: of the square in pixels; None: a quarter of the shorter side of the image.
         stride: pixels from one place to the next; None: half of `side`.
-        batch_size: painted images at a time.
+        batch_size: masked images at a time.
 
     Raises:
         ValueError: the model gives no logits, there is no such class, or the square does not fit.
@@ -59,7 +59,7 @@ def squares(height, width, side=None, stride=None):
 
 
 def hide(images, centers, side):
-    """Paints the square around a point in each image.  (B, H, W, C) -> same.
+    """Masks the square around a point in each image with its mean color.  (B, H, W, C) -> same.
 
     Args:
         centers: (B, 2) row and column in pixels.
@@ -77,8 +77,8 @@ def peaks(maps, height, width):
     """
     maps = np.asarray(maps)
     best = maps == maps.max((1, 2), keepdims=True)  # (B, h, w)
-    share = best / best.sum((1, 2), keepdims=True)
-    cells = share.sum(2) @ np.arange(maps.shape[1]), share.sum(1) @ np.arange(maps.shape[2])  # 2 of (B,)
+    weights = best / best.sum((1, 2), keepdims=True)
+    cells = weights.sum(2) @ np.arange(maps.shape[1]), weights.sum(1) @ np.arange(maps.shape[2])  # 2 of (B,)
     scale = np.divide((height, width), maps.shape[1:])
     return (np.stack(cells, -1) + 0.5) * scale - 0.5  # centers of cells to centers of pixels
 

@@ -1,4 +1,4 @@
-"""Attention rollout: which patches a transformer's class token has, through all layers, heard from.
+"""Attention rollout: how much each patch contributes to a transformer's class token, through all layers.
 
 Paper: Abnar and Zuidema 2020, arXiv:2005.00928, section 3, eq. 1.
 Shapes: B batch, H W height and width of the images, T tokens, h heads, L layers.
@@ -15,9 +15,9 @@ from tfdl.layers.positions import GridPositions
 
 
 def rollout(maps):
-    """The product of all layers' attention, of which half is the shortcut's: it stays with the token.  -> (B, T, T).
+    """The product of all layers' attention, half of which is the residual connection: it stays.  -> (B, T, T).
 
-    Row i tells how much of each input token is in token i at the end; each row sums to 1.
+    Row i holds the contributions of the input tokens to output token i; each row sums to 1.
 
     Args:
         maps: L arrays (B, h, T, T), the first layer first, whose rows are distributions.
@@ -35,7 +35,7 @@ def rollout(maps):
 
 
 def attention_rollout(model, images, *, batch_size=32):
-    """How much of each patch the class token has at the end.  (B, H, W, C) -> (B, rows, columns) of patches, float32.
+    """Contribution of each patch to the class token.  (B, H, W, C) -> (B, rows, columns) of patches, float32.
 
     `batch_size`: images at a time.
 
@@ -49,7 +49,7 @@ def attention_rollout(model, images, *, batch_size=32):
 
 
 def class_attention(model, images):
-    """What each head's class token looks at: layer name -> (B, rows, columns, heads).
+    """The attention of each head's class token: layer name -> (B, rows, columns, heads).
 
     Raises:
         ValueError: the model is no ViT with a class token.
@@ -67,7 +67,7 @@ def attention_maps(model, images):
 
 
 def is_transformer(model):
-    """True if the model has what `attention_rollout` needs: attention among all patches, and a class token."""
+    """Whether the model has what `attention_rollout` needs: attention among all patches, and a class token."""
     layers = model.layers
     attends = any(isinstance(layer, SelfAttention) for layer in layers)
     return attends and any(isinstance(layer, GridPositions) and layer.extra for layer in layers)

@@ -1,22 +1,24 @@
-"""Chance in pictures: draws and their density, beliefs that sharpen, estimates that settle, codes and their bound."""
+"""Probability in pictures: samples and densities, posteriors, running estimates, coverage of intervals, codes."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tfdl.figures.style import COLORS, MAP, canvas, finite, legend_beside
+from tfdl.figures.style import COLORS, MAP, canvas, finite, heading, label_outer, legend_below, legend_beside, panels_of
 
 DRAWN, CURVE, BAND, MISS, INK = COLORS[5], COLORS[0], COLORS[5], COLORS[1], COLORS[-1]
-VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥", "$": r"\$"}  # what would not be seen, or be read as mathematics
-POINTS = 400  # of a long trace that are drawn: more than that no eye can part
+VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥", "$": r"\$"}  # characters that are invisible, or begin a formula
+LONG = 3  # sides of a table that differ by more than this are drawn alike
+POINTS = 400  # of a long trace that are drawn: more are not told apart by eye
 
 
-def histograms(panels, *, x_label, columns=4, title="bars: draws, black: theory"):
-    """Histograms of draws, each with the density or the masses that it should follow; all share their axes.
+def histograms(panels, *, x_label, columns=4, title="bars: samples, black: theory"):
+    """Histograms of samples, each with the density or probability mass that it should follow, all on the same axes.
 
     Args:
-        panels: dict title -> (draws (N,), distribution), which has `log_density(x)`.  Draws of an integer type get a
-            bar and a point per integer.
+        panels: dict title -> (samples (N,), distribution), which has `log_density(x)`.  Samples of an integer type get
+            a bar and a point per integer.
         x_label: with units.
+        columns: panels in a row.
 
     Raises:
         ValueError: no panels, or nothing finite in one.
@@ -24,33 +26,29 @@ def histograms(panels, *, x_label, columns=4, title="bars: draws, black: theory"
     if not panels:
         raise ValueError("histograms got no panels to draw.")
     columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = canvas(rows, columns, width=2.9, height=2.6, sharex=True, sharey=True)
-    together = np.concatenate([finite(name, draws) for name, (draws, _) in panels.items()])
+    figure, axes = panels_of(len(panels), columns=columns, width=2.9, height=2.6, sharex=True, sharey=True)
+    together = np.concatenate([finite(name, samples) for name, (samples, _) in panels.items()])
     low, high = np.quantile(together, (1e-3, 1 - 1e-3))
-    for axis, (name, (draws, distribution)) in zip(np.ravel(axes), panels.items()):
-        whole = np.issubdtype(np.asarray(draws).dtype, np.integer)
+    for axis, (name, (samples, distribution)) in zip(axes, panels.items()):
+        whole = np.issubdtype(np.asarray(samples).dtype, np.integer)
         bins = np.arange(np.floor(low), high + 2) - 0.5 if whole else np.linspace(low, high, 41)
         x = bins[:-1] + 0.5 if whole else np.linspace(low, high, 201)
-        weights = np.full(np.size(draws), 1 / (np.size(draws) * (bins[1] - bins[0])))  # draws outside count too
-        axis.hist(draws, bins, weights=weights, color=DRAWN, alpha=0.6, rwidth=0.8 if whole else None)
+        weights = np.full(np.size(samples), 1 / (np.size(samples) * (bins[1] - bins[0])))  # those outside count too
+        axis.hist(samples, bins, weights=weights, color=DRAWN, alpha=0.6, rwidth=0.8 if whole else None)
         axis.plot(x, np.exp(distribution.log_density(x)), "o" if whole else "-", color=INK, markersize=4)
         axis.set_title(name)
-    for spare in np.ravel(axes)[len(panels) :]:
-        spare.set_visible(False)
-    figure.supxlabel(x_label, fontsize=10)
-    figure.supylabel("probability density", fontsize=10)
-    figure.suptitle(title)
+    label_outer(axes, columns=columns, x_label=x_label, y_label="probability density")
+    heading(figure, title)
     return figure
 
 
 def beliefs(distributions, *, x_range, x_label, truth=None, level=0.95, title=None):
-    """Prior and posteriors over one unknown; of the last one the interval of probability `level` is shaded.
+    """Densities of a prior and its posteriors; the last one's interval of probability `level` is shaded.
 
     Args:
-        distributions: dict name -> what has `log_density(x)` and `interval(level)`, in the order in which data came.
-        x_range: (low, high), the ends excluded: there a density may be infinite.
-        truth: where a vertical line goes.
+        distributions: dict name -> distribution with `log_density(x)` and `interval(level)`, the prior first.
+        x_range: (low, high); the ends are left out, as a density may be infinite there.
+        truth: the true value, drawn as a vertical line.
 
     Raises:
         ValueError: no distributions, or an empty range.
@@ -63,59 +61,67 @@ def beliefs(distributions, *, x_range, x_label, truth=None, level=0.95, title=No
         density = np.exp(distribution.log_density(x))
         axes.plot(x, finite(name, density), label=name)
     low, high = distribution.interval(level)
-    axes.fill_between(x, density, where=(x >= low) & (x <= high), color=axes.lines[-1].get_color(), alpha=0.25, lw=0,
-                      label=f"{level:.0%}: {low:.3f} to {high:.3f}")  # fmt: skip
+    inside = (x >= low) & (x <= high)
+    color = axes.lines[-1].get_color()
+    text = f"{level:.0%}: {low:.3f} to {high:.3f}"
+    axes.fill_between(x, density, where=inside, color=color, alpha=0.25, linewidth=0, label=text)
     if truth is not None:
-        axes.axvline(truth, color=INK, linewidth=1.2, linestyle="-", label=f"truth: {truth:.3g}")
+        axes.axvline(truth, color=INK, linewidth=1.2, linestyle="-", label=f"true value: {truth:.3g}")
     axes.set(xlabel=x_label, ylabel="probability density", title=title or "", ylim=(0, None))
     legend_beside(figure)
     return figure
 
 
-def settling(value, low, high, *, truth, y_label, x_label="number of draws", first=2, title=None):
-    """A running estimate with its band, and how its error falls against the band's half width, both axes logarithmic.
+def settling(value, low, high, *, truth, y_label, x_label="number of samples", first=2, title=None):
+    """A running estimate with its interval; beside it the error and the half width of the interval, both axes log.
 
     Args:
-        value, low, high: (N,); the first of them belongs to `first` draws.
+        value, low, high: estimate and ends of its interval, (N,).
+        truth: the true value.
+        first: number of samples behind the first of them.
 
     Raises:
         ValueError: different lengths, or nothing finite.
     """
     value, low, high = (finite(y_label, v) for v in (value, low, high))
     if not value.shape == low.shape == high.shape or value.ndim != 1:
-        raise ValueError(f"Estimate and band need one shape (N,); got {value.shape}, {low.shape}, {high.shape}.")
+        raise ValueError(f"Estimate and interval need one shape (N,); got {value.shape}, {low.shape}, {high.shape}.")
     picks = np.unique(np.geomspace(first, first + len(value) - 1, POINTS).round().astype(int)) - first
     draws, value, low, high = picks + first, value[picks], low[picks], high[picks]
     figure, (left, right) = canvas(1, 2, width=4.4, height=3.6)
     left.fill_between(draws, low, high, color=BAND, alpha=0.35, linewidth=0)
     left.plot(draws, value, color=CURVE, linestyle="-", label="estimate")
-    left.axhline(truth, color=INK, linewidth=1.2, linestyle="--", label=f"truth: {truth:.5g}")
-    late = draws >= min(20 * first, draws[-1] / 2)  # the first few draws would flatten all that follows
+    left.axhline(truth, color=INK, linewidth=1.2, linestyle="--", label=f"true value: {truth:.5g}")
+    late = draws >= min(20 * first, draws[-1] / 2)  # the first few samples would flatten all that follows
     reach = 1.1 * max(np.abs(low[late] - truth).max(), np.abs(high[late] - truth).max())
     left.set(ylim=(truth - reach, truth + reach), ylabel=y_label)
     right.plot(draws, np.abs(value - truth), ".", color=CURVE, markersize=3, label="error")
     right.plot(
-        draws, np.where(high > low, (high - low) / 2, np.nan), color=BAND, linestyle="-", label="half of the band"
+        draws,
+        np.where(high > low, (high - low) / 2, np.nan),
+        color=BAND,
+        linestyle="-",
+        label="half width of the interval",
     )
-    right.set(yscale="log", ylabel="distance from the truth")
+    right.set(yscale="log", ylabel="distance from the true value")
     for axes in (left, right):
         axes.set(xscale="log", xlabel=x_label)
-    figure.suptitle(title or "")
+    heading(figure, title)
     legend_beside(figure)
     return figure
 
 
 def coverage(intervals, *, truth, x_label, shown=60, level=0.95, title=None):
-    """Which intervals hold the truth, and how many of them do it for each size of the samples.
+    """Which confidence intervals contain the true value, and what fraction of them for each sample size.
 
-    Left, the first method's intervals of the first size: those that miss the truth are orange and end in
-    crosses.  Right, the share that holds it, against the promise.
+    Left, the first method's intervals of the first size: those that miss the true value are orange and end in
+    crosses.  Right, the percentage that contains it, against the nominal level.
 
     Args:
         intervals: dict method -> dict size -> (low, high), each (N,).
-        x_label: what the intervals are about, with units.
-        shown: intervals on the left.
-        level: the share that the methods promise.
+        x_label: the quantity of the intervals, with units.
+        shown: number of intervals on the left.
+        level: the nominal level, in 0 ... 1.
 
     Raises:
         ValueError: no method, or one without sizes.
@@ -126,20 +132,21 @@ def coverage(intervals, *, truth, x_label, shown=60, level=0.95, title=None):
     size, (low, high) = next(iter(next(iter(intervals.values())).items()))
     low, high, rows = low[:shown], high[:shown], np.arange(1, len(low[:shown]) + 1)
     hit = (low <= truth) & (truth <= high)
-    for mask, color, mark, name in ((hit, BAND, "|", "hold the truth"), (~hit, MISS, "x", "miss it")):
+    for mask, color, mark, name in ((hit, BAND, "|", "contain the true value"), (~hit, MISS, "x", "miss it")):
         x, y = np.stack([low[mask], high[mask]]), np.stack([rows[mask], rows[mask]])
         left.plot(x, y, color=color, linestyle="-", linewidth=1.2, marker=mark, markersize=4)
         left.plot([], [], color=color, linestyle="-", marker=mark, label=f"{mask.sum()} {name}")
-    left.axvline(truth, color=INK, linewidth=1.2, linestyle="-", label=f"truth: {truth:.3g}")
+    left.axvline(truth, color=INK, linewidth=1.2, linestyle="-", label=f"true value: {truth:.3g}")
     left.set(xlabel=x_label, ylabel="sample", title=f"{next(iter(intervals))}, {len(rows)} samples of {size}")
-    right.axhline(100 * level, color=INK, linewidth=1.2, linestyle=":", label=f"promised: {level:.0%}")
+    right.axhline(100 * level, color=INK, linewidth=1.2, linestyle=":", label=f"nominal: {level:.0%}")
     for color, style, (name, ends) in zip((CURVE, COLORS[2], COLORS[3]), ("-", "--", "-."), intervals.items()):
-        shares = [100 * np.mean((low <= truth) & (truth <= high)) for _, (low, high) in sorted(ends.items())]
+        percent = [100 * np.mean((low <= truth) & (truth <= high)) for _, (low, high) in sorted(ends.items())]
         right.plot(
-            sorted(ends), finite(name, shares), color=color, linestyle=style, marker="o", markersize=4, label=name
+            sorted(ends), finite(name, percent), color=color, linestyle=style, marker="o", markersize=4, label=name
         )
     sizes = sorted({size for ends in intervals.values() for size in ends})
-    right.set(xscale="log", xlabel="size of a sample", ylabel="intervals that hold the truth (%)", title=title or "")
+    right.set(xscale="log", xlabel="sample size", ylabel="intervals that contain the true value (%)")
+    heading(figure, title)
     right.set_xticks(sizes, sizes)
     right.set_xticks([], minor=True)
     legend_beside(figure)
@@ -147,38 +154,40 @@ def coverage(intervals, *, truth, x_label, shown=60, level=0.95, title=None):
 
 
 def code_lengths(counts, code, *, title=None):
-    """Bits that a code spends on each symbol against -log2 of its frequency, and the mean against the entropy.
+    """Codeword length of each symbol against -log2 of its frequency, and the expected length against the entropy.
 
     Args:
-        counts: dict symbol -> how often it occurs, more than 0.    code: dict symbol -> string of 0 and 1.
+        counts: dict symbol -> how often it occurs, more than 0.
+        code: dict symbol -> string of 0 and 1.
 
     Raises:
-        ValueError: the two are about different symbols, or about none.
+        ValueError: the two have different symbols, or none.
     """
     if not counts or counts.keys() != code.keys():
         raise ValueError(f"Counts and code need the same symbols; got {len(counts)} and {len(code)} of them.")
     symbols = sorted(counts, key=lambda symbol: (-counts[symbol], len(code[symbol])))
-    lengths, share = (np.array(v) for v in zip(*((len(code[s]), counts[s] / sum(counts.values())) for s in symbols)))
-    entropy = -share @ np.log2(share)
-    figure, axes = canvas(width=max(6.4, 0.17 * len(symbols) + 1.5), height=3.8)
+    lengths = np.array([len(code[symbol]) for symbol in symbols])
+    frequency = np.array([counts[symbol] for symbol in symbols]) / sum(counts.values())
+    entropy = -frequency @ np.log2(frequency)
+    figure, axes = canvas(width=max(6.4, 0.19 * len(symbols) + 1.5), height=3.8)
     x = np.arange(len(symbols))
-    axes.bar(x, lengths, 0.8, color=DRAWN, alpha=0.6, label="codeword")
-    axes.plot(x, -np.log2(share), "o", color=INK, markersize=3.5, label="$-\\log_2$ frequency")
-    axes.axhline(share @ lengths, color=CURVE, linestyle="-", label=f"mean length {share @ lengths:.3f}")
+    axes.bar(x, lengths, 0.8, color=DRAWN, alpha=0.6, label="length of the codeword")
+    axes.plot(x, -np.log2(frequency), "o", color=INK, markersize=3.5, label="$-\\log_2$ frequency")
+    axes.axhline(frequency @ lengths, color=CURVE, linestyle="-", label=f"expected length {frequency @ lengths:.3f}")
     axes.axhline(entropy, color=MISS, linestyle="--", label=f"entropy {entropy:.3f}")
-    axes.set_xticks(x, [VISIBLE.get(symbol, symbol) for symbol in symbols], fontsize=8)
+    axes.set_xticks(x, [VISIBLE.get(symbol, symbol) for symbol in symbols], fontsize=9)
     axes.grid(False, axis="x")
     axes.margins(x=0.01)
     axes.set(xlabel="symbol, the most frequent first", ylabel="bits", title=title or "")
-    legend_beside(figure)
+    legend_below(figure)
     return figure
 
 
-def heat_maps(panels, *, x_label="column", y_label="row"):
+def heat_maps(panels, *, x_label="column", y_label="row", title=None):
     """Tables side by side as maps, each with its own scale from 0 to its largest value.
 
     Args:
-        panels: dict title with units -> (H, W), not negative.
+        panels: dict title with units -> (H, W), not negative.  Cells are squares, unless a table is very long.
 
     Raises:
         ValueError: no table, or one of another rank.
@@ -187,10 +196,13 @@ def heat_maps(panels, *, x_label="column", y_label="row"):
         raise ValueError(f"heat_maps draws tables (H, W); got the shapes {[np.shape(t) for t in panels.values()]}.")
     figure, axes = canvas(1, len(panels), width=4.2, height=4.2)
     for panel, (name, table) in zip(np.ravel(axes), panels.items()):
-        picture = panel.imshow(table, cmap=MAP, vmin=0, vmax=np.nanmax(finite(name, table)))
+        table = finite(name, table)
+        aspect = "equal" if max(table.shape) <= LONG * min(table.shape) else "auto"
+        picture = panel.imshow(table, cmap=MAP, vmin=0, vmax=np.nanmax(table), aspect=aspect)
         panel.grid(False)
         panel.set(title=name, xlabel=x_label, ylabel=y_label)
         panel.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         panel.yaxis.set_major_locator(MaxNLocator(10, integer=True))
         figure.colorbar(picture, ax=panel, shrink=0.85)
+    heading(figure, title)
     return figure

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfdl.figures.pictures import picture_grid
-from tfdl.figures.style import COLORS, canvas, legend_beside
+from tfdl.figures.style import COLORS, canvas, heading, legend_beside
 
 FIRST, SECOND, INK = COLORS[0], COLORS[1], COLORS[-1]
 MARKERS = "osD^v<>PX*"  # one a class, so that ten classes need not be told apart by eight colors
@@ -38,64 +38,65 @@ def plane_map(matrix, decomposition, *, title=None):
         axes.fill(*(map_ @ circle), facecolor=COLORS[5], alpha=0.25)
         axes.plot(*(map_ @ circle), color=INK, linestyle="-", linewidth=1.4)
         for arrow, color, hatch, name in zip(arrows.T, (FIRST, SECOND), ("-", "--"), names):
-            axes.annotate("", arrow, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.2,
-                                                         "ls": hatch, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+            shape = {"arrowstyle": "-|>", "color": color, "lw": 2.2, "ls": hatch, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", arrow, (0, 0), arrowprops=shape)
             axes.plot([], [], color=color, linestyle=hatch, label=name)
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="x")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     panels[0].set(ylabel="y", title="before")
     panels[1].set_title("after")
-    if title:
-        figure.suptitle(title)
+    heading(figure, title)
     return figure
 
 
 def spectrum(ratios, *, title=None):
-    """Share of the variance that each principal component explains, and of all up to it.
+    """Fraction of the variance that each principal component explains, and of all up to it.
 
     Args:
-        ratios: (K,) shares, each in 0 ... 1, together at most 1.
+        ratios: (K,) fractions, each in 0 ... 1, together at most 1.
 
     Raises:
-        ValueError: not such shares.
+        ValueError: not such fractions.
     """
     ratios = np.asarray(ratios, "float64")
     if ratios.ndim != 1 or ratios.size == 0 or not (ratios >= 0).all() or ratios.sum() > 1 + 1e-6:
         raise ValueError(
-            f"spectrum draws (K,) shares of a whole; these have shape {ratios.shape}, sum {ratios.sum():.4g}."
+            f"spectrum draws (K,) fractions of a whole; these have shape {ratios.shape}, sum {ratios.sum():.4g}."
         )
     number, total = np.arange(1, len(ratios) + 1), 100 * np.cumsum(ratios)
     figure, axes = canvas(width=6.4, height=3.8)
     axes.bar(number, 100 * ratios, 0.8, color=COLORS[5], label="each component")
-    axes.plot(number, total, color=FIRST, linestyle="-", label="all up to it")
-    for share in (50, 90):
-        if total[-1] >= share:
-            needed = int(number[np.argmax(total >= share)])
+    axes.plot(number, total, color=FIRST, linestyle="-", label="all up to this one")
+    for percent in (50, 90):
+        if total[-1] >= percent:
+            needed = int(number[np.argmax(total >= percent)])
             axes.plot(needed, total[needed - 1], "o", color=SECOND)
-            axes.annotate(f"{share} % with {needed}", (needed, total[needed - 1]), (8, -12), textcoords="offset points")
+            axes.annotate(
+                f"{percent} % with {needed}", (needed, total[needed - 1]), (8, -12), textcoords="offset points"
+            )
     axes.set(xlabel="principal component", ylabel="explained variance (%)", ylim=(0, 105), title=title or "")
     legend_beside(figure)
     return figure
 
 
 def component_grid(components, ratios, *, columns=8, title=None):
-    """Principal components as pictures, each with the share of the variance that it explains.
+    """Principal components as pictures, each with the fraction of the variance that it explains.
 
     Gray is zero, white the largest size of either sign in that picture, black its opposite: signs mean nothing.
 
     Args:
-        components: (K, H, W).    ratios: K or more shares, each in 0 ... 1.
+        components: (K, H, W).    ratios: K or more fractions, each in 0 ... 1.
 
     Raises:
-        ValueError: another shape, or fewer shares than components.
+        ValueError: another shape, or fewer fractions than components.
     """
     components = np.asarray(components)
     if components.ndim != 3 or len(components) == 0 or len(ratios) < len(components):
         raise ValueError(
-            f"component_grid draws (K, H, W) with K shares; it got {components.shape} and {len(ratios)} shares."
+            f"component_grid draws (K, H, W) with K fractions; it got {components.shape} and {len(ratios)} fractions."
         )
     size = np.abs(components).max((1, 2), keepdims=True)
-    titles = [f"{share:.1%}" for share in ratios[: len(components)]]
+    titles = [f"{ratio:.1%}" for ratio in ratios[: len(components)]]
     pictures = 0.5 + 0.5 * components / np.where(size == 0, 1, size)
     return picture_grid(pictures[..., None], titles, columns=columns, title=title)
 
@@ -110,7 +111,8 @@ def picture_rows(rows, *, title=None):
         ValueError: nothing to draw, or shapes that differ.
     """
     shapes = {np.shape(images) for images in rows.values()}
-    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or 0 in shape:
+    shape = next(iter(shapes), ())
+    if len(shapes) != 1 or len(shape) != 3 or 0 in shape:
         raise ValueError(
             f"picture_rows draws rows of one shape (N, H, W); these are {[*map(np.shape, rows.values())]}."
         )
@@ -123,12 +125,11 @@ def picture_rows(rows, *, title=None):
             axes.grid(False)
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    if title:
-        figure.suptitle(title)
+    heading(figure, title)
     return figure
 
 
-def rank_grid(image, approximations, ranks, psnr, savings, *, columns=3):
+def rank_grid(image, approximations, ranks, psnr, savings, *, columns=3, title=None):
     """A picture and its approximations of lower rank, each with what it costs and how good it is.
 
     Args:
@@ -142,9 +143,11 @@ def rank_grid(image, approximations, ranks, psnr, savings, *, columns=3):
         counts = [*map(len, (approximations, ranks, psnr, savings))]
         raise ValueError(f"rank_grid needs one rank, psnr and saving for each approximation; it got {counts}.")
     titles = [f"rank {r}: {1 / saving:.1%} of the numbers, {db:.1f} dB" for r, saving, db in zip(ranks, savings, psnr)]
-    figure = picture_grid(np.stack([image, *approximations]), ["original", *titles], columns=columns)
+    figure = picture_grid(np.stack([image, *approximations]), ["original", *titles], columns=columns, title=title)
     width, rows = 3.4, -(-(len(ranks) + 1) // columns)  # inches of a panel, enough for its title
-    figure.set_size_inches(width * min(columns, len(ranks) + 1), rows * (width * len(image) / len(image[0]) + 0.3))
+    figure.set_size_inches(
+        width * min(columns, len(ranks) + 1), rows * (width * len(image) / len(image[0]) + 0.3) + 0.3
+    )
     return figure
 
 
@@ -200,10 +203,8 @@ def scatter(points, labels, names, *, x_label="component 1", y_label="component 
         chosen = points[labels == i]
         if len(chosen) == 0:
             continue
-        axes.scatter(chosen[:, 0], chosen[:, 1], 16, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], label=name,
-                     alpha=0.75, linewidths=0)  # fmt: skip
-        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": COLORS[i % len(COLORS)]}
+        axes.scatter(*chosen.T, 26, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], alpha=0.75, linewidths=0)
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": COLORS[i % len(COLORS)], "alpha": 0.85}
         axes.annotate(name, np.median(chosen, 0), ha="center", va="center", bbox=box, zorder=3)
     axes.set(xlabel=x_label, ylabel=y_label, title=title or "")
-    legend_beside(figure)
     return figure

@@ -94,7 +94,8 @@ def confusion_matrix(counts, labels, *, title=None):
     every = -(-classes // WITH_NAMES)
     shown = range(0, classes, every)
     size = 10 if classes <= WITH_COUNTS else 8
-    axes.set_xticks(shown, [labels[i] for i in shown], rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, map(str, labels))) > 3 else {}
+    axes.set_xticks(shown, [labels[i] for i in shown], fontsize=size, **turned)
     names = [f"{labels[i]} ({total[i, 0]:,})" if classes <= WITH_NUMBERS else labels[i] for i in shown]
     axes.set_yticks(shown, names, fontsize=size)
     axes.set_xlabel("predicted class")
