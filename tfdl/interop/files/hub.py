@@ -9,6 +9,7 @@
 Off line nothing is tried twice: one request of a few seconds, then one sentence.
 """
 
+import fcntl
 import http.client
 import os
 import re
@@ -107,22 +108,30 @@ def from_torchvision(name):
     path = home.expanduser() / "hub" / "checkpoints" / name
     digits = re.fullmatch(r".+-([0-9a-f]{8,})\.pth", name)[1]
     if not path.is_file():
-        part = path.with_name(f"{name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fetch(TORCHVISION + name, part)
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            raise ConnectionError(
-                f"{name} is not in the cache ({path.parent}) and {TORCHVISION} cannot be reached; go on line, or give"
-                " the path of the file, fetched elsewhere."
-            ) from error
-        if not sha256(part).startswith(digits):
-            part.unlink()
-            raise ValueError(f"What {TORCHVISION}{name} gave is not that file (SHA-256); it was deleted, try again.")
-        part.replace(path)
-    elif not sha256(path).startswith(digits):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_name(f"{name}.lock"), "w") as lock:  # workers of one run ask for the same file
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.is_file():
+                download(name, digits, path)
+    if not sha256(path).startswith(digits):
         raise ValueError(f"{path} is damaged (SHA-256); delete it, and it is fetched again.")
     return path
+
+
+def download(name, digits, path):
+    """Puts the file into its place once it is whole."""
+    part = path.with_name(f"{name}.part")
+    try:
+        fetch(TORCHVISION + name, part)
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        raise ConnectionError(
+            f"{name} is not in the cache ({path.parent}) and {TORCHVISION} cannot be reached; go on line, or give the"
+            " path of the file, fetched elsewhere."
+        ) from error
+    if not sha256(part).startswith(digits):
+        part.unlink()
+        raise ValueError(f"What {TORCHVISION}{name} gave is not that file (SHA-256); it was deleted, try again.")
+    part.replace(path)
 
 
 def fetch(address, part):
