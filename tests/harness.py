@@ -19,7 +19,7 @@ import tfdl
 from tfdl.core.outline import multiply_adds, parameters
 from tfdl.core.outline import outline as fresh_outline
 from tfdl.export.graph import graph
-from tfdl.export.parity import GATES, compare, failures
+from tfdl.export.parity import TOLERANCES, compare, failures
 from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float, run_tflite
 from tfdl.train.step import exact
@@ -158,7 +158,7 @@ def check_phone(model, image_shape):
     logits = run_tflite(convert_float(module), {"images": images})["logits"]
     np.testing.assert_allclose(logits, live["logits"], atol=1e-4)
     half = run_tflite(convert_float(module, half=True), {"images": images})
-    assert not failures(compare(half, live), GATES["tflite_float16"])
+    assert not failures(compare(half, live), TOLERANCES["tflite_float16"])
 
 
 def check_loss_falls(model, image_shape, rate=5e-3, steps=12):

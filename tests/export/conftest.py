@@ -5,9 +5,11 @@ import keras
 import numpy as np
 import pytest
 
+from tfdl.core.task import Task
 from tfdl.export.exporter import export_model
 
 LABELS = ("cat", "dog", "emu", "fox", "gnu")
+TASK = Task(labels=LABELS, image_shape=(16, 12, 3), resize="crop")
 
 
 def network(channels=3, name="tiny"):
@@ -37,7 +39,7 @@ def all_formats(tmp_path_factory, images):
     """(model, folder) of one export with every format; read only."""
     keras.utils.set_random_seed(3)
     model, folder = network(), tmp_path_factory.mktemp("all") / "export"
-    export_model(model, folder, representative=images, labels=LABELS)
+    export_model(model, folder, representative=images, task=TASK, progress=None)
     return model, folder
 
 

@@ -1,6 +1,6 @@
+import errno
+import functools
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -8,14 +8,19 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from tests import forked
+from tests.export.conftest import LABELS, TASK
 from tfdl.export import exporter
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.exporter import export_model
+from tfdl.export.graph import graph
 from tfdl.export.parity import ExportError
+from tfdl.export.quantize import convert_int8
 from tfdl.export.savedmodel import load_saved_model
 from tfdl.export.signatures import portable, signature_of
-from tfdl.export.tflite import operators, run_tflite
+from tfdl.export.tflite import convert_float, operators, run_tflite
 
+export = functools.partial(export_model, progress=None)
 FILES = ("model.tflite", "model_float16.tflite", "model_int8.tflite", "model_uint8.tflite")
 
 
@@ -69,8 +74,13 @@ def test_report_tells_what_was_measured(all_formats, report):
         if name.endswith(".tflite"):
             assert row["latency"]["median_ms"] > 0 and row["latency"]["partitions"] == 1
             assert row["bytes"] == (all_formats[1] / name).stat().st_size
-    sizes = [report["artifacts"][file]["bytes"] for file in FILES]
-    assert sizes[1] < sizes[0]
+    assert report["softmax"] is False and report["left_out"] == {}
+    assert report["task"] == {
+        **TASK.to_json(),
+        "labels": list(LABELS),
+        "image_shape": [16, 12, 3],
+        "input_range": [0, 1],
+    }
 
 
 def test_probe_keeps_inputs_live_outputs_and_those_of_each_file(all_formats):
@@ -86,7 +96,7 @@ def test_weights_of_another_model_do_not_pass(monkeypatch, tmp_path, tiny):
     original = exporter.graph
     monkeypatch.setattr(exporter, "graph", lambda model, signature, **options: original(other, signature, **options))
     with pytest.raises(ExportError, match=r"model.tflite does not compute what the live model does"):
-        export_model(tiny(), tmp_path / "e", formats=("tflite",))
+        export(tiny(), tmp_path / "e", formats=("tflite",))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,7 +104,7 @@ def test_model_that_ignores_its_weights_is_refused_by_the_control(tmp_path, tiny
     model = tiny()
     model.get_layer("logits").set_weights([np.zeros((90, 5)), np.full(5, 0.5)])
     with pytest.raises(ExportError, match="proves nothing: shuffled weights pass it too"):
-        export_model(model, tmp_path / "e", formats=("tflite",))
+        export(model, tmp_path / "e", formats=("tflite",))
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -107,10 +117,10 @@ def test_foreign_operator_is_named(tmp_path):
     x = keras.Input((6, 7, 3), name="images")
     y = keras.layers.Dense(3, name="d")(keras.layers.Flatten()(Inverse()(keras.layers.Conv2D(2, 3, padding="same")(x))))
     with pytest.raises(ExportError, match="MatrixInverse"):
-        export_model(keras.Model(x, y), tmp_path / "e", formats=("tflite",))
+        export(keras.Model(x, y), tmp_path / "e", formats=("tflite",))
     best = keras.ops.cast(keras.ops.argmax(keras.layers.Conv2D(4, 3)(x), axis=-1), "float32")
     with pytest.raises(ExportError, match="BitwiseAnd"):
-        export_model(keras.Model(x, best), tmp_path / "e", formats=("tflite",))
+        export(keras.Model(x, best), tmp_path / "e", formats=("tflite",))
 
 
 def test_dict_outputs_and_several_inputs_keep_their_names(tmp_path):
@@ -120,7 +130,7 @@ def test_dict_outputs_and_several_inputs_keep_their_names(tmp_path):
     outputs = {"zebra": keras.layers.Dense(4)(x), "apple": keras.layers.Dense(6)(x)}
     model = keras.Model({"images": images, "age": age}, outputs)
     data = {"images": np.random.rand(20, 8, 10, 1), "age": np.random.rand(20, 3)}
-    report = export_model(model, tmp_path / "e", representative=data)
+    report = export(model, tmp_path / "e", representative=data)
     assert report["signature"]["outputs"] == {"apple": {"shape": [6]}, "zebra": {"shape": [4]}}
     assert set(report["artifacts"]) == {"saved_model", "model.tflite", "model_float16.tflite", "model_int8.tflite"}
     x = {name: value[:2].astype("float32") for name, value in data.items()}
@@ -134,7 +144,7 @@ def test_mixed_precision_model_becomes_a_float32_file(tmp_path, policy, tiny, im
     keras.config.set_dtype_policy(policy)
     try:
         model = tiny()
-        report = export_model(model, tmp_path / "e", formats=("tflite", "savedmodel"), representative=images)
+        report = export(model, tmp_path / "e", formats=("tflite", "savedmodel"), representative=images)
         assert keras.config.dtype_policy().name == policy
     finally:
         keras.config.set_dtype_policy("float32")
@@ -170,25 +180,34 @@ print("devices", strategy.num_replicas_in_sync, sorted(report["artifacts"]))
 
 
 def test_model_of_a_mirrored_strategy_exports(tmp_path):
-    run = subprocess.run([sys.executable, "-c", MIRRORED, str(tmp_path / "e")], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
-    assert "devices 2 ['model.tflite', 'model_float16.tflite'" in run.stdout
+    (tmp_path / "mirrored.py").write_text(MIRRORED)
+    done = forked.python(tmp_path / "mirrored.py", tmp_path / "e")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "devices 2 ['model.tflite', 'model_float16.tflite'" in done.stdout
 
 
 def test_missing_representative_says_what_to_pass(tmp_path, tiny):
     with pytest.raises(ValueError, match=r"tflite_int8 needs representative=.*\[0, 1\]"):
-        export_model(tiny(), tmp_path / "e")
+        export(tiny(), tmp_path / "e")
     assert not (tmp_path / "e").exists()
 
 
 def test_wrong_arguments_are_refused_at_the_door(tmp_path, tiny):
     with pytest.raises(ValueError, match="choose from savedmodel, tflite"):
-        export_model(tiny(), tmp_path / "e", formats=("onnx",))
-    with pytest.raises(ValueError, match="3 labels do not fit"):
-        export_model(tiny(), tmp_path / "e", formats=("tflite",), labels="abc")
+        export(tiny(), tmp_path / "e", formats=("onnx",))
+    for labels, words in (
+        (["a", "b", "c"], "3 labels do not fit"),
+        ("abcde", "labels is the text 'abcde'; give a list"),
+        (["a", "b\nb", "c", "d", "e"], "label 'b.nb' is empty or has a line break"),
+        (["a", "", "c", "d", "e"], "label '' is empty"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            export(tiny(), tmp_path / "e", formats=("tflite",), labels=labels)
+    with pytest.raises(ValueError, match="formats is the text 'tflite'; give a tuple"):
+        export(tiny(), tmp_path / "e", formats="tflite")
     open_size = keras.Input((None, None, 3), name="images")
     with pytest.raises(ValueError, match="every size but the batch fixed"):
-        export_model(keras.Model(open_size, keras.layers.Conv2D(1, 1)(open_size)), tmp_path / "e", formats=("tflite",))
+        export(keras.Model(open_size, keras.layers.Conv2D(1, 1)(open_size)), tmp_path / "e", formats=("tflite",))
 
     class Loop(keras.Model):
         def call(self, x):
@@ -201,7 +220,7 @@ def test_wrong_arguments_are_refused_at_the_door(tmp_path, tiny):
 def test_folder_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path, tiny):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="Choose a folder that can be written"):
-        export_model(tiny(), tmp_path / "file" / "e", formats=("tflite",))
+        export(tiny(), tmp_path / "file" / "e", formats=("tflite",))
 
 
 def test_earlier_export_is_replaced_whole_and_other_folders_never(tmp_path, tiny, copied):
@@ -209,16 +228,16 @@ def test_earlier_export_is_replaced_whole_and_other_folders_never(tmp_path, tiny
     broken = tiny()
     broken.get_layer("logits").set_weights([np.zeros((90, 5)), np.zeros(5)])
     with pytest.raises(ExportError):
-        export_model(broken, copied, formats=("tflite",))
+        export(broken, copied, formats=("tflite",))
     assert sorted(path.name for path in copied.iterdir()) == before  # a failed export leaves the old one
-    export_model(tiny(), copied, formats=("tflite",))
+    export(tiny(), copied, formats=("tflite",))
     assert sorted(path.name for path in copied.iterdir()) == ["model.tflite", "probe.npz", "report.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["copied"]  # no temporary folder is left
 
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("work")
     with pytest.raises(ValueError, match="exists and holds no report.json"):
-        export_model(tiny(), tmp_path / "precious", formats=("tflite",))
+        export(tiny(), tmp_path / "precious", formats=("tflite",))
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "work"
 
 
@@ -226,7 +245,7 @@ def test_float32_model_is_exported_as_it_is_and_left_alone(tmp_path, tiny):
     model = tiny()
     before = [weight.copy() for weight in model.get_weights()]
     assert portable(model) is model
-    export_model(model, tmp_path / "e", formats=("savedmodel",))  # the control runs other weights through the model
+    export(model, tmp_path / "e", formats=("savedmodel",))  # the control runs other weights through the model
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -243,6 +262,168 @@ def test_benchmark_counts_operators_and_partitions(all_formats):
 
 
 def test_report_on_disk_is_the_one_returned(tmp_path, tiny):
-    report = export_model(tiny(channels=1), tmp_path / "e", formats=("tflite",))
+    report = export(tiny(channels=1), tmp_path / "e", formats=("tflite",))
     assert json.loads((tmp_path / "e" / "report.json").read_text()) == report
     assert report["samples"]["source"] == "noise" and report["artifacts"]["model.tflite"]["metadata"]
+
+
+def test_half_of_the_digits_are_half_of_the_file_and_integers_a_quarter():
+    x = keras.Input((300,), name="x")
+    model = keras.Model(x, keras.layers.Dense(100, name="y")(x))
+    signature, samples = signature_of(model), {"x": np.random.rand(8, 300).astype("float32")}
+    module = graph(model, signature)
+    full, half = convert_float(module), convert_float(module, half=True)
+    integers = convert_int8(module, signature, samples)
+    assert 0.5 <= len(half) / len(full) < 0.55
+    assert 0.25 <= len(integers) / len(full) < 0.32
+
+
+@pytest.mark.parametrize("file", ["model_int8.tflite", "model_uint8.tflite"])
+def test_values_out_of_the_range_count_as_the_nearest_and_do_not_wrap(all_formats, file):
+    content = (all_formats[1] / file).read_bytes()
+    x = fresh_images(4)
+    outside = np.where(x < 0.5, -0.4, 1.4)
+    inside = np.where(x < 0.5, 0.0, 1.0).astype("float32")
+    np.testing.assert_array_equal(
+        run_tflite(content, {"images": outside})["logits"], run_tflite(content, {"images": inside})["logits"]
+    )
+
+
+def test_what_calibrates_does_not_judge(tmp_path, monkeypatch, tiny, images):
+    calibrated, judged = [], []
+    convert, compare = exporter.convert_int8, exporter.check
+    monkeypatch.setattr(
+        exporter, "convert_int8", lambda *args, **how: (calibrated.append(args[2]), convert(*args, **how))[1]
+    )
+    monkeypatch.setattr(exporter, "check", lambda *args: (judged.append(args[2].inputs), compare(*args))[1])
+    export(tiny(), tmp_path / "e", formats=("tflite_int8",), representative=images)
+    assert len(calibrated) == len(judged) == 2
+    for calibration, held_out in zip(calibrated, judged):
+        np.testing.assert_array_equal(calibration["images"], images[:24])
+        np.testing.assert_array_equal(held_out["images"], images[24:])
+
+
+def test_progress_tells_what_goes_on_and_how_long_it_took(tmp_path, tiny, capsys):
+    lines = []
+    export_model(tiny(), tmp_path / "e", formats=("savedmodel", "tflite"), progress=lines.append)
+    assert lines[0] == "export: SavedModel ..." and lines[2] == "export: TFLite float32 ..."
+    assert lines[1].startswith("export: SavedModel done in ") and lines[3].endswith(" s")
+    export(tiny(), tmp_path / "e", formats=("tflite",))
+    assert capsys.readouterr().out == ""
+
+
+def test_too_few_samples_leave_out_the_int8_files_and_say_so(tmp_path, tiny, images):
+    lines = []
+    report = export_model(tiny(), tmp_path / "e", representative=images[:2], progress=lines.append)
+    assert "export: no int8 files: 2 representative samples; int8 needs at least 8" in lines
+    assert set(report["artifacts"]) == {"saved_model", "model.tflite", "model_float16.tflite"}
+    assert report["left_out"] == {"tflite_int8": "2 representative samples; int8 needs at least 8"}
+    assert report["samples"]["source"] == "noise"
+    with pytest.raises(ValueError, match="tflite_int8 cannot be made: 2 representative samples"):
+        export(tiny(), tmp_path / "other", formats=("tflite_int8",), representative=images[:2])
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_network_with_a_loop_is_exported_without_int8(tmp_path):
+    x = keras.Input((4, 3), name="tokens")
+    model = keras.Model(x, keras.layers.GRU(2)(x))
+    samples = np.random.rand(20, 4, 3)
+    report = export(model, tmp_path / "e", formats=("tflite", "tflite_int8"), representative=samples)
+    assert set(report["artifacts"]) == {"model.tflite"} and "unroll=True" in report["left_out"]["tflite_int8"]
+    with pytest.raises(ValueError, match="unroll=True"):
+        export(model, tmp_path / "e", formats=("tflite_int8",), representative=samples)
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "probe.npz", "report.json", "saved_model"])
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, tiny, monkeypatch, file):
+    def full(path, *_, **__):
+        if str(path).endswith(file):
+            raise OSError(errno.ENOSPC, f"Cannot write {path}: No space left on device. Free some space.")
+        return write(path, *_, **__)
+
+    def saving(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "variables/x.tempstate; No space left on device")
+
+    name = "write_json" if file == "report.json" else "write_bytes"
+    write = getattr(exporter, name)
+    monkeypatch.setattr(exporter, name, full)
+    if file == "saved_model":
+        monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", saving)
+    with pytest.raises(OSError, match=rf"Cannot write .*/e/{file}: No space left on device") as error:
+        export(tiny(), tmp_path / "e", formats=("savedmodel",) if file == "saved_model" else ("tflite",))
+    assert error.value.errno == errno.ENOSPC and ".new" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probabilities_in_the_file_are_the_softmax_of_the_live_models_logits(tmp_path, tiny, images):
+    model = tiny()
+    report = export(model, tmp_path / "e", representative=images, labels=LABELS, softmax=True)
+    assert report["softmax"] and report["signature"]["outputs"] == {"probabilities": {"shape": [5]}}
+    x = fresh_images(6)
+    logits = np.asarray(model(x), "float64")
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for file, tolerance in zip(FILES, (1e-6, 1e-3, 0.02, 0.02)):
+        found = run_tflite((tmp_path / "e" / file).read_bytes(), {"images": x})["probabilities"]
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+    run = load_saved_model(tmp_path / "e" / "saved_model")
+    np.testing.assert_allclose(run({"images": x})["probabilities"], expected, atol=1e-6)
+    assert [layer.name for layer in model.layers][-1] == "logits"  # the live model is left alone
+
+
+def test_probabilities_are_not_taken_twice(tmp_path, tiny):
+    model = tiny()
+    ends = keras.Model(model.input, keras.layers.Softmax()(model.output))
+    with pytest.raises(ValueError, match="are probabilities already; leave softmax=True out"):
+        export(ends, tmp_path / "e", formats=("tflite",), softmax=True)
+    x = keras.Input((3,), name="x")
+    with pytest.raises(ValueError, match="needs one output .batch, classes."):
+        export(keras.Model(x, keras.layers.Dense(1)(x)), tmp_path / "e", formats=("tflite",), softmax=True)
+    assert not (tmp_path / "e").exists()
+
+
+def test_the_range_of_pixels_is_the_one_that_is_given(tmp_path):
+    """A model of 0..255, as many tutorials have it."""
+    stack = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(3, 3), keras.layers.Flatten(), keras.layers.Dense(4)]
+    model = keras.Sequential([keras.Input((8, 10, 3)), *stack])
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 10, 3), dtype="uint8")
+    report = export(model, tmp_path / "e", representative=pixels, input_range=(0, 255))
+    assert report["task"]["input_range"] == [0, 255] and report["task"]["image_shape"] == [8, 10, 3]
+    run = load_saved_model(tmp_path / "e" / "saved_model")
+    live = np.asarray(model(pixels.astype("float32")))
+    np.testing.assert_allclose(run({"inputs": pixels}, endpoint="serve_uint8")["dense"], live, atol=1e-5)
+    camera = Interpreter(model_path=str(tmp_path / "e" / "model_uint8.tflite"))
+    scale, zero = camera.get_input_details()[0]["quantization"]
+    assert (scale, zero) == (pytest.approx(1.0), 0)
+    plain = export(model, tmp_path / "plain", formats=("tflite",))  # nobody says what it takes: no model of pictures
+    assert plain["task"] is None and not plain["artifacts"]["model.tflite"]["metadata"]
+
+
+def test_a_sequential_model_and_its_numbered_names_export_alike_in_every_process(tmp_path):
+    reports = []
+    for _ in range(2):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.Dense(3)])
+        reports.append(export(model, tmp_path / "e", formats=("tflite", "savedmodel")))
+    for report in reports:
+        assert list(report["signature"]["inputs"]) == ["inputs"] and list(report["signature"]["outputs"]) == ["dense"]
+    with pytest.raises(ValueError, match="does not know its input yet"):
+        export(keras.Sequential([keras.layers.Dense(3)]), tmp_path / "other", formats=("tflite",))
+
+
+def test_task_and_model_must_agree(tmp_path, tiny):
+    with pytest.raises(ValueError, match="input_range is .0, 255., but task.input_range is .0.0, 1.0."):
+        export(tiny(), tmp_path / "e", formats=("tflite",), task=TASK, input_range=(0, 255))
+    with pytest.raises(ValueError, match=r"The task is for images of \(16, 12, 3\), but the model takes \(16, 12, 1\)"):
+        export(tiny(channels=1), tmp_path / "e", formats=("tflite",), task=TASK)
+    x = keras.Input((3,), name="x")
+    with pytest.raises(ValueError, match="is for models with one input"):
+        export(keras.Model(x, keras.layers.Dense(2)(x)), tmp_path / "e", formats=("tflite",), input_range=(0, 1))
+
+
+def test_a_formula_without_weights_or_with_two_numbers_exports(tmp_path):
+    x = keras.Input((1,), name="celsius")
+    line = keras.layers.Dense(1, name="fahrenheit")
+    model = keras.Model(x, line(x))
+    line.set_weights([np.array([[1.8]]), np.array([32.0])])
+    assert export(model, tmp_path / "e", formats=("tflite",))["artifacts"]["model.tflite"]["control"]["noise"] > 1
+    formula = keras.Model(x, keras.layers.Rescaling(1.8, 32.0, name="fahrenheit")(x))
+    assert export(formula, tmp_path / "e", formats=("tflite",))["artifacts"]["model.tflite"]["control"] is None

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+import copy
 
 import pytest
 
@@ -34,40 +33,126 @@ def test_damaged_export_is_not_published(copied, tmp_path):
     assert not (tmp_path / "saved").exists()
 
 
-@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b"])
-def test_name_that_leaves_the_folder_is_refused(copied, tmp_path, name):
+NAMES = ["", "..", ".hidden", "a/b", "a\\b", "a\nb", "a b", "-rf", "--name", "é", "a\0", "a" * 101, None, 5]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_name_that_is_no_plain_folder_name_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="no plain folder name"):
-        publish(copied, name=name, metric={}, root=tmp_path / "saved", **ROW)
+        publish(tmp_path, name=name, metric={}, root=tmp_path / "saved", **ROW)
+    assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize(
+    "facts, words",
+    [
+        ({"metric": [1]}, "metric is .1.; give"),
+        ({"metric": {"accuracy": "0.5"}}, "metric 'accuracy' is '0.5'; give a finite number"),
+        ({"metric": {"accuracy": float("nan")}}, "is nan; give a finite number"),
+        ({"metric": {"accuracy": True}}, "is True"),
+        ({"command": "a\nb"}, "command is 'a.nb'; give a text of one line"),
+        ({"command": None}, "command is None"),
+        ({"commit": 3}, "commit is 3"),
+    ],
+)
+def test_odd_facts_are_refused_before_anything_is_copied(copied, tmp_path, facts, words):
+    with pytest.raises(ValueError, match=words):
+        publish(copied, name="tiny", root=tmp_path / "saved", **{"metric": {}, **ROW, **facts})
+    assert not (tmp_path / "saved").exists()
+
+
+def test_only_what_the_report_lists_is_published(copied, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (copied / "probe").symlink_to(tmp_path / "secret")
+    with pytest.raises(ExportError, match="'probe' is a symbolic link"):
+        publish(copied, name="tiny", metric={}, root=tmp_path / "saved", **ROW)
+    (copied / "probe").unlink()
+    (copied / "diary.txt").write_text("mine")
+    with pytest.raises(ExportError, match="'diary.txt' was not exported"):
+        publish(copied, name="tiny", metric={}, root=tmp_path / "saved", **ROW)
+    assert not (tmp_path / "saved").exists()
 
 
 def test_manifest_errors_say_what_to_do(copied, tmp_path):
     manifest = tmp_path / "MANIFEST.json"
-    manifest.write_text("{")
-    with pytest.raises(ValueError, match="restore it from git"):
-        register(copied, name="tiny", metric={}, manifest=manifest, **ROW)
+    for text in ("{", "{}", "[1]", '[{"name": 3}]', "[" * 100_000):
+        manifest.write_text(text)
+        with pytest.raises(ValueError, match="restore it"):
+            register(copied, name="tiny", metric={}, manifest=manifest, **ROW)
     with pytest.raises(FileNotFoundError, match=r"no report\.json"):
         register(tmp_path, name="tiny", metric={}, manifest=tmp_path / "other.json", **ROW)
     assert read_manifest(tmp_path / "none.json") == []
 
 
-def test_card_shows_the_reports_numbers_and_runnable_python(all_formats, report, tmp_path):
-    write_card(
-        tmp_path / "MODEL_CARD.md",
+def card(folder, report, **more):
+    """The text of a model card for the export `folder`/export."""
+    facts = {"title": "Tiny", "summary": "A network.", "data": "Noise.", "metrics": {}, **more}
+    write_card(folder / "MODEL_CARD.md", report=report, **facts)
+    return (folder / "MODEL_CARD.md").read_text()
+
+
+def test_card_shows_the_reports_numbers_and_runnable_python(all_formats, report, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = card(
+        tmp_path / "runs" / "my photos",
+        report,
         title="Tiny on noise",
-        summary="A three-layer network.",
-        report=report,
-        data="Uniform noise.",
         license="Public domain.",
         metrics={"accuracy": 0.98765, "examples": 48},
         limits=["Knows nothing."],
         command="make demo",
     )
-    text = (tmp_path / "MODEL_CARD.md").read_text()
-    for part in ("# Tiny on noise", "| accuracy | 0.9877 |", "| examples | 48 |", "- Knows nothing.", "make demo"):
+    for part in (
+        "# Tiny on noise",
+        "| accuracy | 0.9877 |",
+        "| examples | 48 |",
+        "- Knows nothing.",
+        "make demo",
+        "\ntfdl predict 'runs/my photos/export' photo.jpg\n",
+        "made RGB, resized and cropped in the middle to 12 x 16 pixels, then scaled from [0, 255] to [0, 1].",
+        "`model_uint8.tflite` takes the pixels in [0, 255] without that scaling.",
+        "- Scores are logits; take the softmax for percentages.",
+        "score(): a logit",
+    ):
         assert part in text
     for file, row in report["artifacts"].items():
         assert f"| `{file}` | {row['bytes']:,} | {row['difference']:.1e} |" in text
-    assert "{file}" not in text and 'createFromFile(context, "model_uint8.tflite")' in text
+    assert "{" + "file}" not in text and 'createFromFile(context, "model_uint8.tflite")' in text
+    monkeypatch.chdir(all_formats[1])
     code = text.split("```python\n")[1].split("```")[0]
-    run = subprocess.run([sys.executable, "-c", code], cwd=all_formats[1], capture_output=True, text=True)
-    assert run.stdout.strip() == "{'logits': (1, 5)}", run.stderr
+    names = {}
+    exec(code, names)
+    assert {name: value.shape for name, value in names["outputs"].items()} == {"logits": (1, 5)}
+
+
+def test_card_of_gray_pictures_says_who_does_not_take_them(report, tmp_path):
+    gray = copy.deepcopy(report)
+    gray["signature"]["inputs"]["images"]["shape"] = gray["task"]["image_shape"] = [16, 12, 1]
+    text = card(tmp_path, gray)
+    assert "MediaPipe's image tasks take RGB pictures only and refuse these files" in text
+    assert "made gray" in text and "createFromFile" not in text
+
+
+def test_card_of_probabilities_and_of_what_was_left_out(report, tmp_path, capsys):
+    changed = copy.deepcopy(report)
+    changed |= {"softmax": True, "left_out": {"tflite_int8": "2 representative samples; int8 needs at least 8"}}
+    for file in ("model_int8.tflite", "model_uint8.tflite"):
+        del changed["artifacts"][file]
+    changed["task"]["input_range"] = [0.0, 255.0]
+    text = card(tmp_path, changed)
+    assert "score(): a probability" in text and "Scores are logits" not in text
+    assert "No tflite_int8 files were made: 2 representative samples; int8 needs at least 8." in text
+    assert "not exported: tflite_int8: 2 representative samples" in capsys.readouterr().out
+    assert "scaled from" not in text
+
+
+def test_card_of_a_table_has_no_pictures(report, tmp_path):
+    table = copy.deepcopy(report)
+    table["task"], table["labels"] = None, None
+    table["signature"]["inputs"] = {"table": {"shape": [4], "dtype": "float32"}}
+    for row in table["artifacts"].values():
+        row["metadata"], row["control"] = False, None
+    text = card(tmp_path, table)
+    assert "`table`: float32 (B, 4); B = 1" in text
+    for word in ("tfdl predict", "MediaPipe", "EXIF", "wrong weights"):
+        assert word not in text

@@ -10,6 +10,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import number_types as types
 
+from tfdl.export.metadata import attach_metadata
+from tfdl.export.signatures import Signature
 from tfdl.export.tflite import run_tflite
 
 
@@ -53,21 +55,37 @@ def metadata(content):
     return Table(data, int.from_bytes(data[:4], "little"))
 
 
+def image_and_output(content):
+    (graph,) = metadata(content).many(3)
+    (images,), (output,) = graph.many(2), graph.many(3)
+    (unit,) = images.many(4)
+    assert unit.number(0, types.Uint8Flags) == 1  # NormalizationOptions
+    assert images.one(3).number(0, types.Uint8Flags) == 2  # ImageProperties
+    color = images.one(3).one(1).number(0, types.Int8Flags)
+    return images.text(0), unit.one(1).floats(0), unit.one(1).floats(1), color, output
+
+
 @pytest.mark.parametrize("file", ["model.tflite", "model_float16.tflite", "model_int8.tflite", "model_uint8.tflite"])
 def test_normalization_color_and_labels_can_be_read_back(all_formats, file):
     content = (all_formats[1] / file).read_bytes()
-    (graph,) = metadata(content).many(3)
-    (images,), (logits,) = graph.many(2), graph.many(3)
-    assert images.text(0) == "images" and logits.text(0) == "logits"
-    (unit,) = images.many(4)
-    assert unit.number(0, types.Uint8Flags) == 1  # NormalizationOptions
-    assert unit.one(1).floats(0) == [0.0] and unit.one(1).floats(1) == [255.0]
-    assert images.one(3).number(0, types.Uint8Flags) == 2  # ImageProperties
-    assert images.one(3).one(1).number(0, types.Int8Flags) == 1  # RGB
+    name, mean, std, color, logits = image_and_output(content)
+    assert (name, mean, std, color) == ("images", [0.0], [255.0], 1)  # RGB
     (labels,) = logits.many(6)
+    assert logits.text(0) == "logits"
     assert labels.text(0) == "labels.txt" and labels.number(2, types.Int8Flags) == 2  # TENSOR_AXIS_LABELS
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.read("labels.txt").decode().split() == ["cat", "dog", "emu", "fox", "gnu"]
+
+
+@pytest.mark.parametrize(
+    "channels, limits, color", [(1, (0.0, 1.0), 2), (3, (0.0, 255.0), 1), (3, (-1.0, 1.0), 1), (1, (-0.5, 2.0), 2)]
+)
+def test_color_and_range_are_those_of_the_model(all_formats, channels, limits, color):
+    content = (all_formats[1] / "model.tflite").read_bytes()
+    signature = Signature(inputs={"x": ((16, 12, channels), "float32")}, outputs={"scores": (5,)}, input_range=limits)
+    _, (mean,), (std,), found, output = image_and_output(attach_metadata(content, name="model", signature=signature))
+    assert found == color and output.text(0) == "scores"
+    assert [(pixel - mean) / std for pixel in (0, 255)] == pytest.approx(limits, abs=1e-6)
 
 
 def test_weights_stay_aligned_to_16_bytes(all_formats):

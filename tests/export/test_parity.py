@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdl.export.parity import GATES, ExportError, Reference, check, compare, failures, shuffled
+from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, wrong_weights
 
 
 def logits(rows, classes, seed):
@@ -27,7 +27,7 @@ def test_undecided_samples_do_not_count_for_the_gate():
 def test_not_a_number_never_passes():
     live = logits(4, 3, 0)
     bad = {"logits": np.where(np.eye(4, 3) > 0, np.nan, live["logits"])}
-    assert all(failures(compare(bad, live), gate) for gate in GATES.values())
+    assert all(failures(compare(bad, live), gate) for gate in TOLERANCES.values())
 
 
 def test_other_names_and_shapes_are_errors():
@@ -50,8 +50,25 @@ def test_gate_passes_the_right_weights_and_stops_the_wrong_ones(form):
         check("file", live, Reference(inputs={}, live=live, wrong=live), form)
 
 
-def test_shuffled_weights_keep_shape_and_values():
+def test_wrong_weights_keep_shape_and_values():
     weights = [np.arange(12.0).reshape(3, 4), np.arange(5.0)]
-    for old, new in zip(weights, shuffled(weights, seed=0), strict=True):
+    for old, new in zip(weights, wrong_weights(weights, seed=0), strict=True):
         assert new.shape == old.shape and not np.array_equal(new, old)
         np.testing.assert_array_equal(np.sort(new, axis=None), np.sort(old, axis=None))
+
+
+def test_single_numbers_are_changed_and_no_weights_are_no_control():
+    celsius = [np.array([[1.8]]), np.array([32.0])]
+    assert [weight.ravel().tolist() for weight in wrong_weights(celsius, seed=0)] == [[4.6], [65.0]]
+    assert wrong_weights([], seed=0) is None
+    live = logits(4, 3, 0)
+    assert check("file", live, Reference(inputs={}, live=live, wrong=None), "tflite")["control"] is None
+
+
+def test_the_worst_of_several_outputs_counts():
+    good, bad = np.array([[0.0, 4.0], [3.0, 1.0]]), np.array([[0.0, 4.0], [1.0, 3.0]])
+    result = compare({"a": good, "b": bad}, {"a": good, "b": good})
+    assert compare({"a": good}, {"a": good})["agreement"] == 1.0
+    assert result["agreement"] == result["decided_agreement"] == 0.5
+    assert result["difference"] == compare({"b": bad}, {"b": good})["difference"] == 0.5
+    assert result["noise"] == compare({"b": bad}, {"b": good})["noise"] > 0

@@ -10,7 +10,7 @@ import pytest
 import tfdl
 from tests.harness import CLASSIFIERS, MODELS, colored
 from tfdl.export.graph import graph
-from tfdl.export.parity import GATES, compare, failures
+from tfdl.export.parity import TOLERANCES, compare, failures
 from tfdl.export.signatures import evaluate, signature_of
 from tfdl.export.tflite import convert_float, run_tflite
 
@@ -51,7 +51,7 @@ def test_phone_computes_what_the_model_does(key, variant, arguments):
         outputs = run_tflite(convert_float(module, half=half), images)  # refuses all but built-in operators
         found = compare(outputs, live)
         print(key, variant, form, found, "of logits up to", np.abs(live["logits"]).max())
-        assert not failures(found, GATES[form])
+        assert not failures(found, TOLERANCES[form])
 
 
 def level(model, images):

@@ -3,6 +3,7 @@
 After "Model Cards for Model Reporting", Mitchell et al. 2019, arXiv:1810.03993.
 """
 
+import shlex
 from pathlib import Path
 
 from tfdl.core.files import write_text
@@ -22,31 +23,44 @@ ANDROID = """\
 // implementation("com.google.mediapipe:tasks-vision:latest.release"); {file} lies in app/src/main/assets
 val classifier = ImageClassifier.createFromFile(context, "{file}")
 val result = classifier.classify(BitmapImageBuilder(bitmap).build())
-val best = result.classificationResult().classifications()[0].categories()[0]  // categoryName(), score(): a logit
+val best = result.classificationResult().classifications()[0].categories()[0]  // categoryName(), score(): {score}
 ```"""
 
-
+RESIZED = {
+    "stretch": "stretched to",
+    "pad": "fitted with borders into",
+    "crop": "resized and cropped in the middle to",
+}
 LICENSE = "The weights come with whatever terms the data set has: read them before you publish the weights."
 
 
 def write_card(path, *, title, summary, report, data, metrics, license=LICENSE, limits=(), command=None):
     """Writes a model card in Markdown, and prints its table of files.
 
-    report: what `export_model` returned; data: one sentence on the training data; license: of data and weights;
-    metrics: {name: measured number}; limits: sentences; command: what to type to train it again.
+    Args:
+        path: of the file.
+        title, summary: a few words, and a sentence or two on what the model answers.
+        report: what `export_model` returned.
+        data: one sentence on the training data.
+        license: of data and weights.
+        metrics: {name: measured number}.
+        limits: sentences.
+        command: what to type to train it again.
     """
+    path = Path(path)
     sections = [
         f"# {title}",
         summary,
         section("Data and license", f"{data} {license}"),
         section("Metrics", table(["metric", "value"], [[name, number(value)] for name, value in metrics.items()])),
         section("Files", exports(report)),
-        section("Use", usage(report)),
+        section("Preprocessing", preprocessing(report)),
+        section("Use", usage(report, folder=path.parent / "export")),
         section("Limits", "\n".join(f"- {limit}" for limit in [*limits, *known_limits(report)])),
     ]
     if command:
         sections.append(section("Reproduce", f"```\n{command}\n```"))
-    write_text(Path(path), "\n\n".join(sections) + "\n")
+    write_text(path, "\n\n".join(sections) + "\n")
     print(overview(report))
 
 
@@ -60,6 +74,7 @@ def overview(report):
         lines.append(
             f"{name:<{width}}  {row['bytes'] / 1e3:8,.0f}  {row['difference']:10.1e}  {agreement:>12}  {latency:>9}"
         )
+    lines += [f"not exported: {form}: {reason}" for form, reason in report.get("left_out", {}).items()]
     return "\n".join(lines)
 
 
@@ -96,15 +111,39 @@ def exports(report):
         f"Agreement counts equal top-1 classes on up to {samples['held_out']} samples "
         f"({'held-out data' if samples['source'] == 'representative' else 'random noise'}; float files: at most 32). "
         f"Latency is the median at batch 1, one thread, on the {report['machine']} machine that exported it "
-        f"(TensorFlow {versions['tensorflow']}, LiteRT {versions['ai-edge-litert']}). "
-        "Shuffled weights were told apart from the right ones for each file."
+        f"(TensorFlow {versions['tensorflow']}, LiteRT {versions['ai-edge-litert']})."
     )
+    if all(row["control"] is not None for row in report["artifacts"].values()):
+        note += " As a control, the same network with wrong weights failed the comparison of each file."
+    for form, reason in report.get("left_out", {}).items():
+        note += f" No {form} files were made: {reason}."
     return table(["file", "bytes", "difference", "agreement", "latency"], rows) + "\n\n" + note
 
 
-def usage(report):
+def preprocessing(report):
+    """How an input has to be prepared, in words."""
+    task, inputs = report.get("task"), report["signature"]["inputs"]
+    words = [f"`{name}`: {row['dtype']} (B, {', '.join(map(str, row['shape']))})" for name, row in inputs.items()]
+    text = f"Inputs are {'; '.join(words)}; B = 1 in the .tflite files."
+    if task is None:
+        return text
+    height, width, channels = task["image_shape"]
+    low, high = task["input_range"]
+    color = "gray" if channels == 1 else "RGB"
+    size = f"{RESIZED.get(task['resize'], task['resize'])} {width} x {height} pixels"
+    scaled = "" if (low, high) == (0, 255) else f", then scaled from [0, 255] to [{low:g}, {high:g}]"
+    text += f" Pictures are turned as their EXIF orientation says, made {color}, {size}{scaled}."
+    if "model_uint8.tflite" in report["artifacts"]:
+        text += " `model_uint8.tflite` takes the pixels in [0, 255] without that scaling."
+    return text
+
+
+def usage(report, folder=Path("export")):
+    """Examples that can be typed: the command, Python, TensorFlow, Android."""
     inputs = report["signature"]["inputs"]
-    parts = [inputs_in_words(inputs)]
+    parts = []
+    if report.get("task") is not None:
+        parts.append(f"On the command line:\n\n```\ntfdl predict {shlex.quote(relative(folder))} photo.jpg\n```")
     files = [name for name in report["artifacts"] if name.endswith(".tflite")]
     if files:
         shapes = ((name, (1, *row["shape"]), row["dtype"]) for name, row in inputs.items())
@@ -112,16 +151,27 @@ def usage(report):
         parts.append("Python:\n\n" + PYTHON.format(file=files[0], arguments=arguments))
     if "saved_model" in report["artifacts"]:
         parts.append('TensorFlow: `tf.saved_model.load("saved_model").signatures["serve"]`, any batch size.')
-    android = [name for name in files if report["artifacts"][name]["metadata"] and rgb(inputs)]
-    if android and report["labels"]:
-        parts.append("Android, with MediaPipe Tasks:\n\n" + ANDROID.format(file=android[-1]))
+    if any(report["artifacts"][name]["metadata"] for name in files):
+        parts.append(android(report, files))
     return "\n\n".join(parts)
 
 
-def inputs_in_words(inputs):
-    words = [f"`{name}`: {row['dtype']} (B, {', '.join(map(str, row['shape']))})" for name, row in inputs.items()]
-    image = " with pixels in [0, 1]" if len(inputs) == 1 and rank3(inputs) else ""
-    return f"Inputs are {'; '.join(words)}{image}; B = 1 in the .tflite files."
+def android(report, files):
+    """What MediaPipe's image tasks do with the files."""
+    if not rgb(report["signature"]["inputs"]):
+        return (
+            "MediaPipe's image tasks take RGB pictures only and refuse these files, which take gray ones. LiteRT, the "
+            "browser and TensorFlow run them. For MediaPipe train with three channels."
+        )
+    score = "a probability" if report.get("softmax") else "a logit"
+    return "Android, with MediaPipe Tasks:\n\n" + ANDROID.format(file=files[-1], score=score)
+
+
+def relative(folder):
+    """The folder as it is typed from the current one; its own name where it lies elsewhere."""
+    folder = Path(folder).absolute()
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else folder.name
 
 
 def rank3(inputs):
@@ -135,7 +185,7 @@ def rgb(inputs):
 def known_limits(report):
     """What holds for every export of this kind."""
     limits = ["Latency was measured on the exporting machine's CPU, not on a phone."]
-    if report["labels"]:
+    if report["labels"] and not report.get("softmax"):
         limits.append("Scores are logits; take the softmax for percentages.")
     if "model_uint8.tflite" in report["artifacts"]:
         limits.append("`model_uint8.tflite` takes pixels in [0, 255] and gives integers with a scale and a zero point.")

@@ -1,103 +1,184 @@
 """One call from a trained model to a folder of checked files.
 
-saved_model/          dynamic batch; signatures `serve` and, for images, `serve_uint8`
+saved_model/          dynamic batch; signatures `serve` and, for pictures, `serve_uint8`
 model.tflite          float32
 model_float16.tflite  weights in float16, half the bytes; float32 inputs and outputs
 model_int8.tflite     8 bits inside, float32 inputs and outputs: takes the place of model.tflite
-model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels as they are (image models only)
+model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels as they are (pictures only)
 labels.txt            a class name a line, where labels are given
 probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the live model's and each file's outputs
 report.json           what was measured, and the checksum of each file (keys: saved_models/README.md)
 """
 
+import io
 import platform
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
 
-from tfdl.core.files import checksums, replaced, write_json, write_text
+from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_text
+from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
-from tfdl.export.graph import graph
+from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
-from tfdl.export.parity import GATES, ExportError, Reference, check, compare, failures, first, shuffled
-from tfdl.export.quantize import convert_int8, gather
+from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, first, wrong_weights
+from tfdl.export.probabilities import with_softmax
+from tfdl.export.quantize import FEWEST, convert_int8, enough_samples, gather, halves
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
-from tfdl.export.signatures import evaluate, portable, signature_of
+from tfdl.export.signatures import evaluate, functional, portable, signature_of
 from tfdl.export.tflite import convert_float, operators, run_tflite
+from tfdl.export.verify import digest
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
+SCHEMA = 2  # of report.json
 PROBES = 8  # samples kept in probe.npz
 COMPARED = 32  # samples that the float files are compared on; the int8 files see all that is held out
 
 
-def export_model(model, folder, *, formats=FORMATS, representative=None, labels=None, task=None):
+def export_model(
+    model,
+    folder,
+    *,
+    formats=FORMATS,
+    representative=None,
+    labels=None,
+    task=None,
+    input_range=None,
+    softmax=False,
+    progress=print,
+):
     """Writes and checks the files of `formats`; returns the report (also in report.json).
 
-    model: a functional Keras model with fixed input sizes; images are floats in [0, 1].
-    representative: samples for "tflite_int8": an array (N, H, W, C), a dict of arrays, or a tf.data.Dataset of inputs
-    or of (inputs, labels).  The first half calibrates; the second half is held out and measures the agreement.
-    labels: class names in the order of the logits.
-    task: `tfdl.core.task.Task`: what the model answers and how pictures are prepared, for `tfdl predict`.
-    An earlier export in `folder` is replaced once the new one is complete and right.
-    Raises ValueError for arguments that cannot be, ExportError if a file needs foreign operators or computes something
-    else than the live model, OSError if the folder cannot be written.
+    Args:
+        model: a functional or sequential Keras model with fixed input sizes.
+        folder: an earlier export in it is replaced once the new one is complete and right.
+        formats: of `FORMATS`.
+        representative: samples for "tflite_int8": an array (N, H, W, C), a dict of arrays, a tf.data.Dataset of inputs
+            or of (inputs, labels), a generator or a keras PyDataset.  The first half calibrates; the second half is
+            held out and measures the agreement.  With fewer than 8 samples, and for networks with loops, the int8 files
+            are left out, and the report says so.
+        labels: class names in the order of the outputs; by default those of `task`.
+        task: a `tfdl.core.task.Task`: what the model answers and how its pictures are prepared.
+        input_range: smallest and largest pixel value that the model takes, for models of pictures without a `task`.
+            Models of the catalog say it themselves: (0, 1).
+        softmax: the files give probabilities, as apps expect them, in place of logits.
+        progress: is called with each line that tells what goes on; None for silence.
+
+    Raises:
+        ValueError: an argument is wrong.
+        ExportError: a file needs foreign operators, or does not compute what the live model does.
+        OSError: the folder cannot be written, or the disk is full; nothing is left behind.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown or not formats:
-        raise ValueError(f"formats are {list(formats)}; choose from {', '.join(FORMATS)}")
-    if "tflite_int8" in formats and representative is None:
-        raise ValueError(
-            "tflite_int8 needs representative=: an array (N, H, W, C) in [0, 1] or a tf.data.Dataset of the validation "
-            "images (200 are enough); or leave tflite_int8 out of formats"
-        )
-    signature = signature_of(model)
-    if labels is not None:
-        labels = checked_labels(labels, signature)
-    calibration, samples = (None, noise(signature)) if representative is None else gather(representative, signature)
+    formats = checked_formats(formats, representative)
+    say = progress or (lambda line: None)
+    model = functional(model)
+    signature = signature_of(model, input_range=range_from(task, input_range))
+    if representative is None:
+        samples, calibration = noise(signature), None
+    else:
+        samples, signature = gather(representative, signature)
+    labels = checked_labels(labels, task, signature)
+    left_out = {}
+    if representative is not None:
+        if enough_samples(len_of(samples)):
+            calibration, samples = halves(samples)
+        else:
+            left_out["tflite_int8"] = f"{len_of(samples)} representative samples; int8 needs at least {FEWEST}"
+            samples, calibration = noise(signature), None
+    if "tflite_int8" in left_out and "tflite_int8" in formats:
+        formats = without_int8(formats, left_out["tflite_int8"], say)
     with replaced(folder, marker="report.json") as fresh:
         source = portable(model)
         report = described(source, signature, calibration, samples)
         report["labels"] = labels
-        report["task"] = None if task is None else task.to_json()
+        report["task"] = task_of(task, labels, signature)
         report["precision"] = precision(model, source, first(samples, COMPARED))
+        report["softmax"] = bool(softmax)
+        if softmax:
+            source, live = with_softmax(source, samples)
+            signature = replace(signature, outputs=signature_of(source).outputs)
+            report["signature"] = signature.as_dict()
+        else:
+            live = evaluate(source, samples)
+        wrong = wrong_weights(source.get_weights(), seed=0)
         reference = Reference(
             inputs=samples,
-            live=evaluate(source, samples),
-            wrong=evaluate(source, samples, weights=shuffled(source.get_weights(), seed=0)),
+            live=live,
+            wrong=None if wrong is None else evaluate(source, samples, weights=wrong),
         )
         probe = {"inputs": first(samples, PROBES), "live": first(reference.live, PROBES)}
-        rows = artifacts(fresh, source, signature, formats, calibration, reference, labels)
-        report["artifacts"] = {}
-        for file, row, outputs in rows:
+        report["artifacts"], report["left_out"] = {}, left_out
+        for file, row, outputs in artifacts(
+            fresh, source, signature, formats, calibration, reference, labels, report, say
+        ):
             report["artifacts"][file], probe[file] = row, first(outputs, PROBES)
         if labels is not None:
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")
-        np.savez(fresh / "probe.npz", **{f"{a}/{b}": value for a, part in probe.items() for b, value in part.items()})
+        write_probe(fresh / "probe.npz", probe)
         report["files"] = checksums(fresh)
+        report["digest"] = digest(report)
         write_json(fresh / "report.json", report)
     return report
 
 
-def artifacts(folder, model, signature, formats, calibration, reference, labels):
+def artifacts(folder, model, signature, formats, calibration, reference, labels, report, say):
     """Writes each file and yields (name, its row of the report, its outputs for the reference's inputs)."""
     few = reference.first(COMPARED)
     if "savedmodel" in formats:
-        yield saved_model(folder / "saved_model", model, signature, few)
-    module = graph(model, signature)
-    if "tflite" in formats:
-        content = convert_float(module)
-        yield tflite(folder / "model.tflite", "tflite", content, signature, few, labels)
-    if "tflite_float16" in formats:
-        content = convert_float(module, half=True)
-        yield tflite(folder / "model_float16.tflite", "tflite_float16", content, signature, few, labels)
-    if "tflite_int8" in formats:
+        with timed("SavedModel", say):
+            result = saved_model(folder / "saved_model", model, signature, few)
+        yield result
+    floats = {
+        "tflite": ("TFLite float32", "model.tflite"),
+        "tflite_float16": ("TFLite float16", "model_float16.tflite"),
+    }
+    module = graph(model, signature) if set(floats) & set(formats) else None
+    for form, (title, file) in floats.items():
+        if form in formats:
+            with timed(title, say):
+                content = convert_float(module, half=form == "tflite_float16")
+                result = tflite(folder / file, form, content, signature, few, labels)
+            yield result
+    if "tflite_int8" not in formats:
+        return
+    try:
         module = graph(model, signature, integers=True)
+    except LoopError as error:
+        if len(formats) == 1:
+            raise
+        report["left_out"]["tflite_int8"] = str(error)
+        without_int8(formats, error, say)
+        return
+    with timed("TFLite int8", say):
         content = convert_int8(module, signature, calibration)
-        yield tflite(folder / "model_int8.tflite", "tflite_int8", content, signature, reference, labels)
-        if signature.is_image_model:
+        result = tflite(folder / "model_int8.tflite", "tflite_int8", content, signature, reference, labels)
+    yield result
+    if signature.is_image_model:
+        with timed("TFLite uint8", say):
             content = convert_int8(module, signature, calibration, pixels=True)
-            yield tflite(folder / "model_uint8.tflite", "tflite_int8", content, signature, reference, labels)
+            result = tflite(folder / "model_uint8.tflite", "tflite_int8", content, signature, reference, labels)
+        yield result
+
+
+@contextmanager
+def timed(title, say):
+    """Tells what is being made, and how long it took."""
+    say(f"export: {title} ...")
+    started = time.perf_counter()
+    yield
+    say(f"export: {title} done in {time.perf_counter() - started:.1f} s")
+
+
+def without_int8(formats, reason, say):
+    """The other formats.  Raises ValueError if there are none."""
+    rest = tuple(form for form in formats if form != "tflite_int8")
+    if not rest:
+        raise ValueError(f"tflite_int8 cannot be made: {reason}; give more samples or choose other formats.")
+    say(f"export: no int8 files: {reason}")
+    return rest
 
 
 def saved_model(folder, model, signature, reference):
@@ -107,38 +188,49 @@ def saved_model(folder, model, signature, reference):
     row = {"format": "savedmodel", "bytes": sum(file["bytes"] for file in checksums(folder).values())}
     row |= check("saved_model", outputs, reference, "savedmodel")
     if signature.is_image_model:
-        pixels = {name: np.round(255 * images).astype("uint8") for name, images in reference.inputs.items()}
-        live = evaluate(model, {name: values.astype("float32") / 255 for name, values in pixels.items()})
+        low, high = signature.input_range
+        pixels = {
+            name: np.round(255 * (images - low) / (high - low)).astype("uint8")
+            for name, images in reference.inputs.items()
+        }
+        floats = {
+            name: low + (high - low) * (values.astype("float32") / np.float32(255)) for name, values in pixels.items()
+        }
         served = run(pixels, endpoint="serve_uint8")
+        live = evaluate(model, floats)
         uint8 = check("saved_model's serve_uint8", served, replace(reference, live=live), "savedmodel")
         row["serve_uint8"] = {"difference": uint8["difference"]}
     return folder.name, row, outputs
 
 
 def tflite(path, form, content, signature, reference, labels):
-    is_classifier = signature.is_image_model and [len(shape) for shape in signature.outputs.values()] == [1]
-    if is_classifier:
-        ((shape, _),) = signature.inputs.values()
-        content = attach_metadata(content, name=path.stem, channels=shape[-1], labels=labels)
-    path.write_bytes(content)
+    if signature.is_classifier:
+        content = attach_metadata(content, name=path.stem, signature=signature, labels=labels)
+    write_bytes(path, content)
     content = path.read_bytes()
     outputs = run_tflite(content, reference.inputs)
-    row = {"format": form, "bytes": len(content), "metadata": is_classifier, "operators": operators(content)}
-    row |= check(path.name, outputs, reference, form)
-    return path.name, row | {"latency": benchmark_tflite(content)}, outputs
+    row = {
+        "format": form,
+        "bytes": len(content),
+        "metadata": signature.is_classifier,
+        "operators": operators(content),
+        **check(path.name, outputs, reference, form),
+        "latency": benchmark_tflite(content),
+    }
+    return path.name, row, outputs
 
 
 def described(model, signature, calibration, samples):
     """The head of the report: what was exported, with what, and on how many samples it is checked."""
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "model": model.name,
         "parameters": model.count_params(),
         "signature": signature.as_dict(),
         "samples": {
             "source": "noise" if calibration is None else "representative",
-            "calibration": 0 if calibration is None else len(next(iter(calibration.values()))),
-            "held_out": len(next(iter(samples.values()))),
+            "calibration": 0 if calibration is None else len_of(calibration),
+            "held_out": len_of(samples),
         },
         "versions": {name: version(name) for name in ("tensorflow", "keras", "ai-edge-litert", "numpy")},
         "machine": platform.machine(),
@@ -150,26 +242,90 @@ def precision(model, source, samples):
     if source is model:
         return {"rebuilt": False}
     comparison = compare(evaluate(source, samples), evaluate(model, samples))
-    broken = failures(comparison, GATES["rebuilt"])
+    broken = failures(comparison, TOLERANCES["rebuilt"])
     if broken:
-        raise ExportError(f"the float32 copy of {model.name!r} differs from the live model: {'; '.join(broken)}")
+        raise ExportError(f"The float32 copy of {model.name!r} differs from the live model: {'; '.join(broken)}.")
     return {"rebuilt": True, "policy": model.dtype_policy.name, **comparison}
 
 
-def checked_labels(labels, signature):
+def checked_formats(formats, representative):
+    if isinstance(formats, str):
+        raise ValueError(f"formats is the text {formats!r}; give a tuple such as ({formats!r},).")
+    formats = tuple(formats)
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ValueError(f"formats are {list(formats)}; choose from {', '.join(FORMATS)}.")
+    if "tflite_int8" in formats and representative is None:
+        raise ValueError(
+            "tflite_int8 needs representative=: an array (N, H, W, C) or a tf.data.Dataset of the validation images, "
+            "with the pixel values that the model takes, usually [0, 1] (200 are enough); or leave tflite_int8 out of "
+            "formats."
+        )
+    return formats
+
+
+def checked_labels(labels, task, signature):
+    """Class names as a list, or None.  Raises ValueError if they cannot be those of the outputs."""
+    if labels is None:
+        labels = task.labels if task is not None and task.labels else None
+    if labels is None:
+        return None
+    if isinstance(labels, str):
+        raise ValueError(f"labels is the text {labels!r}; give a list with one name for each class.")
     labels = [str(label) for label in labels]
+    broken = [label for label in labels if label != " ".join(label.splitlines()) or not label]
+    if broken:
+        raise ValueError(f"The label {broken[0]!r} is empty or has a line break; labels.txt has one label a line.")
     sizes = [shape[0] for shape in signature.outputs.values() if len(shape) == 1]
     if len(labels) not in sizes:
-        raise ValueError(f"{len(labels)} labels do not fit the outputs {signature.outputs}; give one name a class")
+        raise ValueError(f"{len(labels)} labels do not fit the outputs {signature.outputs}; give one name a class.")
     return labels
 
 
+def range_from(task, input_range):
+    """The pixel range that the caller gives; None if the caller does not say it."""
+    if task is None:
+        return input_range
+    if input_range is not None and tuple(input_range) != tuple(task.input_range):
+        raise ValueError(f"input_range is {input_range}, but task.input_range is {task.input_range}; give one of them.")
+    return task.input_range
+
+
+def task_of(task, labels, signature):
+    """What report.json says of the task; None for a model that does not classify pictures."""
+    if not signature.is_image_model:
+        return None
+    ((shape, _),) = signature.inputs.values()
+    if task is None:
+        if not signature.is_classifier:
+            return None
+        task = Task(labels=tuple(labels or ()), image_shape=shape, input_range=signature.input_range)
+    if task.image_shape not in (None, shape):
+        raise ValueError(f"The task is for images of {task.image_shape}, but the model takes {shape}.")
+    task = replace(task, image_shape=shape, labels=tuple(labels or task.labels))
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in task.to_json().items()}
+
+
+def write_probe(path, parts):
+    """Writes {part: {tensor name: array}} as the arrays PART/NAME."""
+    content = io.BytesIO()
+    np.savez(content, **{f"{part}/{name}": values for part, arrays in parts.items() for name, values in arrays.items()})
+    write_bytes(path, content.getvalue())
+
+
+def len_of(arrays):
+    return len(next(iter(arrays.values())))
+
+
 def noise(signature):
-    """Uniform [0, 1) samples for the comparison where there are no real ones; integer inputs get 0 and 1."""
+    """Uniform samples for the comparison where there are no real ones: in the range of pixels, else [0, 1)."""
     random = np.random.default_rng(0)
-    return {
-        name: (2 * random.random((COMPARED, *shape))).astype(dtype)
-        if np.issubdtype(np.dtype(dtype), np.integer)
-        else random.random((COMPARED, *shape)).astype(dtype)
-        for name, (shape, dtype) in signature.inputs.items()
-    }
+    low, high = signature.input_range or (0.0, 1.0)
+    samples = {}
+    for name, (shape, dtype) in signature.inputs.items():
+        values = random.random((COMPARED, *shape))
+        if np.issubdtype(np.dtype(dtype), np.integer):
+            samples[name] = (2 * values).astype(dtype)  # 0 and 1: token 2 may not exist
+        else:
+            samples[name] = (low + (high - low) * values).astype(dtype)
+    return samples

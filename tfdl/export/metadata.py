@@ -1,10 +1,11 @@
-"""TFLite metadata: what MediaPipe's ImageClassifier reads to feed [0, 1] images and to name the classes.
+"""TFLite metadata: what MediaPipe's ImageClassifier reads to normalize pictures and to name the classes.
 
 Source: the schema `metadata_schema.fbs` of TFLite Support and MediaPipe Tasks (Apache-2.0).  Slots are written by their
 number there, with `flatbuffers` alone.  The table stands in a model buffer called TFLITE_METADATA; the label file is
 zipped behind the flatbuffer, which readers of the model ignore.
-MediaPipe reports the output as it is: these files give logits, so its scores are logits in the right order, and an
-app that shows percentages takes the softmax itself.
+
+MediaPipe's image tasks take RGB pictures only: a file for gray ones has the same table, says GRAYSCALE in it, and is
+refused by them.  MediaPipe shows the output as it is: logits, or probabilities of files exported with softmax=True.
 """
 
 import io
@@ -14,24 +15,24 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-BUFFER_NAME = b"TFLITE_METADATA"
+from tfdl.core.tflite_metadata import BUFFER_NAME, NORMALIZATION, TENSOR_AXIS_LABELS
+
 LABEL_FILE = "labels.txt"
 RGB, GRAYSCALE = 1, 2  # enum ColorSpaceType
 IMAGE_PROPERTIES = 2  # member of union ContentProperties
-NORMALIZATION = 1  # member of union ProcessUnitOptions
-TENSOR_AXIS_LABELS = 2  # enum AssociatedFileType
 
 
-def attach_metadata(content, *, name, channels, labels=None):
+def attach_metadata(content, *, name, signature, labels=None):
     """TFLite bytes of an image classifier -> the same model with metadata and, if given, its label file.
 
-    channels: 1 or 3; labels: sequence of K class names in the order of the logits.
+    signature: the model's, with one input of pictures; labels: K class names in the order of the output.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     entry = schema.MetadataT()
     entry.name, entry.buffer = BUFFER_NAME, len(model.buffers)
     table = schema.BufferT()
-    table.data = np.frombuffer(classifier_metadata(name=name, channels=channels, labeled=labels is not None), np.uint8)
+    data = classifier_metadata(name=name, signature=signature, labeled=labels is not None)
+    table.data = np.frombuffer(data, np.uint8)
     model.buffers.append(table)
     model.metadata = [*(model.metadata or []), entry]
     for buffer in model.buffers:
@@ -69,16 +70,20 @@ def with_file(content, name, text):
     return stream.getvalue()
 
 
-def classifier_metadata(*, name, channels, labeled):
-    """Bytes of a `ModelMetadata` table.  One input: images, (pixel - 0) / 255.  One output: scores with labels."""
+def classifier_metadata(*, name, signature, labeled):
+    """Bytes of a `ModelMetadata` table.  One input: images, (pixel - mean) / std.  One output: scores with labels."""
+    (((*_, channels), _),) = signature.inputs.values()
+    (output,) = signature.outputs
+    low, high = signature.input_range
+    std = 255 / (high - low)  # pixel 0 becomes low, pixel 255 high
     b = flatbuffers.Builder(1024)
     # From the leaves up: a table may not be begun inside another one.
-    normalization = table(b, 2, {0: floats(b, [0.0]), 1: floats(b, [255.0])})  # mean, std
+    normalization = table(b, 2, {0: floats(b, [0.0 - low * std]), 1: floats(b, [std])})  # mean, std
     unit = table(b, 2, {1: normalization}, {0: NORMALIZATION})
     image = table(b, 2, {}, {0: RGB if channels == 3 else GRAYSCALE})
     kind = table(b, 3, {1: image}, {0: IMAGE_PROPERTIES})
     images = table(b, 7, {0: b.CreateString("images"), 3: kind, 4: offsets(b, [unit])})
-    fields = {0: b.CreateString("logits")}
+    fields = {0: b.CreateString(output)}
     if labeled:
         fields[6] = offsets(b, [table(b, 5, {0: b.CreateString(LABEL_FILE)}, {2: TENSOR_AXIS_LABELS})])
     logits = table(b, 7, fields)

@@ -1,4 +1,4 @@
-"""Is this file that model?  Differences, top-1 agreement, the gate of each format and the wrong-weights control.
+"""Does a file compute what the model does?  Differences, top-1 agreement, tolerances and a control.
 
 Loading a file proves nothing.  Each file is run and its outputs are compared with the live model's; the same
 comparison with the outputs of the same network under shuffled weights must fail, or the check could not fail at all.
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-GATES = {
+TOLERANCES = {
     # noise: root mean square difference / standard deviation of the live outputs; difference: largest absolute
-    # difference / max(1, largest live output); agreement: share of the decided samples with the same top-1 class.
+    # difference / max(1, largest live output); agreement: fraction of the decided samples with the same top-1 class.
     "savedmodel": {"difference": 1e-4, "noise": 1e-3, "agreement": 1.0},
     "tflite": {"difference": 1e-4, "noise": 1e-3, "agreement": 1.0},
     "tflite_float16": {"noise": 5e-2, "agreement": 0.99},  # 11 bits of mantissa; untrained networks: up to 1.5e-2
@@ -21,7 +21,8 @@ REMEDIES = {
     "tflite_float16": "leave tflite_float16 out of formats",
     "tflite_int8": "train longer, give more representative samples, or leave tflite_int8 out of formats",
 }
-DECIDED = 0.2  # a sample counts as decided if its two best logits lie further apart than this share of their spread
+# A sample counts as decided if its two best logits lie further apart than this times the logits' standard deviation.
+DECIDED = 0.2
 
 
 class ExportError(ValueError):
@@ -30,15 +31,19 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What a file is compared with: {name: array (N, ...)} of inputs, the live outputs, and those of wrong weights."""
+    """What a file is compared with: {name: array (N, ...)} of inputs, the live outputs, and those of wrong weights.
+
+    `wrong` is None for a model without weights.
+    """
 
     inputs: dict[str, np.ndarray]
     live: dict[str, np.ndarray]
-    wrong: dict[str, np.ndarray]
+    wrong: dict[str, np.ndarray] | None
 
     def first(self, count):
-        parts = (self.inputs, self.live, self.wrong)
-        return Reference(**dict(zip(("inputs", "live", "wrong"), (first(part, count) for part in parts))))
+        """The same of the first `count` samples."""
+        wrong = None if self.wrong is None else first(self.wrong, count)
+        return Reference(inputs=first(self.inputs, count), live=first(self.live, count), wrong=wrong)
 
 
 def first(arrays, count):
@@ -86,38 +91,56 @@ def worst(values, key):
     return max(known) if key in ("difference", "noise") else min(known)
 
 
-def failures(comparison, gate):
-    """One sentence for each limit of `gate` that `comparison` breaks; empty if the file passes."""
+def failures(comparison, tolerance):
+    """One sentence for each limit of `tolerance` that `comparison` breaks; empty if the file passes."""
     broken = []
     for key in ("difference", "noise"):
-        if key in gate and not comparison[key] <= gate[key]:
-            broken.append(f"{key} {comparison[key]:.3g} is over {gate[key]:g}")
+        if key in tolerance and not comparison[key] <= tolerance[key]:
+            broken.append(f"{key} {comparison[key]:.3g} is over {tolerance[key]:g}")
     decided = comparison["decided_agreement"]
-    if decided is not None and decided < gate["agreement"]:
-        broken.append(f"top-1 agreement {decided:.3f} is under {gate['agreement']:g}")
+    if decided is not None and decided < tolerance["agreement"]:
+        broken.append(f"top-1 agreement {decided:.3f} is under {tolerance['agreement']:g}")
     return broken
 
 
 def check(name, outputs, reference, form):
-    """The report's comparison of one file of the format `form`, with its control.
+    """The report's comparison of one file of the format `form`, with its control (None without weights).
 
-    Raises ExportError if the file fails its gate, or if wrong weights would have passed it.
+    Raises ExportError if the file fails its tolerance, or if wrong weights would have passed it.
     """
-    gate = GATES[form]
-    comparison, control = compare(outputs, reference.live), compare(outputs, reference.wrong)
-    broken = failures(comparison, gate)
+    tolerance = TOLERANCES[form]
+    comparison = compare(outputs, reference.live)
+    broken = failures(comparison, tolerance)
     if broken:
         remedy = REMEDIES.get(form, "report it with the model's layers")
         raise ExportError(f"{name} does not compute what the live model does: {'; '.join(broken)}; {remedy}")
-    if not failures(control, gate):
+    row = {**comparison, "tolerance": tolerance, "control": None}
+    if reference.wrong is None:
+        return row
+    control = compare(outputs, reference.wrong)
+    if not failures(control, tolerance):
         raise ExportError(
-            f"the check of {name} proves nothing: shuffled weights pass it too (noise {control['noise']:.3g}); "
+            f"The check of {name} proves nothing: shuffled weights pass it too (noise {control['noise']:.3g}); "
             "the outputs hardly depend on the weights: train the model first"
         )
-    return {**comparison, "gate": gate, "control": {"difference": control["difference"], "noise": control["noise"]}}
+    row["control"] = {"difference": control["difference"], "noise": control["noise"]}
+    return row
 
 
-def shuffled(weights, *, seed):
-    """Each array's values in another order: wrong weights of the right size and scale (variances stay positive)."""
+def wrong_weights(weights, *, seed):
+    """Weights of the same sizes that are wrong, for the control; None where there are none.
+
+    Each array's values in another order: the scale stays right, and variances stay positive.  Where that changes
+    nothing, as in a model of single numbers, all values are doubled and get 1 added.
+    """
+    if not weights:
+        return None
+    shuffled = shuffle(weights, seed=seed)
+    if all(np.array_equal(new, old) for new, old in zip(shuffled, weights)):
+        return [2 * np.asarray(weight) + 1 for weight in weights]
+    return shuffled
+
+
+def shuffle(weights, *, seed):
     random = np.random.default_rng(seed)
     return [random.permutation(weight.ravel()).reshape(weight.shape) for weight in weights]

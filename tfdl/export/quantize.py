@@ -5,7 +5,9 @@ tensor with ranges observed on the calibration samples.
 """
 
 import warnings
+from dataclasses import replace
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,72 +17,143 @@ CALIBRATION, HELD_OUT = 128, 256  # samples at most; more did not move the range
 FEWEST = 8
 
 
-def gather(representative, signature):
-    """(calibration, held out): the first and the second half of the samples, each as {input name: array (N, ...)}.
+def enough_samples(count):
+    """Whether so many samples are enough for int8 files: half of them calibrate, the others judge.
 
-    representative: an array (N, ...), a dict of arrays by input name, or a `tf.data.Dataset` of such inputs, alone or
-    first in a tuple (inputs, labels), batched or not.  Images are floats in [0, 1].
-    Raises ValueError for a wrong shape or range, or fewer than 8 samples.
+    Cheap, so that it can be asked before a training that would end without these files.
+    """
+    return count >= FEWEST
+
+
+def gather(representative, signature):
+    """(samples, signature): up to 384 samples as {input name: array (N, ...)}, N at least 1.
+
+    Args:
+        representative: an array (N, ...), a dict of arrays by input name, or something that gives such inputs, alone or
+            first in a tuple (inputs, labels), one by one or in batches: a `tf.data.Dataset`, a generator, a function
+            that returns one (as in TensorFlow's guide), a keras PyDataset.
+        signature: the model's.  Where only the input's name says that it takes pixels in [0, 1], and the samples say
+            otherwise, the signature that comes back has no `input_range`.
+
+    Raises:
+        ValueError: no samples, a wrong shape, pixels out of their range, or a value that is NaN or infinite.
     """
     wanted = CALIBRATION + HELD_OUT
-    if isinstance(representative, tf.data.Dataset):
-        samples = collected(representative, signature, wanted)
+    if isinstance(representative, dict) or hasattr(representative, "__array__") or isinstance(representative, list):
+        samples = as_inputs(representative, signature)
     else:
-        samples = {name: value[:wanted] for name, value in as_inputs(representative, signature).items()}
+        samples = collected(elements(representative), signature, wanted)
     count = min(len(value) for value in samples.values())
-    if count < FEWEST:
-        raise ValueError(f"representative holds {count} samples; give at least {FEWEST}, better 200")
+    if not count:
+        raise ValueError(f"representative is empty; give at least {FEWEST} samples, better 200.")
+    samples = {name: value[: min(count, wanted)] for name, value in samples.items()}
+    check_finite(samples)
+    return samples, checked_range(samples, signature)
+
+
+def halves(samples):
+    """(calibration, held out): the first half of the samples, at most 128, and all others."""
+    count = len(next(iter(samples.values())))
     half = min(CALIBRATION, count // 2)
-    return ({n: v[:half] for n, v in samples.items()}, {n: v[half:count] for n, v in samples.items()})
+    return {n: v[:half] for n, v in samples.items()}, {n: v[half:] for n, v in samples.items()}
 
 
-def collected(dataset, signature, wanted):
+def elements(representative):
+    """What a data set, a generator, a function that makes one, or a keras PyDataset gives, one after the other."""
+    source = representative() if callable(representative) else representative
+    if isinstance(source, keras.utils.PyDataset):
+        return (source[i] for i in range(len(source)))
+    try:
+        return iter(source)
+    except TypeError:
+        raise ValueError(
+            f"representative is a {type(representative).__name__}; give an array, a dict of arrays, a tf.data.Dataset "
+            "or a generator."
+        ) from None
+
+
+def collected(items, signature, wanted):
     batches, count = [], 0
-    for element in dataset:
-        batch = as_inputs(element[0] if isinstance(element, tuple) else element, signature)
-        batches.append(batch)
-        count += len(next(iter(batch.values())))
+    for item in items:
+        batches.append(as_inputs(item[0] if isinstance(item, tuple) else item, signature))
+        count += len(next(iter(batches[-1].values())))
         if count >= wanted:
             break
     if not batches:
-        raise ValueError(f"representative is an empty dataset; give at least {FEWEST} samples")
-    return {name: np.concatenate([batch[name] for batch in batches])[:wanted] for name in batches[0]}
+        raise ValueError(f"representative is an empty dataset; give at least {FEWEST} samples, better 200.")
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def as_inputs(values, signature):
-    """An array or a dict of arrays -> {input name: array (N, ...)} in the dtypes of the signature."""
+    """An array, a list in the order of the inputs, or a dict -> {input name: array (N, ...)} in the right dtypes."""
+    names = list(signature.inputs)
+    if isinstance(values, list | tuple) and len(values) == len(names) and (len(names) > 1 or fits(values, signature)):
+        values = dict(zip(names, values))
     if not isinstance(values, dict):
-        if len(signature.inputs) > 1:
-            raise ValueError(f"the model has the inputs {', '.join(signature.inputs)}; give a dict of arrays by name")
-        values = {next(iter(signature.inputs)): values}
-    if set(values) != set(signature.inputs):
-        raise ValueError(
-            f"representative names {sorted(values)}, but the model's inputs are {sorted(signature.inputs)}"
-        )
+        if len(names) > 1:
+            raise ValueError(f"The model has the inputs {', '.join(names)}; give a dict of arrays by name.")
+        values = {names[0]: values}
+    if set(values) != set(names):
+        raise ValueError(f"representative names {sorted(values)}, but the model's inputs are {sorted(names)}.")
     result = {}
     for name, (shape, dtype) in signature.inputs.items():
         array = np.asarray(values[name])
         array = array[None] if array.shape == shape else array
-        if array.shape[1:] != shape:
+        if array.shape[1:] != shape or array.dtype.kind not in "buif":
             raise ValueError(
-                f"representative samples of {name!r} have the shape {array.shape[1:]}, the model wants {shape}"
-            )
-        if signature.is_image_model and array.size and not (array.min() >= 0 and array.max() <= 1):
-            raise ValueError(
-                f"representative images range from {array.min():g} to {array.max():g}; the model wants [0, 1]: "
-                "divide pixels by 255"
+                f"representative samples of {name!r} have the shape {array.shape[1:]} ({array.dtype}), the model wants "
+                f"{shape} ({dtype})."
             )
         result[name] = array.astype(dtype)
     return result
 
 
+def fits(values, signature):
+    """Whether `values`, a list of one array, holds the whole input, as TensorFlow's guide has it: [array (1, ...)]."""
+    ((shape, _),) = signature.inputs.values()
+    return np.shape(values[0])[1:] == shape
+
+
+def check_finite(samples):
+    """Raises ValueError with the first sample that has a NaN or an infinity: the calibrator would end the process."""
+    for name, values in samples.items():
+        broken = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if broken.any():
+            raise ValueError(
+                f"representative sample {int(broken.argmax())} of {name!r} has a value that is NaN or infinite; leave "
+                "it out or correct it."
+            )
+
+
+def checked_range(samples, signature):
+    """The signature, without `input_range` where the samples show that the model takes no pixels in [0, 1].
+
+    Raises:
+        ValueError: the caller or the model itself says what pixels are, and the samples are outside.
+    """
+    if not signature.is_image_model:
+        return signature
+    ((name, values),) = samples.items()
+    low, high = signature.input_range
+    smallest, largest = float(values.min()), float(values.max())
+    if smallest >= low and largest <= high:
+        return signature
+    if not signature.is_range_certain:
+        return replace(signature, input_range=None)
+    remedy = "divide pixels by 255" if (low, high) == (0, 1) and smallest >= 0 else "scale the pixels to it"
+    raise ValueError(
+        f"representative images range from {smallest:g} to {largest:g}; the model wants [{low:g}, {high:g}]: {remedy}, "
+        "or say what it takes with input_range=."
+    )
+
+
 def convert_int8(module, signature, calibration, *, pixels=False):
     """TFLite bytes with 8-bit weights and activations; inputs and outputs are float32, or uint8 with `pixels`.
 
-    With `pixels` the input is the plain image in [0, 255]: its scale is 1/255 and its zero point 0, because the
-    calibration samples are made to span [0, 1].
+    With `pixels` the input is the plain image in [0, 255]: for a model of pixels in [0, 1] its scale is 1/255 and its
+    zero point 0, because the calibration samples are made to span the whole range.
     """
-    samples = spanning(calibration) if signature.is_image_model else calibration
+    samples = spanning(calibration, signature.input_range) if signature.is_image_model else calibration
     count = len(next(iter(samples.values())))
     setup = converter(module)
     setup.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -93,9 +166,9 @@ def convert_int8(module, signature, calibration, *, pixels=False):
         return converted(setup)
 
 
-def spanning(images):
-    """The same images but for two pixels: one 0, one 1, so that the quantized input range is [0, 1] exactly."""
+def spanning(images, limits):
+    """The same images but for two pixels, which get the limits, so that the quantized input range is theirs exactly."""
     ((name, values),) = images.items()
     values = values.copy()
-    values[0, 0, 0], values[0, 0, 1] = 0.0, 1.0
+    values[0, 0, 0], values[0, 0, 1] = limits
     return {name: values}

@@ -1,5 +1,8 @@
 """SavedModel with a dynamic batch: `serve` takes the model's own inputs, `serve_uint8` takes raw pixels."""
 
+import errno
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,7 +13,10 @@ from tfdl.export.signatures import model_call
 def write_saved_model(model, signature, folder):
     """Writes `model` to `folder` with the signatures `serve` (also `serving_default`) and, for images, `serve_uint8`.
 
-    serve: named inputs (B, ...) -> named outputs; serve_uint8: images (B, H, W, C) uint8 in [0, 255] -> the same.
+    serve: named inputs (B, ...) -> named outputs.  serve_uint8: images (B, H, W, C) uint8 in [0, 255] -> the same.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -19,12 +25,27 @@ def write_saved_model(model, signature, folder):
     if signature.is_image_model:
         (name, (shape, _)) = next(iter(signature.inputs.items()))
         pixels = {name: tf.TensorSpec((None, *shape), tf.uint8, name=name)}
-        archive.add_endpoint(
-            "serve_uint8",
-            lambda inputs: serve({name: tf.cast(inputs[name], tf.float32) / 255.0}),  # traced once
-            input_signature=[pixels],
-        )
-    archive.write_out(str(folder), verbose=False)
+        low, high = signature.input_range
+
+        def serve_uint8(inputs):
+            fractions = tf.cast(inputs[name], tf.float32) / 255.0
+            return serve({name: low + (high - low) * fractions})  # traced once
+
+        archive.add_endpoint("serve_uint8", serve_uint8, input_signature=[pixels])
+    with writing(folder):
+        archive.write_out(str(folder), verbose=False)
+
+
+@contextmanager
+def writing(folder):
+    """TensorFlow's errors of files inside as an OSError that names the folder."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        text = str(error)
+        full = "No space left" in text or isinstance(error, tf.errors.ResourceExhaustedError)
+        reason = "No space left on device" if full else text.strip().splitlines()[0]
+        raise OSError(errno.ENOSPC if full else errno.EIO, f"Cannot write {folder}: {reason}.") from error
 
 
 def load_saved_model(folder):

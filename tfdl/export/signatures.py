@@ -1,29 +1,48 @@
-"""What a model eats and gives: names, shapes, dtypes, and its outputs as float32.
+"""What a model takes and returns: names, shapes, dtypes, the range of its pixels, and its outputs as float32.
 
 Shapes: B is the batch; a TFLite file has B = 1, a SavedModel any B.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdl.layers.pixels import normalization_of
+
 REDUCED = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+PICTURES = "images"  # the input's name in every vision model of the catalog, which take pixels in [0, 1]
+AUTOMATIC = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")  # names that Keras numbers in each process
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """Names, per-sample shapes and dtypes of a model's inputs, and names and shapes of its outputs."""
+    """Names, per-sample shapes and dtypes of a model's inputs, and names and shapes of its outputs.
 
-    inputs: dict[str, tuple[tuple[int, ...], str]]  # name -> (shape without the batch, dtype)
-    outputs: dict[str, tuple[int | None, ...]]  # name -> shape without the batch
+    Attributes:
+        inputs: name -> (shape without the batch, dtype).
+        outputs: name -> shape without the batch.
+        input_range: smallest and largest pixel value of a model of pictures; None for other models.
+        is_range_certain: whether the caller said it, or the model normalizes pixels; else its input is just called
+            "images", as those of the catalog.
+    """
+
+    inputs: dict[str, tuple[tuple[int, ...], str]]
+    outputs: dict[str, tuple[int | None, ...]]
+    input_range: tuple[float, float] | None = None
+    is_range_certain: bool = True
 
     @property
     def is_image_model(self):
-        """True for one input (H, W, 1 or 3) of floats: images in [0, 1]."""
-        (shape, dtype), *more = self.inputs.values()
-        return not more and len(shape) == 3 and shape[-1] in (1, 3) and dtype.startswith("float")
+        """Whether its one input is pictures (H, W, 1 or 3) whose range of values is known."""
+        return self.input_range is not None
+
+    @property
+    def is_classifier(self):
+        """Whether it is a model of pictures with one output (K)."""
+        return self.is_image_model and [len(shape) for shape in self.outputs.values()] == [1]
 
     def as_dict(self):
         """The same facts with lists instead of tuples, for report.json."""
@@ -33,37 +52,111 @@ class Signature:
         }
 
 
-def signature_of(model):
+def signature_of(model, *, input_range=None):
     """The `Signature` of a functional model with fixed input shapes.
 
     Inputs are named after the `keras.Input`s; outputs after the keys of a dict, else after the layers that make them.
-    Raises ValueError for a model without fixed, named inputs.
+    Names that Keras has numbered lose their number, since another process would give another one.
+
+    Args:
+        model: a functional model.
+        input_range: smallest and largest pixel value; by default that of a catalog model, (0, 1), or None.
+
+    Raises:
+        ValueError: the model has no fixed inputs, two outputs share a name, or it takes no pictures to have a range of.
     """
     if not getattr(model, "inputs", None):
         raise ValueError(
-            f"model {model.name!r} has no symbolic inputs; wrap it: "
+            f"The model {model.name!r} has no symbolic inputs; wrap it: "
             "x = keras.Input(shape, name='images'); keras.Model(x, model(x))"
         )
     inputs = {}
-    for tensor in model.inputs:
+    for name, tensor in zip(input_names(model), model.inputs):
         shape = tuple(tensor.shape[1:])
         if None in shape:
             raise ValueError(
-                f"input {tensor.name!r} of {model.name!r} has the shape {tuple(tensor.shape)}; "
-                "TFLite needs every size but the batch fixed: build the model with a full image_shape"
+                f"The input {name!r} of {model.name!r} has the shape {tuple(tensor.shape)}; "
+                "TFLite needs every size but the batch fixed: build the model with a full image_shape."
             )
-        inputs[tensor.name] = (shape, tensor.dtype if tensor.dtype not in REDUCED else "float32")
+        inputs[name] = (shape, tensor.dtype if tensor.dtype not in REDUCED else "float32")
     outputs = dict(zip(output_names(model), (tuple(tensor.shape[1:]) for tensor in model.outputs)))
     if len(outputs) < len(model.outputs):
-        raise ValueError(f"two outputs of {model.name!r} share a name ({', '.join(outputs)}); return a dict")
-    return Signature(inputs=inputs, outputs=outputs)
+        raise ValueError(f"Two outputs of {model.name!r} share a name ({', '.join(outputs)}); return a dict.")
+    signature = Signature(inputs=inputs, outputs=outputs)
+    if input_range is None:
+        certain = normalization_of(model) is not None
+        if is_from_catalog(model, signature):
+            return replace(signature, input_range=(0.0, 1.0), is_range_certain=certain)
+        return signature
+    low, high = input_range
+    if not has_picture_shape(signature) or not low < high:
+        raise ValueError(
+            f"input_range is {tuple(input_range)}; it is for models with one input (height, width, 1 or 3) of floats, "
+            f"and goes from a smaller to a larger number. {model.name!r} takes {signature.inputs}."
+        )
+    return replace(signature, input_range=(float(low), float(high)))
+
+
+def has_picture_shape(signature):
+    (shape, dtype), *more = signature.inputs.values()
+    return not more and len(shape) == 3 and shape[-1] in (1, 3) and dtype.startswith("float")
+
+
+def is_from_catalog(model, signature):
+    """Whether it names its input as tfdl's vision models do, and normalizes pixels as they do or not at all."""
+    if not has_picture_shape(signature) or list(signature.inputs) != [PICTURES]:
+        return False
+    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
+    return normalization_of(model) is not None or not rescales
+
+
+def input_names(model):
+    """Names of `model.inputs`, in that order.  Raises ValueError for one that TensorFlow does not take."""
+    names = unnumbered(["inputs" if AUTOMATIC.fullmatch(tensor.name) else tensor.name for tensor in model.inputs])
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise ValueError(f"The input name {name!r} cannot be exported; use letters, digits and _, as in 'images'.")
+    return names
 
 
 def output_names(model):
     """Names of `model.outputs`, in that order: the keys of a dict, else the layers' names."""
     if isinstance(model.output, dict):
+        if not all(isinstance(value, keras.KerasTensor) for value in model.output.values()):
+            raise ValueError(f"The outputs of {model.name!r} are nested; return a dict of tensors.")
         return sorted(model.output)  # the order in which nested structures are flattened
-    return [tensor._keras_history.operation.name for tensor in model.outputs]
+    return unnumbered([without_number(tensor._keras_history.operation) for tensor in model.outputs])
+
+
+def without_number(operation):
+    """The name of a layer or operation; without the number that Keras gives to those that the user did not name."""
+    automatic = keras.src.utils.naming.to_snake_case(type(operation).__name__)
+    return automatic if re.fullmatch(rf"{re.escape(automatic)}_\d+", operation.name) else operation.name
+
+
+def unnumbered(names):
+    """The names; of equal ones the second gets _1, the third _2."""
+    counts, result = {}, []
+    for name in names:
+        count = counts[name] = counts.get(name, -1) + 1
+        result.append(f"{name}_{count}" if count else name)
+    return result
+
+
+def functional(model):
+    """The same network as a functional model, which a `keras.Sequential` is not.
+
+    Raises:
+        ValueError: a Sequential that has not been built.
+    """
+    if not isinstance(model, keras.Sequential):
+        return model
+    if not model.built or not model.layers:
+        raise ValueError(
+            f"The Sequential model {model.name!r} does not know its input yet; begin it with keras.Input(shape) or "
+            "call it once."
+        )
+    return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
 def evaluate(model, inputs, *, weights=None):
@@ -81,7 +174,7 @@ def evaluate(model, inputs, *, weights=None):
 
 def model_call(model, inputs, weights=None):
     """`{name: tensor}` -> `{name: tensor}`, whatever structure the model itself takes and returns."""
-    packed = keras.tree.pack_sequence_as(model.input, [inputs[tensor.name] for tensor in model.inputs])
+    packed = keras.tree.pack_sequence_as(model.input, [inputs[name] for name in input_names(model)])
     if weights is None:
         outputs = model(packed, training=False)
     else:

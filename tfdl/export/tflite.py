@@ -9,8 +9,8 @@ from collections import Counter
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
 
+from tfdl.core.litert import interpreter, quantized, real
 from tfdl.core.quiet import muffled
 from tfdl.export.parity import ExportError
 
@@ -78,28 +78,11 @@ def run_tflite(content, inputs, *, threads=1):
     inputs: {name: array (N, ...)} of real values.  Integer inputs and outputs are quantized and de-quantized here with
     the file's own scale and zero point, as an app has to.
     """
-    with muffled():  # the delegate announces itself
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
-    runner = interpreter.get_signature_runner()
+    ready = interpreter(content, threads=threads)  # kept while its runner is in use
+    runner = ready.get_signature_runner()
     takes, gives = runner.get_input_details(), runner.get_output_details()
     rows = []
     for i in range(len(next(iter(inputs.values())))):
         result = runner(**{name: quantized(inputs[name][i : i + 1], detail) for name, detail in takes.items()})
         rows.append({name: real(result[name], detail).copy() for name, detail in gives.items()})
     return {name: np.concatenate([row[name] for row in rows]) for name in gives}
-
-
-def quantized(values, detail):
-    """Real values in the input's dtype: q = round(x / scale) + zero point where it is quantized."""
-    scale, zero = detail["quantization"]
-    if not scale:
-        return np.asarray(values, detail["dtype"])
-    limits = np.iinfo(detail["dtype"])
-    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(detail["dtype"])
-
-
-def real(values, detail):
-    """The output as float32: x = scale (q - zero point) where it is quantized."""
-    scale, zero = detail["quantization"]
-    return (values.astype("float32") - zero) * np.float32(scale) if scale else values.astype("float32")

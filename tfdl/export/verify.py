@@ -1,15 +1,23 @@
-"""Is an export folder still what it was?  Checksums of all files, and each file run again on the stored probe."""
+"""Is an export folder still what it was?  Checksums of all files, and each file run again on the stored probe.
 
+A folder may come from a stranger: links, files that the report does not list and paths out of the folder are refused,
+and the operators of a SavedModel are read before TensorFlow loads it.
+"""
+
+import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from tfdl.core.files import sha256
-from tfdl.export.parity import GATES, ExportError, compare, failures
+from tfdl.core.files import read_json, sha256
+from tfdl.core.graphs import check_saved_model
+from tfdl.core.task import Task
+from tfdl.export.parity import TOLERANCES, ExportError, compare, failures
 from tfdl.export.savedmodel import load_saved_model
 from tfdl.export.tflite import refuse_foreign, run_tflite
 
+REPORT = "report.json"
 # A file against its own outputs of the export: other machines' kernels round differently, by a quantum in int8.
 OWN = {
     "savedmodel": {"difference": 1e-4, "agreement": 0.0},
@@ -24,44 +32,135 @@ def verify_export(folder):
 
     Returns {"files": {path: "ok"}, "artifacts": {name: {"difference", "noise", "own_noise"}}}: each file's checksum,
     and each artifact's distance from the live model's stored outputs and from its own.
-    Raises FileNotFoundError without a folder or report.json, ExportError that lists every mismatch.
+
+    Raises:
+        FileNotFoundError: there is no folder, or no report.json in it.
+        ExportError: the message lists every mismatch.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; export_model(model, {str(folder)!r}) writes one")
-    if not (folder / "report.json").exists():
-        raise FileNotFoundError(f"{folder} holds no report.json, so it is no export; export_model writes one")
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        files, rows = report["files"], report["artifacts"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{folder}: report.json is damaged ({error!r}); export the model again") from error
+    report = read_report(folder)
+    files, rows = report["files"], report["artifacts"]
+    problems = foreign(folder, files)
     mismatches = {path: problem for path, row in files.items() if (problem := changed(folder / path, row))}
+    problems += [f"{path}: {problem}" for path, problem in mismatches.items()]
+    problems += wrong_facts(folder, report, mismatches)
     result = {"files": {path: mismatches.get(path, "ok") for path in files}, "artifacts": {}}
-    problems = [f"{path}: {problem}" for path, problem in mismatches.items()]
     if "probe.npz" in mismatches or "probe.npz" not in files:
         problems.append("probe.npz is unusable, so that no file was run")
         rows = {}
-    probe = read_probe(folder / "probe.npz") if rows else {}
+    try:
+        probe = read_probe(folder / "probe.npz") if rows else {}
+    except Exception as error:  # a damaged archive can fail in any way in NumPy
+        problems.append(f"probe.npz: cannot be read ({type(error).__name__}: {first_line(error)})")
+        rows = {}
     for name, row in rows.items():
         try:
             result["artifacts"][name] = parity(folder / name, name, row["format"], probe)
         except ExportError as error:
             problems.append(f"{name}: {error}")
         except Exception as error:  # a damaged file can fail in any way in the runtime; it is a mismatch all the same
-            problems.append(f"{name}: cannot be run ({type(error).__name__}: {str(error).strip()[:200]})")
+            problems.append(f"{name}: cannot be run ({type(error).__name__}: {first_line(error)})")
     if problems:
         raise ExportError(f"{folder} is not what was exported:\n" + "\n".join(f"  {problem}" for problem in problems))
     return result
 
 
+def read_report(folder):
+    """report.json, with the keys and types that are read here.
+
+    Raises:
+        FileNotFoundError: there is no folder, or no report.json in it.
+        ExportError: the report is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder; export_model(model, {str(folder)!r}) writes one.")
+    path = folder / REPORT
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no {REPORT}, so it is no export; export_model writes one.")
+    if path.is_symlink():
+        raise ExportError(f"{path} is a symbolic link; export the model again.")
+    try:
+        report = read_json(path, kind=dict)
+        check_report(report)
+    except ValueError as error:
+        raise ExportError(f"{folder}: {REPORT} is damaged ({error}); export the model again.") from error
+    return report
+
+
+def check_report(report):
+    """Raises ValueError with what is odd in a report."""
+    for key in ("files", "artifacts"):
+        if not isinstance(report.get(key), dict):
+            raise ValueError(f"{key!r} is no table")
+    for path, row in report["files"].items():
+        if not is_plain(path):
+            raise ValueError(f"{path!r} is no path below the folder")
+        if not isinstance(row, dict) or type(row.get("bytes")) is not int or not isinstance(row.get("sha256"), str):
+            raise ValueError(f"the file {path!r} has no checksum")
+    for name, row in report["artifacts"].items():
+        if not isinstance(row, dict) or row.get("format") not in OWN:
+            raise ValueError(f"the artifact {name!r} has no known format")
+        if not any(path == name or path.startswith(f"{name}/") for path in report["files"]):
+            raise ValueError(f"the artifact {name!r} is not among the files")
+    labels = report.get("labels")
+    if labels is not None and not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
+        raise ValueError("the labels are no list of names")
+
+
+def is_plain(path):
+    """Whether it is written as `checksums` writes it: a relative path with /, without . and .. in it."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and "/".join(parts) == path and ".." not in parts and "\\" not in path and "\0" not in path
+
+
+def foreign(folder, files):
+    """What lies in the folder and does not belong there, in words."""
+    problems = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            problems.append(f"{name!r} is a symbolic link")
+        elif not path.is_dir() and name not in files and name != REPORT:
+            problems.append(f"{name!r} was not exported; remove it")
+    return problems
+
+
 def changed(path, row):
     """What is wrong with the file, in words; None if it is as recorded."""
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         return "is missing"
     if path.stat().st_size != row["bytes"]:
         return f"has {path.stat().st_size} bytes instead of {row['bytes']}"
     return None if sha256(path) == row["sha256"] else "has another sha256: its content was changed"
+
+
+def wrong_facts(folder, report, mismatches):
+    """What the report says of itself, of the labels and of the task and is not so, in words."""
+    problems = []
+    if report.get("schema") != 1 and report.get("digest") != digest(report):
+        problems.append(f"{REPORT} was changed after the export")
+    labels, path = report.get("labels"), "labels.txt"
+    if (labels is None) == (path in report["files"]):
+        problems.append(f"{path} and the labels in {REPORT} do not belong together")
+    elif labels is not None and path not in mismatches:
+        listed = (folder / path).read_text(encoding="utf-8", errors="replace").splitlines()
+        if listed != labels:
+            problems.append(f"{path} does not have the labels of {REPORT}")
+    if report.get("task") is not None:
+        try:
+            task = Task.from_json(report["task"])
+        except (ValueError, TypeError) as error:
+            return [*problems, f"the task in {REPORT} is damaged ({error})"]
+        if labels is not None and list(task.labels) != labels:
+            problems.append(f"the task in {REPORT} has other labels than the report itself")
+    return problems
+
+
+def digest(report):
+    """SHA-256 of a report without its digest, as text that does not depend on the order of keys."""
+    content = {key: value for key, value in report.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_probe(path):
@@ -75,16 +174,22 @@ def read_probe(path):
 
 
 def parity(path, name, form, probe):
+    """Runs a file on the probe; returns its distances from the live model's outputs and from its own."""
     if form == "savedmodel":
+        check_saved_model(path)
         outputs = load_saved_model(path)(probe["inputs"])
     else:
         content = path.read_bytes()
         refuse_foreign(content)
         outputs = run_tflite(content, probe["inputs"])
     live, own = compare(outputs, probe["live"]), compare(outputs, probe[name])
-    gate = {**GATES[form], "agreement": 0.0}  # eight samples are too few for a share
-    broken = [f"against the live model, {text}" for text in failures(live, gate)]
+    tolerance = {**TOLERANCES[form], "agreement": 0.0}  # eight samples are too few for a fraction
+    broken = [f"against the live model, {text}" for text in failures(live, tolerance)]
     broken += [f"against its own outputs, {text}" for text in failures(own, OWN[form])]
     if broken:
         raise ExportError("; ".join(broken))
     return {"difference": live["difference"], "noise": live["noise"], "own_noise": own["noise"]}
+
+
+def first_line(error):
+    return (str(error).strip().splitlines() or [""])[0][:200]
