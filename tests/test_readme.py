@@ -11,10 +11,12 @@ import pytest
 import tfdl.__main__ as command_line
 from tfdl import catalog
 from tfdl.commands import run
+from tests import forked
 from tools import readme_table
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
 CODE = re.compile(r"^```[a-z]*\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
 
 
@@ -42,7 +44,7 @@ def test_table_of_topics_is_current():
 
 
 def test_there_are_commands_to_check():
-    assert len(COMMANDS) >= 8 and {"demo", "test"} <= set(TARGETS)
+    assert len(COMMANDS) >= 8 and {"demo", "test", "venv"} <= set(TARGETS)
     assert set(command_line.COMMANDS) <= {command.split()[1] for command in COMMANDS}
 
 
@@ -74,8 +76,8 @@ def test_make_target_exists(target):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_linked_files_exist(name):
-    links = re.findall(r"\]\(([^)#]+)\)", TEXTS[name])
-    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", TEXTS[name])
+    missing = [link for link in links if "://" not in link and not ((ROOT / name).parent / link).exists()]
     assert not missing
 
 
@@ -98,3 +100,21 @@ def test_example_of_the_public_api_runs(tmp_path, monkeypatch):
 def test_stages_are_named_as_in_the_catalog():
     for number, stage in catalog.STAGES.items():
         assert f"{number}. **{stage}.**" in TEXTS["README.md"]
+
+
+def quick_start():
+    """The six commands of the README, without their comments."""
+    block = re.search(r"## Quick start\n.*?```\n(.*?)```", TEXTS["README.md"], re.DOTALL)[1]
+    return [shlex.split(line.partition("  #")[0]) for line in block.splitlines()]
+
+
+def test_quick_start_can_be_pasted_in_order(tmp_path):
+    commands = quick_start()
+    assert len(commands) == 6
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    for _, *words in commands:
+        smaller = ["--variant", "nano", "--run.smoke"] if words[:2] == ["run", "classify_images"] else []
+        smaller = ["--run.smoke"] if words[:2] == ["run", "look_inside"] else smaller
+        done = forked.tfdl(*words, *smaller, cwd=tmp_path)
+        assert done.returncode == 0, f"tfdl {shlex.join(words)}: {done.stderr[-2000:]}"
+    assert (tmp_path / "runs" / "digits_mobilenet" / "figures" / "curves.png").is_file()
