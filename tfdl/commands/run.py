@@ -4,19 +4,37 @@ import ast
 import runpy
 import shlex
 import sys
+import textwrap
+import tomllib
 from pathlib import Path
 
-from tfdl.catalog import TOPICS, find
+from tfdl.catalog import STAGES, TOPICS, find
 from tfdl.core.names import nearest
 
-RECIPES = Path(__file__).resolve().parent.parent.parent / "recipes"
+WIDTH = 100  # of a line of the listing
+
+
+def home(package):
+    """The folder of the recipes: inside an installed package; in tfdl's own checkout, beside the package.
+
+    A folder `recipes` beside an installed package belongs to somebody else and is never looked at.
+    """
+    project = package.parent / "pyproject.toml"
+    try:
+        name = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        name = None
+    return (package.parent if name == "tfdl" else package) / "recipes"
+
+
+RECIPES = home(Path(__file__).resolve().parent.parent)
 
 
 def main(argv):
     if not RECIPES.is_dir():
         raise FileNotFoundError(
-            "The recipes are part of the source checkout, not of the installed package: clone the repository and "
-            "install it with `pip install -e .` (or run `make demo` there)."
+            f"There are no recipes in {RECIPES}: this copy of tfdl is not whole. Install it again, or clone the"
+            " repository and install that with `pip install -e .`."
         )
     if argv in ([], ["-h"], ["--help"]):
         print(f"usage: tfdl run RECIPE_OR_TOPIC [flags]\n\n{listing()}")
@@ -53,11 +71,16 @@ def resolve(name):
 
 
 def listing():
-    """Each recipe with the first line of its docstring, by stage."""
+    """Each recipe with the first line of its docstring, by stage, in lines of at most `WIDTH` characters."""
     files = recipes()
     width = max(map(len, files), default=0)
     lines = []
-    for name, file in files.items():
-        promise = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-        lines.append(f"  {name:<{width}}  {promise}")
-    return "\n".join(lines) or "  (no recipes yet)"
+    for number, stage in STAGES.items():
+        names = [name for name, file in files.items() if file.parent.name.startswith(f"{number}_")]
+        lines += [f"\n{number} {stage}"] if names else []
+        for name in names:
+            docstring = ast.get_docstring(ast.parse(files[name].read_text(encoding="utf-8"))) or ""
+            text = textwrap.wrap(docstring.partition("\n")[0], WIDTH - width - 4)
+            lines += [f"  {name if i == 0 else '':<{width}}  {line}" for i, line in enumerate(text)]
+    advice = "`tfdl run NAME --help` explains a recipe's settings; a model's name works too: tfdl run resnet"
+    return "\n".join(lines).lstrip("\n") + f"\n\n{advice}"

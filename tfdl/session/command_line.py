@@ -15,6 +15,7 @@ TFDL_VERBOSE=1 shows the whole traceback.
 import dataclasses
 import errno
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def launch(main, config_class):
                 config_class,
                 args=arguments,
                 prog=f"tfdl run {Path(sys.argv[0]).stem}",
-                description=sys.modules[main.__module__].__doc__,
+                description=lines_kept(sys.modules[main.__module__].__doc__),
                 default=preset(config_class, arguments),
             )
         )
@@ -52,6 +53,12 @@ def launch(main, config_class):
             raise
         print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(code(error))
+
+
+def lines_kept(text):
+    """A docstring whose lines tyro does not join: it leaves indented ones alone."""
+    headline, _, rest = (text or "").partition("\n")
+    return headline + "\n" + re.sub(r"^(?=\S)", " ", rest, flags=re.MULTILINE)
 
 
 def preset(config_class, arguments):
