@@ -179,7 +179,8 @@ class Histograms(NowAndThen):
         with self.writer.as_default(step=epoch):
             for weight in self.model.trainable_weights:
                 if len(weight.shape) > 1 or weight.name == "gamma":
-                    tf.summary.histogram(f"weights/{weight.path}", keras.ops.convert_to_numpy(weight))
+                    path = weight.path.removeprefix(f"{self.model.name}/")  # without "sequential_7", which names no run
+                    tf.summary.histogram(f"weights/{path}", keras.ops.convert_to_numpy(weight))
 
 
 class Pictures(NowAndThen):
