@@ -1,7 +1,6 @@
 """The `tfdl` command: quick, quiet, helpful, and honest in its exit codes."""
 
-import importlib.util
-import json
+import errno
 import os
 import subprocess
 import sys
@@ -9,15 +8,13 @@ import textwrap
 import types
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 import tfdl.__main__ as command_line
-from tfdl.commands import bench, doctor, export, run, verify
 from tfdl.commands import list as list_command
-from tfdl.core import errors, quiet
-from tfdl.export import exporter
+from tfdl.commands import run
+from tfdl.core import errors, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("tensorflow", "keras", "numpy", "tyro")
@@ -109,6 +106,45 @@ def test_interrupt_is_code_130(capsys, monkeypatch):
     assert capsys.readouterr().err == "error: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    "error, code", [(OSError(errno.ENOSPC, "full"), 74), (FileNotFoundError("none"), 2), (KeyError("bug"), 1)]
+)
+def test_exit_code_tells_what_kind_of_error_it_was(monkeypatch, capsys, error, code):
+    monkeypatch.setattr(list_command, "main", raising(error).main)
+    assert tfdl("list") == code
+    assert ("Traceback" in capsys.readouterr().err) == (code == 1)
+
+
+@pytest.mark.parametrize("name", [name for name in command_line.COMMANDS if name not in ("list", "bench", "doctor")])
+@pytest.mark.parametrize(
+    "variable, value", [("KERAS_BACKEND", "foo"), ("TFDL_LOGICAL_CPUS", "0"), ("TFDL_PROFILE", "9,2")]
+)
+def test_a_broken_environment_is_one_sentence_before_anything_is_written(
+    name, variable, value, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, value)
+    assert tfdl(name, "x", "y") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {variable} is {value!r}") and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_backend_runs_what_it_can_and_nothing_else(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(settings, "is_installed", lambda backend: True)
+    assert tfdl("show", "mobilenet") == 0 and tfdl("list") == 0
+    assert tfdl("run", "classify_images") == 2
+    assert "KERAS_BACKEND is 'jax', but this command needs Keras on TensorFlow" in capsys.readouterr().err
+
+
+def test_a_full_disk_behind_standard_output_is_an_error():
+    command = f"{sys.executable} -m tfdl list > /dev/full"
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (74, "error: No space left on device\n")
+
+
 @pytest.fixture
 def recipes(tmp_path, monkeypatch):
     """A checkout with one recipe, which prints its flags and may fail."""
@@ -158,165 +194,3 @@ def test_run_without_a_checkout_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "RECIPES", tmp_path / "recipes")
     assert tfdl("run", "classify_images") == 2
     assert "clone the repository" in capsys.readouterr().err
-
-
-def test_export_takes_the_best_checkpoint_of_a_run_folder(tmp_path):
-    best = tmp_path / "checkpoints" / "best" / "model.keras"
-    best.parent.mkdir(parents=True)
-    best.touch()
-    assert export.model_file(tmp_path) == best
-    assert export.model_file(best) == best
-
-
-def test_export_knows_every_format_and_the_set_that_a_run_was_trained_on(tmp_path):
-    assert export.FORMATS == exporter.FORMATS
-    assert export.trained_on(tmp_path) is None
-    (tmp_path / "config.json").write_text('{"data": "digits", "run.seed": 0}', encoding="utf-8")
-    assert export.trained_on(tmp_path) == "digits"
-
-
-def test_export_asks_for_what_int8_needs(exported, tmp_path, capsys):
-    model = str(exported.parent / "model.keras")
-    assert tfdl("export", model, str(tmp_path / "out"), "--formats", "tflite_int8") == 2
-    assert "--representative" in capsys.readouterr().err
-
-
-def test_export_refuses_what_is_no_model(tmp_path, capsys):
-    (tmp_path / "model.keras").write_bytes(b"no zip")
-    assert tfdl("export", str(tmp_path / "model.keras"), str(tmp_path / "out")) == 2
-    assert "no Keras model file" in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """A tiny classifier's .keras file, exported by the command."""
-    place = tmp_path_factory.mktemp("exported")
-    images = keras.Input((8, 10, 1), name="images")
-    logits = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(images))
-    keras.Model(images, logits).save(place / "model.keras")
-    assert export.main([str(place / "model.keras"), str(place / "out"), "--formats", "tflite", "tflite_float16"]) == 0
-    return place / "out"
-
-
-def test_verify_passes_then_sees_a_changed_byte(exported, tmp_path, capsys):
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for file in exported.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
-    assert tfdl("verify", str(copy)) == 0
-    assert "model.tflite" in capsys.readouterr().out
-    content = bytearray((copy / "model.tflite").read_bytes())
-    content[-1] ^= 1
-    (copy / "model.tflite").write_bytes(content)
-    assert tfdl("verify", str(copy)) == 1
-    assert "model.tflite" in capsys.readouterr().err
-
-
-def test_verify_table_shows_each_artifact():
-    text = verify.table({"files": {"a.tflite": "ok"}, "artifacts": {"a.tflite": {"difference": 1.5e-6}}})
-    assert "a.tflite  ok" in text and "1.50e-06" in text
-
-
-def test_bench_compares_with_the_first_file(tmp_path):
-    files = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
-    for i, file in enumerate(files):
-        file.write_bytes(b"x" * 1000 * (i + 1))
-    results = [{"median_ms": 3.0, "p90_ms": 4.0, "partitions": 1}, {"median_ms": 1.5, "p90_ms": 2.0, "partitions": 2}]
-    _, first, second = bench.table(files, results).splitlines()
-    assert first.split()[1:] == ["1", "3.000", "4.000", "1.00", "1"]
-    assert second.split()[1:] == ["2", "1.500", "2.000", "2.00", "2"]
-
-
-def test_bench_runs_every_file_below_saved_models(exported, tmp_path, monkeypatch, capsys):
-    (tmp_path / "saved_models").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert tfdl("bench") == 2
-    assert "make demo" in capsys.readouterr().err
-    (tmp_path / "saved_models" / "a.tflite").write_bytes((exported / "model.tflite").read_bytes())
-    assert tfdl("bench") == 0
-    assert "a.tflite" in capsys.readouterr().out
-
-
-def test_doctor_fails_on_what_is_essential(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDL_DATA_DIR", str(tmp_path / "nowhere"))
-    assert [finding.state for finding in doctor.data()] == ["FAIL"]
-    monkeypatch.setattr(doctor, "ESSENTIAL", ("no-such-package",))
-    monkeypatch.setattr(doctor, "OPTIONAL", ("none-such-either",))
-    assert [finding.state for finding in doctor.versions()][1:] == ["FAIL", "note"]
-
-
-def test_doctor_counts_prepared_sets(tmp_path, monkeypatch):
-    for name in ("mnist/3.0.1", "xquad/en/3.0.0"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "dataset_info.json").touch()
-    monkeypatch.setenv("TFDL_DATA_DIR", str(tmp_path))
-    (finding,) = doctor.data()
-    assert finding.state == "ok" and "2 prepared sets (mnist, xquad)" in finding.text
-
-
-def test_doctor_tries_a_training_step_under_each_strategy(capsys, tmp_path):
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT)}
-    environment.pop("TFDL_DATA_DIR", None)
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "TFDL_LOGICAL_CPUS"):
-        environment.pop(name, None)
-    command = [sys.executable, "-m", "tfdl", "doctor"]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "strategy mirrored    2 replica(s)" in result.stdout
-    assert "all essential checks passed" in result.stdout
-    assert result.stderr == "", "TensorFlow's start-up messages should be silenced"
-
-
-def test_caught_output_is_shown_only_when_loading_fails(capfd):
-    def load(module):
-        os.write(2, b"chatter\n")
-        if module == "bad":
-            raise ImportError("broken")
-
-    quiet.caught(load)("good")
-    assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError):
-        quiet.caught(load)("bad")
-    assert capfd.readouterr().err == "chatter\n"
-
-
-def test_import_hook_waits_for_tensorflow_only(monkeypatch):
-    hook = quiet.QuietTensorFlow()
-    monkeypatch.setattr(sys, "meta_path", [hook, *sys.meta_path])
-    assert hook.find_spec("json") is None
-    assert hook in sys.meta_path
-    loader = types.SimpleNamespace(exec_module=print)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: types.SimpleNamespace(loader=loader))
-    assert hook.find_spec("tensorflow").loader.exec_module is not print
-    assert hook not in sys.meta_path
-
-
-def test_publish_keeps_an_export_with_its_row(tmp_path, monkeypatch, capsys):
-    from tfdl.export import manifest
-
-    run_folder, called = tmp_path / "run", {}
-    run_folder.mkdir()
-    summary = {"name": "digits", "command": "python recipes/x/train.py --a 1", "metrics": {"test_accuracy": 0.5}}
-    summary["commit"] = "abc"
-    (run_folder / "summary.json").write_text(json.dumps(summary))
-
-    def fake(folder, **arguments):
-        called.update(arguments, folder=folder)
-        return {"bytes": 12}
-
-    monkeypatch.setattr(manifest, "publish", fake)
-    assert tfdl("publish", str(run_folder)) == 0
-    assert called == {
-        "folder": run_folder / "export",
-        "name": "digits",
-        "recipe": "recipes/x/train.py",
-        "metric": {"test_accuracy": 0.5},
-        "command": "python recipes/x/train.py --a 1",
-        "commit": "abc",
-    }
-    assert "saved_models/digits" in capsys.readouterr().out
-
-
-def test_publishing_an_unfinished_run_is_one_sentence(tmp_path, capsys):
-    assert tfdl("publish", str(tmp_path)) == 2
-    assert "There is no file" in capsys.readouterr().err

@@ -1,34 +1,69 @@
-"""`tfdl bench [FILE.tflite ...]`: how long each file takes on this machine, and its speed against the first one."""
+"""`tfdl bench [FILE.tflite or FOLDER ...]`: how long each file takes here, and its speed against the first one."""
 
 import argparse
 from pathlib import Path
 
 PLACES = ("saved_models", "runs")  # searched below the working directory when no file is named
+MOST_THREADS = 256
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="tfdl bench", description=__doc__)
     parser.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE.tflite", help=f"default: all in {', '.join(PLACES)}"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE.tflite",
+        help=f"a file, or a folder with files; default: all in {', '.join(PLACES)}",
     )
     parser.add_argument("--threads", type=int, default=1, help="default: 1, as on a phone's one big core")
     args = parser.parse_args(argv)
-    files = args.files or [file for place in PLACES for file in sorted(Path(place).rglob("*.tflite"))]
-    if not files:
-        raise FileNotFoundError(
-            f"There is no .tflite file in {' or '.join(PLACES)}; name one, or make one with `make demo`."
-        )
-    if missing := [str(file) for file in files if not file.is_file()]:
-        raise FileNotFoundError(f"There is no file {', '.join(missing)}.")
+    if not 1 <= args.threads <= MOST_THREADS:
+        raise ValueError(f"--threads is {args.threads}; give a number from 1 to {MOST_THREADS}.")
+    files = found(args.files)
     print(table(files, measure(files, args.threads)))
     return 0
 
 
+def found(places):
+    """The .tflite files that are named, or lie in the folders that are named or in `PLACES`.
+
+    Raises:
+        FileNotFoundError: there are none, or one that is named does not exist.
+        ValueError: another kind of file is named.
+    """
+    files = []
+    for place in places or [Path(place) for place in PLACES if Path(place).is_dir()]:
+        inside = [file for file in sorted(place.rglob("*.tflite")) if file.is_file()] if place.is_dir() else [place]
+        if place.is_dir() and places and not inside:
+            raise FileNotFoundError(f"There is no .tflite file in the folder {place}; `tfdl export` writes some.")
+        files += inside
+    if not files:
+        raise FileNotFoundError(
+            f"There is no .tflite file in {' or '.join(PLACES)}; name one, or make one with `make demo`."
+        )
+    missing = [str(file) for file in files if not file.exists()]
+    if missing:
+        raise FileNotFoundError(f"There is no file {', '.join(missing)}.")
+    for file in files:
+        if file.suffix != ".tflite" or not file.is_file():
+            raise ValueError(f"{file} is no .tflite file; `tfdl export` makes one of a .keras file or a run.")
+    return files
+
+
 def measure(files, threads):
-    """What `benchmark_tflite` says of each file."""
+    """What `benchmark_tflite` says of each file.  Raises ValueError for a file that cannot be run."""
     from tfdl.export.benchmark import benchmark_tflite
 
-    return [benchmark_tflite(file.read_bytes(), threads=threads) for file in files]
+    results = []
+    for file in files:
+        content = file.read_bytes()
+        try:
+            results.append(benchmark_tflite(content, threads=threads))
+        except (ValueError, RuntimeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{file} cannot be run by LiteRT: {reason}") from error
+    return results
 
 
 def table(files, results):

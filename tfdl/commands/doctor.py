@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from tfdl.core import settings
+
 ESSENTIAL = (
     "tensorflow",
     "keras",
@@ -33,7 +35,7 @@ class Finding(NamedTuple):
 def main(argv):
     argparse.ArgumentParser(prog="tfdl doctor", description=__doc__).parse_args(argv)
     failed = 0
-    for check in (versions, folders, data, strategies):
+    for check in (versions, folders, data, environment, strategies):
         for finding in check():
             print(f"{finding.state:<5} {finding.name:<20} {finding.text}", flush=True)
             failed += finding.state == "FAIL"
@@ -84,8 +86,21 @@ def data():
         yield Finding("ok", "TFDL_DATA_DIR", f"{place}: {len(names)} prepared sets ({', '.join(names) or 'none'})")
 
 
+def environment():
+    """Variables that every other command refuses to start with, and keras.json."""
+    try:
+        settings.check()
+        yield Finding("ok", "environment", "Keras runs on TensorFlow in float32; no variable is in the way")
+    except ValueError as error:
+        yield Finding("FAIL", "environment", str(error))
+
+
 def strategies():
-    """Devices, and a training step under each strategy that this machine has."""
+    """Devices, and a training step under each strategy that this machine has; nothing in a wrong environment."""
+    try:
+        settings.check()
+    except ValueError:
+        return
     # With the CPU split in two, mirrored training can be tried on a machine without GPUs.
     os.environ.setdefault("TFDL_LOGICAL_CPUS", "2")
     try:

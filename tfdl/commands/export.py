@@ -1,15 +1,19 @@
 """`tfdl export SOURCE FOLDER`: a trained model to SavedModel and TFLite files, each run and compared with the model."""
 
 import argparse
-import json
+import importlib
+import re
+import sys
 from pathlib import Path
 
 import tfdl
-from tfdl.core.files import model_file
+from tfdl.core.files import model_file, read_json
+from tfdl.core.task import Task
 
 INT8 = "tflite_int8"
 FORMATS = ("savedmodel", "tflite", "tflite_float16", INT8)  # tfdl.export.exporter's, a test sees to it
 SAMPLES = 256  # images of the representative set: half calibrate the int8 file, half judge it
+BATCH = 32
 
 
 def main(argv):
@@ -22,29 +26,139 @@ def main(argv):
         metavar="DATASET",
         help=f"image set that calibrates {INT8}; default: the one that the run folder was trained on",
     )
+    parser.add_argument(
+        "--input-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="smallest and largest pixel value that the model takes; default: what the run or the model itself says",
+    )
+    parser.add_argument("--softmax", action="store_true", help="files that give probabilities in place of logits")
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a Python module of this folder or an installed one that defines the model's own layers",
+    )
     args = parser.parse_args(argv)
     file = model_file(args.source)
+    task = task_of(args.source)
     dataset = args.representative or trained_on(args.source)
-    formats = tuple(args.formats or (f for f in FORMATS if f != INT8 or dataset))
-    if INT8 in formats and not dataset:
-        raise ValueError(f"{INT8} needs --representative DATASET, for example --representative digits.")
-    model = tfdl.load_model(file)
-    samples, labels = representative(dataset, model) if dataset else (None, None)
-    report = tfdl.export_model(model, args.folder, formats=formats, representative=samples, labels=labels)
-    print(f"{file} -> {args.folder}: {', '.join(report['artifacts'])}.  `tfdl verify {args.folder}` checks them again.")
+    formats = chosen(args.formats, dataset)
+    import_all(args.modules)
+    model = load(file)
+    samples = representative(dataset, model, args.input_range) if INT8 in formats else None
+    report = tfdl.export_model(
+        model,
+        args.folder,
+        formats=formats,
+        representative=samples,
+        task=task if args.input_range is None else None,
+        labels=task.labels if task is not None and task.labels else None,
+        input_range=args.input_range,
+        softmax=args.softmax,
+    )
+
+    from tfdl.export.card import overview
+
+    print(overview(report))
+    print(f"{file} -> {args.folder}; `tfdl verify {args.folder}` checks the files again.")
     return 0
 
 
+def chosen(formats, dataset):
+    """The formats to make: those that are asked for, or all that can be made.  Raises ValueError."""
+    unknown = [form for form in formats or () if form not in FORMATS]
+    if unknown:
+        raise ValueError(f"There is no format {unknown[0]!r}; choose from {', '.join(FORMATS)}.")
+    if formats and INT8 in formats and not dataset:
+        raise ValueError(f"{INT8} needs --representative DATASET, for example --representative digits.")
+    return tuple(formats or (form for form in FORMATS if form != INT8 or dataset))
+
+
+def task_of(source):
+    """The `Task` of a run folder; None for anything else.  Raises ValueError for a damaged one."""
+    file = source / "task.json"
+    if not file.is_file():
+        return None
+    try:
+        return Task.from_json(read_json(file, kind=dict))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}); restore it.") from None
+
+
 def trained_on(source):
-    """The image set of a run folder; None for anything else."""
-    config = source / "config.json"
-    return json.loads(config.read_text(encoding="utf-8")).get("data") if config.is_file() else None
+    """The image set of a run folder; None for anything else, and for a folder of pictures.
+
+    A run folder may come from somebody else, who must not choose which of this machine's folders is read.
+    """
+    file = source / "config.json"
+    if not file.is_file():
+        return None
+    data = read_json(file, kind=dict).get("data")
+    if data is None:
+        return None
+    if not isinstance(data, str):
+        raise ValueError(f"{file} names the data {data!r}, which is no name; restore it.")
+    if re.fullmatch(r"\w+(:\d+\.\d+\.\d+)?", data):
+        return data
+    print(f"export: no int8 files: trained on {data!r}; to calibrate them with it, give it as --representative.")
+    return None
 
 
-def representative(name, model):
-    """Held-out images of the set `name` in the model's own size, and its class names."""
+def import_all(modules):
+    """Imports the modules in which the user defines layers; they may lie in the current folder."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        for name in modules:
+            if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
+                raise ValueError(f"--import {name!r} is no module's name; write it as in Python's `import`.")
+            importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--import: there is no module {error.name!r} here or among the installed ones.") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+
+
+def load(file):
+    """The model in `file`.  Raises ValueError with what to do about layers that cannot be loaded."""
+    try:
+        return tfdl.load_model(file)
+    except ValueError as error:
+        reason = str(error.__cause__ or error)
+        if "Lambda" in reason:
+            raise ValueError(
+                f"{file} has a Lambda layer, whose Python code is not run; make it a layer class, or call "
+                "tfdl.export_model(model, folder) in the program that builds the model."
+            ) from error
+        if "Could not locate" in reason:
+            name = re.search(r"Could not locate (?:class|function) '?(\w+)", reason)
+            what = f"the class {name[1]}" if name else "a class"
+            raise ValueError(
+                f"{file} needs {what}, which is not Keras's; give --import MODULE, the module that defines it with "
+                "@keras.saving.register_keras_serializable."
+            ) from error
+        raise
+
+
+def representative(name, model, limits=None):
+    """Held-out images of the set `name` in the model's own size and range.
+
+    Raises:
+        ValueError: the model takes no pictures of a fixed size.
+    """
     from tfdl.data import images
 
-    _, height, width, channels = model.input_shape
-    data = images.load(name, image_size=(height, width), channels=channels, batch_size=32)
-    return data.validation.take(SAMPLES // 32), data.labels
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
+        raise ValueError(
+            f"--representative names a set of pictures, but {model.name!r} takes {shape}; leave it out and choose "
+            f"--formats without {INT8}, or call tfdl.export_model(model, folder, representative=samples) in Python."
+        )
+    _, height, width, channels = shape
+    data = images.load(name, image_size=(height, width), channels=channels, batch_size=BATCH)
+    samples = data.validation.take(SAMPLES // BATCH)
+    low, high = limits or (0.0, 1.0)
+    return samples.map(lambda pictures, labels: low + (high - low) * pictures)
