@@ -1,4 +1,4 @@
-"""Train one network on images that never come twice alike: shifted, changed at random, blended and pasted together.
+"""Train one network on randomly augmented images: shifted, changed at random, blended and pasted together.
 
 Stage 1 (foundation) - RandAugment arXiv:1909.13719, mixup arXiv:1710.09412, CutMix arXiv:1905.04899
 Run:     tfdl run augment_images
@@ -15,46 +15,74 @@ from tfdl.figures.curves import bars, curves
 from tfdl.figures.pictures import picture_grid
 from tfdl.losses.classification import CrossEntropy
 from tfdl.models.foundation.mlp import mlp
-from tfdl.train.command_line import launch
-from tfdl.train.compare import compare
 
-CHANGES = {"none": {}, "shift": dict(augment=augment.random_shift(1)),
-           "rand_augment": dict(augment=augment.rand_augment(operations=2, magnitude=5)),
-           "mixup": dict(mix=mixing.mixup(alpha=0.4)), "cutmix": dict(mix=mixing.cutmix(alpha=1.0))}  # fmt: skip
+SHOWN = 8  # images of each augmentation in the figure
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "mnist"  # or another set of ten classes: digits, fashion_mnist
-    share: float = 0.01  # of the training images that is kept
+    """Compare augmentations on few images."""
+
+    data: str = "mnist"
+    """a set of ten classes: mnist, digits, fashion_mnist"""
+    fraction: float = 0.01
+    """of the training images that are kept"""
+    shift: int = 1
+    """largest shift in pixels"""
+    operations: int = 2
+    """of RandAugment, one after the other on each image"""
+    magnitude: int = 5
+    """of RandAugment's operations, 0 to 30"""
+    mixup: float = 0.4
+    """alpha of mixup: the larger, the more two images are blended"""
+    cutmix: float = 1.0
+    """alpha of CutMix: 1 makes all areas of the pasted rectangle equally likely"""
+    batch_size: int = 32
+    """images per update"""
     epochs: int = 25
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_augmented")
 
-    # data
-    keep = dict.fromkeys(range(10), config.share)
-    same = dict(batch_size=32, seed=run.seed, position=run.position, limit=run.limit, keep=keep)
-    data = {name: images.load(config.data, **same, **change) for name, change in CHANGES.items()}
-    rows = np.concatenate([next(iter(arm.train))[0][:8] for arm in data.values()])
-    run.show("images", picture_grid(rows, [text for name in data for text in (name, *[""] * 7)]))
+    # Data: the same few images, augmented in five ways
+    ways = {
+        "none": {},
+        "shift": {"augment": augment.random_shift(config.shift)},
+        "rand_augment": {"augment": augment.rand_augment(config.operations, config.magnitude)},
+        "mixup": {"mix": mixing.mixup(alpha=config.mixup)},
+        "cutmix": {"mix": mixing.cutmix(alpha=config.cutmix)},
+    }
+    keep = dict.fromkeys(range(10), config.fraction)
+    data = {}
+    for name, way in ways.items():
+        data[name] = images.load(config.data, batch_size=config.batch_size, keep=keep, run=run, **way)
+    rows, titles = [], []
+    for name, augmented in data.items():
+        batch, _ = next(iter(augmented.train))
+        rows.append(batch[:SHOWN])
+        titles += [name] + [""] * (SHOWN - 1)
+    run.show("images", picture_grid(np.concatenate(rows), titles, title="The same images, augmented"))
 
-    # train
+    # Train
     def compiled():
         model = mlp("simard_800", image_shape=data["none"].image_shape, num_classes=10)
         model.compile("adam", CrossEntropy(), metrics=["accuracy"])
         return model
 
-    results = compare(run, data, dict.fromkeys(CHANGES, compiled), epochs=run.epochs(config.epochs), monitor="loss")
+    results = run.compare(data, dict.fromkeys(ways, compiled), epochs=config.epochs, monitor="loss")
 
-    # figures
-    series = {name: result.series("val_loss") for name, result in results.items()}
-    run.show("validation", curves(series, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True))
-    run.show("error", bars({n: 1 - r.metrics["test_accuracy"] for n, r in results.items()}, y_label="test error"))
-    return run.finish(None, {f"test_error/{n}": 1 - r.metrics["test_accuracy"] for n, r in results.items()})
+    # Figures
+    losses = {name: result.series("val_loss") for name, result in results.items()}
+    title = "Augmentation against overfitting"
+    figure = curves(losses, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True, title=title)
+    run.show("validation", figure)
+    errors = {name: 1 - result.metrics["test_accuracy"] for name, result in results.items()}
+    run.show("error", bars(errors, y_label="test error", title="Test error by augmentation"))
+    return run.finish(None, {f"test_error/{name}": error for name, error in errors.items()})
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -6,6 +6,7 @@ Expect:  mean recall of the rare classes 0.40 plain, 0.43 focal, 0.76 weighted, 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.metrics import recall_score
@@ -16,45 +17,60 @@ from tfdl.figures.groups import grouped_bars
 from tfdl.losses.classification import CrossEntropy, FocalLoss
 from tfdl.metrics.classification import answers
 from tfdl.models.foundation.mlp import MLPConfig, mlp
-from tfdl.train.command_line import launch
-from tfdl.train.compare import compare
 
-BATCH, RARE = 128, np.arange(10) < 5  # of ten classes the first five are the rare ones
+RARE = np.arange(10) < 5  # of ten classes the first five are the rare ones
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "fashion_mnist"  # or another set of ten classes: mnist, digits
-    share: float = 0.01  # of the rare classes' training images that is kept
+    """Compare losses on classes of unequal size."""
+
+    data: str = "fashion_mnist"
+    """a set of ten classes: fashion_mnist, mnist, digits"""
+    fraction: float = 0.01
+    """of the rare classes' training images that are kept"""
+    gamma: float = 2.0
+    """of the focal loss: the larger, the less easy examples count"""
+    batch_size: int = 128
+    """images per update"""
     epochs: int = 15
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_losses")
 
-    # data
-    share = np.where(RARE, config.share, 1.0)
-    weights, keep = share.mean() / share, dict(enumerate(share))  # an image weighs 1 on average, all classes the same
-    data = images.load(config.data, batch_size=BATCH, seed=run.seed, position=run.position, limit=run.limit, keep=keep)
+    # Data
+    fractions = np.where(RARE, config.fraction, 1.0)
+    data = images.load(config.data, batch_size=config.batch_size, keep=dict(enumerate(fractions)), run=run)
 
-    # train
+    # Train; with these weights an image counts 1 on average, and all classes count the same
+    weights = fractions.mean() / fractions
+
     def compiled(loss):
         model = mlp(MLPConfig(hidden=(256,)), image_shape=data.image_shape, num_classes=data.num_classes)
         model.compile("adam", loss, metrics=["accuracy"])
         return model
 
-    losses = {"cross-entropy": CrossEntropy(), "weighted": CrossEntropy(class_weights=weights),
-              "focal": FocalLoss(gamma=2.0), "weighted-focal": FocalLoss(gamma=2.0, alpha=weights)}  # fmt: skip
-    arms = {name: lambda loss=loss: compiled(loss) for name, loss in losses.items()}
-    results = compare(run, data, arms, epochs=run.epochs(config.epochs), monitor="val_accuracy")
+    losses = {
+        "cross-entropy": CrossEntropy(),
+        "weighted": CrossEntropy(class_weights=weights),
+        "focal": FocalLoss(gamma=config.gamma),
+        "weighted-focal": FocalLoss(gamma=config.gamma, alpha=weights),
+    }
+    models = {name: partial(compiled, loss) for name, loss in losses.items()}
+    results = run.compare(data, models, epochs=config.epochs, monitor="val_accuracy")
 
-    # figures
-    found = {name: answers(result.model, data.test) for name, result in results.items()}
-    recall = {n: recall_score(*x, labels=range(10), average=None, zero_division=0) for n, x in found.items()}
-    run.show("recall", grouped_bars(recall, data.labels, y_label="test recall", title="the first five are rare"))
+    # Figures
+    recall = {}
+    for name, result in results.items():
+        truth, predicted = answers(result.model, data.test)
+        recall[name] = recall_score(truth, predicted, labels=range(10), average=None, zero_division=0)
+    title = "The first five classes are rare: weights help them"
+    run.show("recall", grouped_bars(recall, data.labels, y_label="test recall", title=title))
     return run.finish(None, {f"rare_recall/{name}": values[RARE].mean() for name, values in recall.items()})
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -6,6 +6,7 @@ Expect:  test accuracy 0.953 fully connected, 0.978 recurrent, 0.990 convolution
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 
@@ -15,46 +16,57 @@ from tfdl.figures.curves import bars, curves
 from tfdl.models.foundation.convolutional_topology import convolutional_topology
 from tfdl.models.foundation.mlp import MLPConfig, mlp
 from tfdl.models.foundation.recurrent_topology import recurrent_topology
-from tfdl.train.command_line import launch
-from tfdl.train.compare import compare
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "mnist"  # or digits, fashion_mnist ...; the three have 25,000 weights each on 28x28 pixels
+    """Compare topologies of 25,000 weights each (on 28x28 pixels)."""
+
+    data: str = "mnist"
+    """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
+    batch_size: int = 64
+    """images per update"""
+    learning_rate: float = 2e-3
+    """Adam's, falling to 0 along a cosine"""
     epochs: int = 4
-    rate: float = 2e-3  # of Adam, falling to 0 along a cosine
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_topologies")
-    # data
-    data = images.load(config.data, batch_size=64, seed=run.seed, position=run.position, limit=run.limit)
-    updates = (epochs := run.epochs(config.epochs)) * len(data.train)
 
-    # train
+    # Data
+    data = images.load(config.data, batch_size=config.batch_size, run=run)
+
+    # Train
     def compiled(build, variant):
         model = build(variant, image_shape=data.image_shape, num_classes=data.num_classes)
-        optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.rate, updates))
-        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        learning_rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, run.updates(data, config.epochs))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"])
         return model
 
-    arms = {
-        "fully_connected": lambda: compiled(mlp, MLPConfig(hidden=(32,))),
-        "convolutional": lambda: compiled(convolutional_topology, "small"),
-        "recurrent": lambda: compiled(recurrent_topology, "small"),
+    models = {
+        "fully_connected": partial(compiled, mlp, MLPConfig(hidden=(32,))),
+        "convolutional": partial(compiled, convolutional_topology, "small"),
+        "recurrent": partial(compiled, recurrent_topology, "small"),
     }
-    results = compare(run, data, arms, epochs=epochs)
-    metrics = {f"{name}_test_accuracy": result.metrics["test_accuracy"] for name, result in results.items()}
-    metrics |= {f"{name}_parameters": result.model.count_params() for name, result in results.items()}
-    # figures
+    results = run.compare(data, models, epochs=config.epochs)
+
+    # Figures
     losses = {name: result.series("val_loss") for name, result in results.items()}
-    run.show("loss", curves(losses, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True))
+    title = "Topologies that know of images learn faster"
+    figure = curves(losses, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True, title=title)
+    run.show("loss", figure)
     errors = {name: 100 * (1 - result.metrics["test_accuracy"]) for name, result in results.items()}
-    run.show("errors", bars(errors, y_label="test error (%)"))
+    run.show("errors", bars(errors, y_label="test error (%)", title="Test error by topology"))
+    metrics = {}
+    for name, result in results.items():
+        metrics[f"{name}_test_accuracy"] = result.metrics["test_accuracy"]
+        metrics[f"{name}_parameters"] = result.model.count_params()
     return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -12,44 +12,64 @@ import numpy as np
 
 import tfdl
 from tfdl.figures.curves import curves
-from tfdl.train.command_line import launch
-
-INPUTS, TRAIN, TEST, RATE = 200, 20, 100, 0.003
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    decay: float = 3.0  # share of each weight that a step takes away, divided by the rate
+    """Train a linear model with and without weight decay."""
+
+    decay: float = 3.0
+    """weight decay; a step takes away this times the learning rate of each weight"""
+    inputs: int = 200
+    """inputs of the linear rule"""
+    samples: int = 20
+    """training examples"""
+    test_samples: int = 100
+    """examples to measure on"""
+    batch_size: int = 5
+    """examples per update"""
+    learning_rate: float = 0.003
+    """of plain SGD"""
     epochs: int = 100
+    """passes over the training examples"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name="weight_decay")
 
-    # data
+    # Data: y = 0.05 + 0.01 (x_1 + ... + x_n) and a little noise
     rng = np.random.default_rng(run.seed)
-    x = rng.normal(size=(TRAIN + TEST, INPUTS)).astype("float32")
-    y = (0.05 + 0.01 * x.sum(1, keepdims=True) + rng.normal(0.0, 0.01, (TRAIN + TEST, 1))).astype("float32")
-    new = (x[TRAIN:], y[TRAIN:])
+    count = config.samples + config.test_samples
+    x = rng.normal(size=(count, config.inputs)).astype("float32")
+    noise = rng.normal(0.0, 0.01, (count, 1))
+    y = (0.05 + 0.01 * x.sum(1, keepdims=True) + noise).astype("float32")
+    train, test = slice(config.samples), slice(config.samples, None)
 
-    # train
+    # Train
     series, metrics = {}, {}
     for decay in (0.0, config.decay):
         start = keras.initializers.RandomNormal(stddev=1.0, seed=run.seed)
-        model = keras.Sequential([keras.Input((INPUTS,)), keras.layers.Dense(1, kernel_initializer=start)])
-        model.compile(keras.optimizers.SGD(RATE, weight_decay=decay), "mse")
-        history = model.fit(x[:TRAIN], y[:TRAIN], batch_size=5, epochs=run.epochs(config.epochs), validation_data=new,
-                            verbose=0).history  # fmt: skip
+        model = keras.Sequential([keras.Input((config.inputs,)), keras.layers.Dense(1, kernel_initializer=start)])
+        model.compile(keras.optimizers.SGD(config.learning_rate, weight_decay=decay), "mse")
+        history = model.fit(
+            x[train],
+            y[train],
+            batch_size=config.batch_size,
+            epochs=run.epochs(config.epochs),
+            validation_data=(x[test], y[test]),
+            verbose=0,
+        ).history
         for split, key in (("training", "loss"), ("test", "val_loss")):
             series[f"{split}, decay {decay:g}"] = history[key]
             metrics[f"{split}_error/decay_{decay:g}"] = history[key][-1]
             run.curve(f"{split}_error/decay_{decay:g}", history[key])
 
-    # figures
-    run.show("errors", curves(series, x_label="epoch", y_label="mean squared error", log_y=True))
+    # Figures
+    title = "Weight decay generalizes from 20 examples"
+    run.show("errors", curves(series, x_label="epoch", y_label="mean squared error", log_y=True, title=title))
     return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -1,4 +1,4 @@
-"""Thirty layers: which first weights let signals up and gradients down, and which let the network learn at all.
+"""How initializations preserve activations and gradients through thirty layers, and which let the network learn.
 
 Stage 1 (foundation) - Glorot and Bengio 2010; He et al. 2015, arXiv:1502.01852, section 2.2; Saxe et al. 2014
 Run:     tfdl run initialize
@@ -15,46 +15,86 @@ from tfdl.data import images
 from tfdl.figures.curves import curves
 from tfdl.foundations.initialization import ACTIVATIONS, deep_network, jacobian_singular_values, propagate
 from tfdl.models.foundation.mlp import MLPConfig, mlp
-from tfdl.train.command_line import launch
-from tfdl.train.compare import compare
 
-SCHEMES = (("he", 1.5), ("he", 1.0), ("he", 0.5), ("orthogonal", 1.41), ("glorot", 1.0))  # and gains
+# Schemes, and factors on their standard deviation: the published one, and ones that are wrong on purpose.
+SCHEMES = [("he", 1.5), ("he", 1.0), ("he", 0.5), ("orthogonal", 1.41), ("glorot", 1.0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "digits"  # or mnist, fashion_mnist ...
+    """Compare initializations."""
+
+    data: str = "digits"
+    """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
+    layers: int = 30
+    """hidden layers of the network that is trained"""
+    width: int = 128
+    """units of each"""
+    batch_size: int = 32
+    """images per update"""
+    learning_rate: float = 0.01
+    """of plain SGD, as Adam's steps do not shrink with the gradient and would hide a bad start"""
     epochs: int = 20
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_initialization")
-    # data
-    data = images.load(config.data, batch_size=32, seed=run.seed, position=run.position, limit=run.limit)
-    # compute
-    found = {(a, s, g): propagate(deep_network(s, gain=g, seed=run.seed), a) for s, g in SCHEMES for a in ACTIVATIONS}
-    metrics = {f"{s}_x{g}_signal_kept_by_relu": found["relu", s, g].signal[-1] for s, g in SCHEMES}
-    for a, part in ((a, part) for a in ACTIVATIONS for part in ("signal", "gradient")):
-        series = {f"{s} × {g}": getattr(p, part)[1:] for (b, s, g), p in found.items() if b == a}
-        run.show(f"{a}_{part}", curves(series, x_label="layer", y_label=f"second moment of {part}", log_y=True))
-    spread = {s: jacobian_singular_values(deep_network(s, seed=run.seed), "linear")[0] for s in ("orthogonal", "lecun")}
-    run.show("singular_values", curves(spread, x_label="direction", y_label="stretch by 30 linear layers", log_y=True))
 
-    # train: by plain SGD, as Adam's steps do not shrink with the gradient and would hide a bad start
-    def compiled(scheme, activation):
-        layers = MLPConfig(hidden=(128,) * 30, activation=activation, initializer=f"{scheme}_normal")
-        model = mlp(layers, image_shape=data.image_shape, num_classes=data.num_classes)
+    # Data
+    data = images.load(config.data, batch_size=config.batch_size, run=run)
+
+    # Propagate random signals forward and gradients backward
+    metrics = {}
+    for activation in ACTIVATIONS:
+        signals, gradients = {}, {}
+        for scheme, gain in SCHEMES:
+            found = propagate(deep_network(scheme, gain=gain, seed=run.seed), activation)
+            signals[f"{scheme} × {gain}"] = found.signal[1:]
+            gradients[f"{scheme} × {gain}"] = found.gradient[1:]
+            if activation == "relu":
+                metrics[f"{scheme}_x{gain}_signal_kept_by_relu"] = found.signal[-1]
+        for part, series in (("signal", signals), ("gradient", gradients)):
+            figure = curves(
+                series,
+                x_label="layer",
+                y_label=f"second moment of the {part}",
+                log_y=True,
+                title=f"The {part} through layers of {activation}",
+            )
+            run.show(f"{activation}_{part}", figure)
+    spread = {}
+    for scheme in ("orthogonal", "lecun"):
+        spread[scheme] = jacobian_singular_values(deep_network(scheme, seed=run.seed), "linear")[0]
+    title = "Orthogonal layers stretch every direction alike"
+    figure = curves(spread, x_label="direction", y_label="stretch by 30 linear layers", log_y=True, title=title)
+    run.show("singular_values", figure)
+
+    # Train; from zeros all units of a layer stay equal, and with ReLU nothing is learned at all
+    def compiled(initializer, activation):
+        network = MLPConfig(hidden=(config.width,) * config.layers, activation=activation, initializer=initializer)
+        model = mlp(network, image_shape=data.image_shape, num_classes=data.num_classes)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.01), loss, metrics=["accuracy"])
+        model.compile(keras.optimizers.SGD(config.learning_rate), loss, metrics=["accuracy"])
         return model
 
-    arms = {f"{s}_{a}": partial(compiled, s, a) for s, a in (("he", "relu"), ("glorot", "relu"), ("glorot", "tanh"))}
-    results = compare(run, data, arms, epochs=run.epochs(config.epochs))
-    losses = {name: result.series("loss") for name, result in results.items()}
-    run.show("training", curves(losses, x_label="epoch", y_label="training loss (nats)"))
-    return run.finish(None, metrics | {f"{n}_test_accuracy": r.metrics["test_accuracy"] for n, r in results.items()})
+    models = {
+        "he_relu": partial(compiled, "he_normal", "relu"),
+        "glorot_relu": partial(compiled, "glorot_normal", "relu"),
+        "glorot_tanh": partial(compiled, "glorot_normal", "tanh"),
+        "zeros_relu": partial(compiled, "zeros", "relu"),
+    }
+    results = run.compare(data, models, epochs=config.epochs)
+
+    # Figures
+    losses = {name.replace("_", ", "): result.series("loss") for name, result in results.items()}
+    title = f"{config.layers} layers learn from He's start only"
+    run.show("training", curves(losses, x_label="epoch", y_label="training loss (nats)", title=title))
+    for name, result in results.items():
+        metrics[f"{name}_test_accuracy"] = result.metrics["test_accuracy"]
+    return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -1,4 +1,4 @@
-"""Train a network that is far too large for its few examples, and hold it back: by its weights, its units, its time.
+"""Regularize a network that is far too large for its few examples, by dropout, weight decay and early stopping.
 
 Stage 1 (foundation) - Srivastava et al. 2014, JMLR 15; Loshchilov and Hutter 2019, arXiv:1711.05101; Prechelt 1998
 Run:     tfdl run regularize
@@ -6,6 +6,7 @@ Expect:  test cross-entropy 0.42 without, 0.40 dropout, 0.39 L2, 0.35 decay, 0.3
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 
@@ -15,46 +16,80 @@ from tfdl.figures.curves import curves
 from tfdl.figures.groups import grouped_bars
 from tfdl.losses.classification import CrossEntropy, cross_entropy
 from tfdl.models.foundation.mlp import MLPConfig, mlp
-from tfdl.train.command_line import launch
-from tfdl.train.compare import compare
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "digits"  # or another set of ten classes: mnist, fashion_mnist
-    share: float = 0.2  # of the training images that is kept
+    """Compare ways to regularize."""
+
+    data: str = "digits"
+    """a set of ten classes: digits, mnist, fashion_mnist"""
+    fraction: float = 0.2
+    """of the training images that are kept"""
+    dropout: float = 0.5
+    """of hidden units that are dropped"""
+    input_dropout: float = 0.2
+    """of pixels that are dropped"""
+    l2: float = 1e-3
+    """factor of the sum of squared weights in the loss"""
+    weight_decay: float = 0.5
+    """decoupled from the gradient, as in AdamW"""
+    patience: int = 10
+    """epochs without a lower validation loss, after which early stopping ends"""
+    batch_size: int = 32
+    """images per update"""
+    learning_rate: float = 1e-3
+    """AdamW's"""
     epochs: int = 40
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_regularized")
-    # data
-    data = images.load(config.data, batch_size=32, seed=run.seed, position=run.position, limit=run.limit,
-                       keep=dict.fromkeys(range(10), config.share))  # fmt: skip
 
-    # train
-    def compiled(decay=0.0, **options):
-        model = mlp(MLPConfig(hidden=(512,) * 3, **options), image_shape=data.image_shape, num_classes=10)
-        model.compile(keras.optimizers.AdamW(1e-3, decay), CrossEntropy(), metrics=["accuracy", cross_entropy])
+    # Data
+    keep = dict.fromkeys(range(10), config.fraction)
+    data = images.load(config.data, batch_size=config.batch_size, keep=keep, run=run)
+
+    # Train: to the end and not to the best epoch, but for early stopping
+    def compiled(weight_decay=0.0, **options):
+        network = MLPConfig(hidden=(512,) * 3, **options)
+        model = mlp(network, image_shape=data.image_shape, num_classes=10)
+        optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay)
+        model.compile(optimizer, CrossEntropy(), metrics=["accuracy", cross_entropy])
         return model
 
-    arms = {"none": compiled, "dropout": lambda: compiled(dropout=0.5, input_dropout=0.2),
-            "l2": lambda: compiled(l2=1e-3), "decay": lambda: compiled(decay=0.5)}  # fmt: skip
-    results = compare(run, data, arms, epochs=run.epochs(config.epochs), monitor="loss")  # to the end, not to the best
-    results |= compare(run, data, {"early_stopping": compiled}, epochs=run.epochs(config.epochs), patience=10)
+    models = {
+        "none": compiled,
+        "dropout": partial(compiled, dropout=config.dropout, input_dropout=config.input_dropout),
+        "l2": partial(compiled, l2=config.l2),
+        "decay": partial(compiled, weight_decay=config.weight_decay),
+    }
+    results = run.compare(data, models, epochs=config.epochs, monitor="loss")
+    stopped = {"early_stopping": compiled}
+    results |= run.compare(data, stopped, epochs=config.epochs, patience=config.patience)
 
-    # figures
+    # Evaluate, each time on the same training images
+    metrics, gap = {}, {"training": [], "test": []}
+    for name, result in results.items():
+        run.position.assign((0, 0))
+        train = run.evaluate(result.model, data, split="train")
+        test = run.evaluate(result.model, data)
+        gap["training"].append(train["train_cross_entropy"])
+        gap["test"].append(test["test_cross_entropy"])
+        metrics[f"test_cross_entropy/{name}"] = test["test_cross_entropy"]
+        metrics[f"test_error/{name}"] = 1 - test["test_accuracy"]
+
+    # Figures
     losses = {name: result.series("val_cross_entropy") for name, result in results.items()}
-    run.show("validation", curves(losses, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True))
-    run.position.assign((0, 0))  # where the training set begins
-    rows = {"training": data.train, "test": data.test}
-    found = {k: [r.model.evaluate(d, return_dict=True, verbose=0) for r in results.values()] for k, d in rows.items()}
-    gap = {k: [scores["cross_entropy"] for scores in found[k]] for k in rows}  # of the trained network
-    run.show("gap", grouped_bars(gap, list(results), y_label="cross-entropy (nats)"))
-    metrics = {f"test_cross_entropy/{name}": x for name, x in zip(results, gap["test"])}
-    return run.finish(None, metrics | {f"test_error/{n}": 1 - x["accuracy"] for n, x in zip(results, found["test"])})
+    title = "Without regularization the validation loss rises again"
+    figure = curves(losses, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True, title=title)
+    run.show("validation", figure)
+    title = "The gap between training and test"
+    run.show("gap", grouped_bars(gap, list(results), y_label="cross-entropy (nats)", title=title))
+    return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -6,6 +6,7 @@ Expect:  test error on digits 0.068 with a constant rate, 0.031 with a cosine, 0
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 
@@ -14,47 +15,63 @@ from tfdl.data import images
 from tfdl.figures.curves import curves
 from tfdl.losses.classification import CrossEntropy
 from tfdl.models.foundation.mlp import MLPConfig, mlp
-from tfdl.train.command_line import launch
-from tfdl.train.compare import compare
 from tfdl.train.schedules import CosineRestarts, WarmUp, cosine, rates, step_decay
 
-NETWORK = MLPConfig(hidden=(256,), dropout=0.5, input_dropout=0.2)  # dropout's noise is what a smaller rate averages
+NETWORK = MLPConfig(hidden=(256,), dropout=0.5, input_dropout=0.2)  # a smaller learning rate averages dropout's noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    data: str = "digits"  # or mnist, fashion_mnist ...
+    """Compare learning-rate schedules."""
+
+    data: str = "digits"
+    """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
+    batch_size: int = 64
+    """images per update"""
+    learning_rate: float = 0.3
+    """largest value of every schedule, too large for a constant one; SGD with momentum 0.9"""
     epochs: int = 21
-    rate: float = 0.3  # of SGD with momentum 0.9: more than a constant rate bears
+    """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
-    run, rate = config.run.start(config, name=f"{config.data}_schedules"), config.rate
-    data = images.load(config.data, batch_size=64, seed=run.seed, position=run.position, limit=run.limit)
+    run = config.run.start(config, name=f"{config.data}_schedules")
 
-    # schedules
-    updates = (epochs := run.epochs(config.epochs)) * len(data.train)
-    warm, third, seventh = (max(1, updates // n) for n in (20, 3, 7))
-    schedules = {"constant": rate, "step": step_decay(rate, third), "cosine": cosine(rate, updates),
-                 "restarts": CosineRestarts(rate, seventh, growth=2),
-                 "warm-up": WarmUp(cosine(rate, max(1, updates - warm)), warm)}  # fmt: skip
+    # Data
+    data = images.load(config.data, batch_size=config.batch_size, run=run)
+
+    # Schedules
+    peak, updates = config.learning_rate, run.updates(data, config.epochs)
+    warm_up = max(1, updates // 20)
+    schedules = {
+        "constant": peak,
+        "step": step_decay(peak, max(1, updates // 3)),
+        "cosine": cosine(peak, updates),
+        "restarts": CosineRestarts(peak, max(1, updates // 7), growth=2),
+        "warm-up": WarmUp(cosine(peak, max(1, updates - warm_up)), warm_up),
+    }
     values = {name: rates(schedule, updates) for name, schedule in schedules.items()}
-    run.show("rates", curves(values, x_label="update", y_label="learning rate"))
+    run.show("rates", curves(values, x_label="update", y_label="learning rate", title="Learning-rate schedules"))
 
-    # train
+    # Train
     def compiled(schedule):
         model = mlp(NETWORK, image_shape=data.image_shape, num_classes=data.num_classes)
         model.compile(keras.optimizers.SGD(schedule, momentum=0.9), CrossEntropy(), metrics=["accuracy"])
         return model
 
-    arms = {name: lambda schedule=schedule: compiled(schedule) for name, schedule in schedules.items()}
-    results = compare(run, data, arms, epochs=epochs)
+    models = {name: partial(compiled, schedule) for name, schedule in schedules.items()}
+    results = run.compare(data, models, epochs=config.epochs)
+
+    # Figures and results; the loss is that of the last epoch, not of the best
     losses = {name: result.series("val_loss") for name, result in results.items()}
-    run.show("validation_loss", curves(losses, x_label="epoch", y_label="validation loss (nats)"))
-    metrics = {f"validation_loss/{name}": loss[-1] for name, loss in losses.items()}  # of the last epoch, not the best
-    return run.finish(None, metrics | {f"test_error/{k}": 1 - r.metrics["test_accuracy"] for k, r in results.items()})
+    title = "Falling learning rates end lower"
+    run.show("validation_loss", curves(losses, x_label="epoch", y_label="validation loss (nats)", title=title))
+    metrics = {f"validation_loss/{name}": loss[-1] for name, loss in losses.items()}
+    for name, result in results.items():
+        metrics[f"test_error/{name}"] = 1 - result.metrics["test_accuracy"]
+    return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -12,48 +12,63 @@ import numpy as np
 
 import tfdl
 from tfdl.data import images
-from tfdl.export.card import write_card
-from tfdl.figures import curves, pictures
+from tfdl.figures.pictures import picture_grid
 from tfdl.models.foundation.mlp import mlp
-from tfdl.train.command_line import launch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    variant: str = "simard_800_dropout"  # row of VARIANTS: tfdl show mlp
-    data: str = "mnist"  # or digits, fashion_mnist ...
+    """Train a multi-layer perceptron."""
+
+    data: str = "mnist"
+    """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
+    variant: str = "simard_800_dropout"
+    """row of VARIANTS: tfdl show mlp"""
+    batch_size: int = 128
+    """images per update"""
+    learning_rate: float = 1e-3
+    """where the cosine begins"""
+    weight_decay: float = 0.1
+    """decoupled from the gradient, as in AdamW"""
     epochs: int = 20
+    """passes over the training images"""
+    patience: int | None = None
+    """stop after so many epochs without a lower validation loss; default: train to the end"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
-    run = config.run.start(config, name=f"{config.data}_mlp_{config.variant}")
-    # data
-    data = images.load(config.data, batch_size=128, seed=run.seed, position=run.position, limit=run.limit)
-    updates = (epochs := run.epochs(config.epochs)) * len(data.train)
-    # model
+    run = config.run.start(config, name=f"{config.data}_mlp")
+
+    # Data
+    data = images.load(config.data, batch_size=config.batch_size, run=run)
+
+    # Model
     with run.scope():
         model = mlp(config.variant, image_shape=data.image_shape, num_classes=data.num_classes)
-        optimizer = keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(1e-3, updates), weight_decay=0.1)
-        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    # train
-    model.fit(data.train, validation_data=data.validation, epochs=epochs, shuffle=False, verbose=run.verbose,
-              callbacks=run.prepare(model, data, epochs=epochs), initial_epoch=run.initial_epoch)  # fmt: skip
-    run.load_best(model)
-    metrics = {f"test_{name}": x for name, x in model.evaluate(data.test, return_dict=True, verbose=0).items()}
+        updates = run.updates(data, config.epochs)
+        learning_rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, updates)
+        model.compile(
+            optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+
+    # Train and evaluate
+    run.fit(model, data, epochs=config.epochs, patience=config.patience)
+    metrics = run.evaluate(model, data)
     metrics["test_error"] = 1 - metrics["test_accuracy"]
-    # figures
-    series = {key: [row[key] for row in run.log.rows()] for key in ("loss", "val_loss")}
-    run.show("loss", curves.curves(series, x_label="epoch", y_label="cross-entropy (nats)", log_y=True))
-    weights = model.get_layer("hidden0").get_weights()[0].T[:48].reshape(-1, *data.image_shape)
+
+    # Figures: the weights of 48 hidden units as images
+    kernel = model.get_layer("hidden0").get_weights()[0]  # (pixels, units)
+    weights = kernel.T[:48].reshape(-1, *data.image_shape)
     gray = 0.5 + 0.5 * weights / np.abs(weights).max((1, 2, 3), keepdims=True)
-    run.show("filters", pictures.picture_grid(gray, title="weights of hidden units: black negative, white positive"))
-    # export
-    report = tfdl.export_model(model, run.folder / "export", representative=data.validation, labels=data.labels)
-    write_card(run.folder / "MODEL_CARD.md", title=run.name, report=report, metrics=metrics, command=run.command,
-               summary=f"Images: {', '.join(data.labels)}.", data=f"{data.counts} images of {data.name}.")  # fmt: skip
-    return run.finish(model, metrics, export=report)
+    run.show("filters", picture_grid(gray, title="Weights of hidden units: black negative, white positive"))
+
+    # Export
+    run.export(model, data)
+    return run.finish(model, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

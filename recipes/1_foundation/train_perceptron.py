@@ -14,47 +14,92 @@ from tfdl.data.embedded import iris
 from tfdl.figures.curves import curves
 from tfdl.figures.decisions import decision
 from tfdl.foundations import perceptron
-from tfdl.train.command_line import launch
 
-CORNERS, XOR = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]), np.array([-1, 1, 1, -1])
+CORNERS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
+XOR = np.array([-1, 1, 1, -1])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
+    """Train a perceptron on two kinds of iris, and on XOR."""
+
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name="perceptron")
 
-    # data: setosa -1, versicolor +1, in random order
+    # Data: setosa -1, versicolor +1, in random order
     points, species, names = iris()
     order = np.random.default_rng(run.seed).permutation(np.flatnonzero(species < 2))
     flowers, labels = points[order], 2 * species[order] - 1
-    sepals = flowers[:, :2]  # these two alone leave a narrow gap; with their mean at 0 it matters less
-    views = {"four_features": flowers, "sepals": sepals, "sepals_centered": sepals - sepals.mean(axis=0)}
+    sepals = flowers[:, :2]
+    views = {
+        "four_features": flowers,
+        "sepals": sepals,  # these two alone leave a narrow margin
+        "sepals_centered": sepals - sepals.mean(axis=0),  # with their mean at 0 it matters less
+    }
 
-    # train
-    metrics, runs = {}, {name: perceptron.train(points, labels) for name, points in views.items()}
+    # Train
+    metrics, trained = {}, {}
     for name, points in views.items():
-        run.curve(f"accuracy/{name}", right := perceptron.accuracy(runs[name].history, points, labels))
-        metrics |= {f"{name}_accuracy": right[-1], f"{name}_mistakes": sum(runs[name].mistakes),
-                    f"{name}_bound": perceptron.novikoff_bound(points, labels)}  # fmt: skip
-    xor, history = perceptron.train(CORNERS, XOR), runs["sepals"].history
-    right = perceptron.accuracy(xor.history, CORNERS, XOR)
-    metrics |= {"xor_best_accuracy": right.max(), "xor_weights_repeat_after_epochs": xor.cycle}
+        trained[name] = perceptron.train(points, labels)
+        accuracies = perceptron.accuracy(trained[name].history, points, labels)
+        run.curve(f"accuracy/{name}", accuracies)
+        metrics[f"{name}_accuracy"] = accuracies[-1]
+        metrics[f"{name}_mistakes"] = sum(trained[name].mistakes)
+        metrics[f"{name}_bound"] = perceptron.novikoff_bound(points, labels)
+    xor = perceptron.train(CORNERS, XOR)
+    xor_accuracies = perceptron.accuracy(xor.history, CORNERS, XOR)
+    metrics["xor_best_accuracy"] = xor_accuracies.max()
+    metrics["xor_weights_repeat_after_epochs"] = xor.cycle
 
-    # figures
-    run.show("iris", decision(lambda x: perceptron.scores(history[-1], x), sepals, labels, path=history,
-                              names=names[:2], x_label="sepal length (cm)", y_label="sepal width (cm)"))  # fmt: skip
-    run.show("xor", decision(lambda x: perceptron.scores(xor.history[right.argmax()], x), CORNERS, XOR,
-                             names=("0", "1"), x_label="bit 1", y_label="bit 2", path=xor.history))  # fmt: skip
-    gamma, m = perceptron.widest_margin(sepals, labels)[1], np.geomspace(1, bound := metrics["sepals_bound"], 99)
-    lengths = np.linalg.norm(history[1:], axis=1)
-    wedge = {"√M R, at most": (m, np.sqrt(m * bound) * gamma), "|w|": lengths, "M γ, at least": (m, m * gamma)}
-    run.show("novikoff", curves(wedge, x_label="mistakes M", y_label="length of the weights", log_x=True, log_y=True))
+    # Figures
+    history = trained["sepals"].history
+    figure = decision(
+        lambda x: perceptron.scores(history[-1], x),
+        sepals,
+        labels,
+        path=history,
+        names=names[:2],
+        x_label="sepal length (cm)",
+        y_label="sepal width (cm)",
+        title="The perceptron's line, and those on the way",
+    )
+    run.show("iris", figure)
+    best = xor.history[xor_accuracies.argmax()]
+    figure = decision(
+        lambda x: perceptron.scores(best, x),
+        CORNERS,
+        XOR,
+        path=xor.history,
+        names=("0", "1"),
+        x_label="bit 1",
+        y_label="bit 2",
+        title="XOR: every line is wrong about one corner",
+    )
+    run.show("xor", figure)
+
+    # Novikoff's bound: the weights grow at least like M, and at most like the root of M
+    margin = perceptron.widest_margin(sepals, labels)[1]
+    bound = metrics["sepals_bound"]
+    mistakes = np.geomspace(1, bound, 99)
+    lengths = {
+        "√M R, at most": (mistakes, np.sqrt(mistakes * bound) * margin),
+        "|w|": np.linalg.norm(history[1:], axis=1),
+        "M γ, at least": (mistakes, mistakes * margin),
+    }
+    figure = curves(
+        lengths,
+        x_label="mistakes M",
+        y_label="length of the weights",
+        log_x=True,
+        log_y=True,
+        title="Where the bounds meet, mistakes end",
+    )
+    run.show("novikoff", figure)
     return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

@@ -122,3 +122,21 @@ def to_scale(pictures, *, columns=4, title=None):
         axes.set_title(f"{name}\n{h} x {w}", fontsize=9)
     heading(figure, title)
     return figure
+
+
+def unit_map(values, *, x_label, y_label, label, title=None):
+    """One picture of numbers, such as the activity of each unit in each layer.
+
+    Args:
+        values: (rows, columns), 0 or more; 0 is the darkest color.
+        x_label, y_label: of the columns and the rows.
+        label: what the color means.
+    """
+    figure, axes = canvas(width=5, height=4.5)
+    picture = axes.imshow(values, cmap=MAP, vmin=0, aspect="auto")
+    figure.colorbar(picture, ax=axes, label=label)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.grid(False)
+    if title:
+        axes.set_title(title)
+    return figure
