@@ -27,10 +27,11 @@ SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".
 TIFF_SUFFIXES = (".tif", ".tiff")
 RESIZES = ("stretch", "crop", "pad")
 MOST_PIXELS = 178_956_970  # Pillow refuses twice 89 million too: 2 GiB of memory for 4 channels and work space
-SMALL_JPEG = 16_384  # bytes: in so few there is no photo large enough to be worth a decoding at a fraction
+SMALL = 16_384  # bytes: in so few there is no photo large enough to be worth a decoding at a fraction
 RATIOS = (1, 2, 4, 8)  # at which libjpeg can decode
 EXIF_SEGMENTS = 64  # that are looked at; a file has two or three before its picture
 PLAIN_JPEG = {0: 0xFF, 1: 0xD8, 2: 0xFF, 3: 0xE0, 4: 0x00, 5: 0x10, 20: 0xFF, 21: 0xDB}  # JFIF, then tables: no EXIF
+PLAIN_PNG = {0: 0x89, 1: 0x50, 2: 0x4E, 3: 0x47, 16: 0, 17: 0, 20: 0, 21: 0}  # both sides below 65,536
 HUGE = f"it claims to have more than {MOST_PIXELS:,} pixels; make it smaller"
 
 
@@ -57,6 +58,16 @@ def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=Fa
     check(image_shape, resize)
     content = tf.convert_to_tensor(content, tf.string)
     head = tf.cast(tf.io.decode_raw(content, tf.uint8, fixed_length=32), tf.int32)  # a shorter one ends in zeros
+    small_jpeg, small_png = tf.unstack(is_small(head, content))
+
+    def of_small():
+        pixels = tf.cond(
+            small_jpeg,
+            lambda: tf.io.decode_jpeg(content, stored_channels),
+            lambda: tf.io.decode_png(content, stored_channels),
+        )
+        pixels = tf.ensure_shape(pixels, (None, None, stored_channels))
+        return fitted(with_channels(pixels, image_shape[2]), image_shape[:2], resize)
 
     def of_others():
         pixels = other_pixels(content, head, stored_channels)
@@ -75,7 +86,10 @@ def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=Fa
             return tf.cond(is_tiff(head), of_tiff, of_others)
         return of_others()
 
-    return tf.ensure_shape(tf.cond(starts(head, b"\xff\xd8\xff"), of_jpeg, of_no_jpeg), image_shape)
+    def of_any():
+        return tf.cond(starts(head, b"\xff\xd8\xff"), of_jpeg, of_no_jpeg)
+
+    return tf.ensure_shape(tf.cond(small_jpeg | small_png, of_small, apart(of_any)), image_shape)
 
 
 def resize(image, image_shape, resize="stretch"):
@@ -132,18 +146,31 @@ def check(image_shape, resize):
 # Formats
 
 
+def is_small(head, content):
+    """(2) bool: a JPEG file without EXIF, and a PNG file, of so few bytes that they are decoded as they are.
+
+    For them the graph is short, as many tiny files cost less to decode than TensorFlow's operations to start.
+    """
+    patterns = [list(PLAIN_JPEG.values()), list(PLAIN_PNG.values())]
+    found = tf.gather(head, [list(PLAIN_JPEG), list(PLAIN_PNG)])
+    few_pixels = tf.stack((True, tf.maximum(head[18], head[22]) < 32))  # of a PNG both sides are below 256 * 32
+    return tf.reduce_all(found == patterns, 1) & (tf.strings.length(content) < SMALL) & few_pixels
+
+
+def apart(function):
+    """`function()` in a graph of its own: where it isn't called, its operations cost nothing."""
+    if tf.executing_eagerly():
+        return function
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+
+
 def fitted_jpeg(content, head, image_shape, resize, stored_channels):
     """A JPEG file, decoded, fitted and turned."""
     is_plain = tf.reduce_all(tf.gather(head, list(PLAIN_JPEG)) == list(PLAIN_JPEG.values()))
-    orientation = tf.cond(is_plain, lambda: 1, lambda: jpeg_orientation(content))
+    orientation = tf.cond(is_plain, lambda: 1, apart(lambda: jpeg_orientation(content)))
     size = tf.constant(image_shape[:2])
     size = tf.where(orientation < 5, size, size[::-1])  # of the picture as it is stored
-    pixels = tf.cond(
-        tf.strings.length(content) < SMALL_JPEG,
-        lambda: tf.io.decode_jpeg(content, stored_channels),
-        lambda: reduced_jpeg(content, size, stored_channels),
-    )
-    pixels = tf.ensure_shape(pixels, (None, None, stored_channels))
+    pixels = tf.ensure_shape(reduced_jpeg(content, size, stored_channels), (None, None, stored_channels))
     return turned(fitted(with_channels(pixels, image_shape[2]), size, resize), orientation)
 
 
@@ -285,7 +312,7 @@ def turned(image, orientation):
         seen = tf.cond(is_one_of(2, 3, 6, 7), lambda: seen[:, ::-1], lambda: seen)
         return tf.cond(is_one_of(3, 4, 7, 8), lambda: seen[::-1], lambda: seen)
 
-    return tf.cond(orientation == 1, lambda: image, turn)
+    return tf.cond(orientation == 1, lambda: image, apart(turn))
 
 
 # Sizes
@@ -329,4 +356,4 @@ def scaled(image, size):
     def changed():
         return tf.cond(tf.reduce_all(stored >= size), averaged, interpolated)
 
-    return tf.cond(tf.reduce_all(stored == size), lambda: image, changed)
+    return tf.cond(tf.reduce_all(stored == size), lambda: image, apart(changed))
