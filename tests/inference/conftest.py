@@ -1,1 +1,1 @@
-from tests.inference.trained import live, photos, run_folder  # noqa: F401 (fixtures)
+from tests.inference.trained import live, photos, run_folder, same_start  # noqa: F401 (fixtures)

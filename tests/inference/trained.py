@@ -1,22 +1,19 @@
 """One tiny digit classifier for all tests of answers: a run folder with its export, and pictures to answer.
 
 Each pixel of a digit is compared with the class means: a linear layer that needs no training and is right nine times of
-ten.  Everything is made once a process, and only read.
+ten.  Everything is made once a process, and only read.  Imports stand inside:
+other tests that see these fixtures need no TensorFlow.
 """
 
 import functools
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from tfdl.core.files import write_json
 from tfdl.core.task import Task
-from tfdl.data.embedded import digits
-from tfdl.export.exporter import export_model
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TASK = Task(labels=NAMES, image_shape=(8, 8, 1))
@@ -25,6 +22,10 @@ KEPT = []  # temporary folders, removed when the process ends
 
 def classifier():
     """Images (B, 8, 8, 1) -> logits (B, 10), larger for a nearer class mean."""
+    import keras
+
+    from tfdl.data.embedded import digits
+
     (images, labels), *_ = digits()[0].values()
     pixels = images.reshape(len(images), -1) / 255.0
     means = np.stack([pixels[labels == number].mean(0) for number in range(10)])
@@ -38,12 +39,17 @@ def classifier():
 @functools.cache
 def held_out():
     """(images (N, 8, 8, 1) uint8, labels (N))"""
+    from tfdl.data.embedded import digits
+
     return digits()[0]["test"]
 
 
 @functools.cache
 def made():
     """(model, run folder)"""
+    from tfdl.data.embedded import digits
+    from tfdl.export.exporter import export_model
+
     place = tempfile.TemporaryDirectory(prefix="tfdl-tests-")
     KEPT.append(place)
     model, folder = classifier(), Path(place.name) / "run"
@@ -53,6 +59,11 @@ def made():
     images = digits()[0]["validation"][0].astype("float32") / 255
     export_model(model, folder / "export", representative=images, labels=NAMES, task=TASK)
     return model, folder
+
+
+@pytest.fixture(autouse=True)
+def same_start():
+    """Nothing here is random, and a new seed makes TensorFlow optimize each graph anew: half a second a test."""
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +81,8 @@ def run_folder():
 @pytest.fixture
 def photos(tmp_path):
     """A folder with ten digits in two folders and files of other kinds."""
+    from PIL import Image
+
     folder = tmp_path / "photos"
     (folder / "more" / ".hidden").mkdir(parents=True)
     for number in range(10):

@@ -233,7 +233,8 @@ def confusion(scores):
 
     shown = shown_classes(scores)
     names = [label(scores, number, most=20) for number in shown]
-    return confusion_matrix(scores.confusion[shown][:, shown], names)
+    title = f"accuracy {100 * scores.metrics['accuracy']:.2f} %"
+    return confusion_matrix(scores.confusion[shown][:, shown], names, title=title)
 
 
 def mistakes(scores):
@@ -248,4 +249,5 @@ def mistakes(scores):
         np.array([mistake.truth for mistake in found]),
         np.stack([mistake.probabilities for mistake in found]),
         [label(scores, number) for number in range(len(scores.labels))],
+        title="the most confident wrong answers",
     )

@@ -1,9 +1,13 @@
 """Photographs with what a classifier says of them: one with its most probable classes below it, and many on a sheet."""
 
+import bisect
+
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextToPath
 
 from tfdl.figures.style import COLORS, DPI, STYLE, pixels
 
@@ -13,7 +17,7 @@ MARGIN, ROW, BAR = 0.14, 0.36, 0.055  # inches around the classes, of a class, o
 TILE, GAP, CAPTION = 1.35, 0.16, 0.48  # inches of a photograph on a sheet, between two, below each
 HEADING = 0.42  # inches above a sheet
 SQUARES = 4  # times as large, from where pixels are drawn as squares
-WIDTH_OF_LETTER = 0.083  # inches at size 10, a little more than the mean of DejaVu Sans
+LETTERS = 200  # that can stand in a line, at most
 
 
 def labeled_picture(image, classes):
@@ -39,7 +43,7 @@ def labeled_picture(image, classes):
         inside = whole - 2 * MARGIN
         weight, color = ("bold", BEST) if i == 0 else ("normal", OTHERS)
         line = {"fontsize": 10, "va": "baseline", "fontweight": weight}
-        axes.text(MARGIN, top + 0.14, shortened(name, inside - 0.65), ha="left", **line)
+        axes.text(MARGIN, top + 0.14, shortened(name, inside - 0.75, weight=weight), ha="left", **line)
         axes.text(whole - MARGIN, top + 0.14, percent(probability), ha="right", **line)
         bar(axes, MARGIN, top + 0.2, inside, probability, color)
     return figure
@@ -66,7 +70,14 @@ def contact_sheet(images, captions, *, names=None, title=None, columns=6):
     whole = GAP + columns * (TILE + GAP)
     figure, axes = page(whole, above + rows * (TILE + CAPTION + GAP))
     if title:
-        axes.text(GAP, 0.36, shortened(title, whole - 2 * GAP), fontsize=12, fontweight="bold", va="baseline")
+        axes.text(
+            GAP,
+            0.36,
+            shortened(title, whole - 2 * GAP, size=12, weight="bold"),
+            fontsize=12,
+            fontweight="bold",
+            va="baseline",
+        )
     for i, (image, (text, probability)) in enumerate(zip(images, captions)):
         image = checked(image)
         left, top = GAP + i % columns * (TILE + GAP), above + i // columns * (TILE + CAPTION + GAP)
@@ -74,12 +85,19 @@ def contact_sheet(images, captions, *, names=None, title=None, columns=6):
         axes.add_patch(Rectangle((left, top), TILE, TILE, facecolor=MAT, edgecolor="none", zorder=-1))
         show(axes, image, left + (TILE - width) / 2, top + (TILE - height) / 2, width, height)
         line = {"fontsize": 8, "va": "baseline"}
-        axes.text(left, top + TILE + 0.19, shortened(text, TILE - 0.48, size=8), ha="left", fontweight="bold", **line)
+        axes.text(
+            left,
+            top + TILE + 0.19,
+            shortened(text, TILE - 0.5, size=8, weight="bold"),
+            ha="left",
+            fontweight="bold",
+            **line,
+        )
         axes.text(left + TILE, top + TILE + 0.19, percent(probability), ha="right", color=GRAY, **line)
         bar(axes, left, top + TILE + 0.26, TILE, probability, BEST)
         if names is not None:
-            name = shortened_in_front(names[i], TILE, size=6)
-            axes.text(left, top + TILE + 0.44, name, fontsize=6, color=GRAY, va="baseline")
+            file = shortened_in_front(names[i], TILE - 0.05, size=6)
+            axes.text(left, top + TILE + 0.44, file, fontsize=6, color=GRAY, va="baseline")
     return figure
 
 
@@ -124,20 +142,32 @@ def percent(probability):
     return f"{100 * probability:.1f} %"
 
 
-def shortened(text, width, *, size=10):
+def shortened(text, width, *, size=10, weight="normal"):
     """A text that fits into `width` inches, with an ellipsis where its end was cut."""
-    text, most = printable(text), letters_in(width, size)
-    return escaped(text if len(text) <= most else text[: most - 1].rstrip() + "…")
+    text = printable(text)
+    most = letters_in(width, size, weight, lambda count: text[:count] + "…")
+    return escaped(text if fits(text, width, size, weight) else text[:most].rstrip() + "…")
 
 
-def shortened_in_front(text, width, *, size):
+def shortened_in_front(text, width, *, size, weight="normal"):
     """The same with an ellipsis in front: the end of a path says more than its beginning."""
-    text, most = printable(text), letters_in(width, size)
-    return escaped(text if len(text) <= most else "…" + text[1 - most :].lstrip())
+    text = printable(text)
+    most = letters_in(width, size, weight, lambda count: "…" + text[len(text) - count :])
+    return escaped(text if fits(text, width, size, weight) else "…" + text[len(text) - most :].lstrip())
 
 
-def letters_in(width, size):
-    return max(4, int(width / (WIDTH_OF_LETTER * size / 10)))
+def letters_in(width, size, weight, cut):
+    """The largest number up to `LETTERS` for which the text `cut(number)` fits."""
+    return bisect.bisect_left(range(LETTERS), True, key=lambda count: not fits(cut(count + 1), width, size, weight))
+
+
+def fits(text, width, size, weight):
+    """Whether a text is at most `width` inches wide."""
+    if len(text) > LETTERS:
+        return False
+    font = FontProperties(family=STYLE["font.family"], size=size, weight=weight)
+    points, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+    return points <= 72 * width
 
 
 def printable(text):
