@@ -362,3 +362,54 @@ def test_two_mirrored_devices_see_the_batches_of_one():
         [sys.executable, "-c", MIRRORED], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.strip() == "right", done.stderr[-2000:]
+
+
+# Classes of unequal size
+
+
+def unequal(**options):
+    return images.load("digits", batch_size=50, keep={0: 0.1, 1: 0.3}, **options)
+
+
+def labels_of(data):
+    return np.concatenate([labels for _, labels in data.train.as_numpy_iterator()])
+
+
+def test_balanced_epochs_draw_each_class_equally_often_and_differ():
+    data = unequal(balanced=True)
+    first, second = labels_of(data), labels_of(data)
+    assert len(first) == data.counts["train"]
+    for epoch in (first, second):
+        counts = np.bincount(epoch)
+        assert counts.max() - counts.min() <= 1
+    assert (first != second).any()
+
+
+def test_balanced_epoch_shows_all_images_of_a_rare_class():
+    data = unequal(balanced=True)
+    drawn = np.concatenate([x[y == 0] for x, y in data.train.as_numpy_iterator()])
+    assert len(np.unique(drawn.reshape(len(drawn), -1), axis=0)) == data.class_counts["train"][0]
+
+
+def test_balanced_epoch_goes_on_in_its_middle():
+    data = unequal(balanced=True)
+    data.position.assign((4, 0))
+    whole = labels_of(data)
+    data.position.assign((4, 3))
+    np.testing.assert_array_equal(labels_of(data), whole[150:])
+
+
+def test_class_weights_make_classes_count_the_same():
+    data = unequal()
+    counts, weights = data.class_counts["train"], data.class_weights()
+    np.testing.assert_allclose([counts[number] * weights[number] for number in range(10)], counts.sum() / 10)
+
+
+def test_a_run_gives_seed_position_and_limit():
+    class Run:
+        seed, limit, position = 3, 70, tf.Variable((2, 1), dtype=tf.int64)
+
+    data = images.load("digits", batch_size=50, run=Run)
+    assert data.position is Run.position and data.counts["train"] == 70
+    expected = images.load("digits", batch_size=50, seed=3, limit=70, position=Run.position)
+    np.testing.assert_array_equal(labels_of(data), labels_of(expected))

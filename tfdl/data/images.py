@@ -19,6 +19,7 @@ Several hosts: `load(..., shard=(index, count))` yields the rows of every global
 """
 
 import math
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,6 +33,7 @@ from tfdl.data.sources import open_source
 CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded anew in every epoch
 HELD_OUT = 10  # a set without a validation or test split gives every 10th part of train, from its end
 MIX = 1_000_000  # folded into a batch's seed for what mixes it: a number that `augment.chain` does not reach
+BALANCE = 2_000_000  # folded into an epoch's seed for the orders of its classes
 AUTOMATIC = (-1, 0)  # the position at which each iteration takes the next epoch by itself
 
 
@@ -58,6 +60,28 @@ class ImageData:
     num_classes: int
     counts: dict[str, int]  # split -> number of images
     position: tf.Variable
+    class_counts: dict[str, np.ndarray] | None = None  # split -> images of each class; None where it is not known
+
+    @property
+    def short_name(self):
+        """The last part of the name, without a version: "photos" of a folder, "mnist" of mnist:3.0.1."""
+        return re.split(r"[/:\\]", re.sub(r":\d+\.\d+\.\d+$", "", self.name).rstrip("/"))[-1]
+
+    def class_weights(self):
+        """Class number -> weight that makes all classes count the same, 1 on average over the training images.
+
+        Raises:
+            ValueError: the numbers of images are not known, or a class has none.
+        """
+        if self.class_counts is None:
+            raise ValueError(
+                f"The numbers of images in the classes of {self.name!r} are not known without reading all."
+            )
+        counts = self.class_counts["train"]
+        if not counts.all():
+            missing = self.labels[int(np.flatnonzero(counts == 0)[0])]
+            raise ValueError(f"The class {missing!r} has no training images, so it has no weight.")
+        return {number: counts.sum() / (len(counts) * count) for number, count in enumerate(counts)}
 
     @property
     def task(self):
@@ -78,6 +102,7 @@ def load(
     classes=None,
     keep=None,
     run=None,
+    balanced=False,
     shard=(0, 1),
     limit=None,
     data_dir=None,
@@ -100,6 +125,8 @@ def load(
             class that is not named.  One number is the share of every class.  For experiments with few or with
             unequally many examples; `counts` follows.
         run: a session, whose seed, position and limit are taken in place of the arguments.
+        balanced: draw each class equally often in an epoch, whose length stays: images of rare classes come more than
+            once, of frequent classes not all.
         shard: (index, count) of this input pipeline.
         limit: keep the first so many images of each split; `classes` and `keep` choose from them.
         data_dir: where prepared sets lie; None is `sources.data_dir()`.
@@ -131,9 +158,11 @@ def load(
         return resized(source.decode(raw), image_shape), label
 
     cached = sum(counts.values()) * int(np.prod(image_shape)) <= CACHE_BYTES
-    if (keep or classes is not None) and not cached:
-        wish = "keep" if classes is None else "classes"
+    if (keep or balanced or classes is not None) and not cached:
+        wishes = {"classes": classes is not None, "keep": bool(keep), "balanced": balanced}
+        wish = next(name for name, is_given in wishes.items() if is_given)
         raise ValueError(f"{wish} needs {name!r} in memory, but it has more than {CACHE_BYTES:,} bytes; give a limit.")
+    class_counts = None
     with tf.device("CPU:0"):
         if cached:
             tables = {key: table(split, decode, image_shape) for key, split in splits.items()}
@@ -141,11 +170,15 @@ def load(
                 tables = {key: chosen(arrays, classes, name, key) for key, arrays in tables.items()}
             tables["train"] = kept(tables["train"], keep)
             counts = {key: len(labels) for key, (_, labels) in tables.items()}
+            class_counts = {
+                key: np.bincount(labels.numpy(), minlength=num_classes) for key, (_, labels) in tables.items()
+            }
         sizes = {key: static.evaluation_batch(counts[key], batch_size) for key in ("validation", "test")}
         position = tf.Variable(AUTOMATIC, dtype=tf.int64, trainable=False) if position is None else position
         keys = Keys(seed, position, tf.Variable(0, dtype=tf.int64, trainable=False), batch_size, counts["train"])
         if cached:
-            train = keys.shuffled_table(tables["train"])
+            table_order = keys.balanced_order(tables["train"][1], num_classes) if balanced else keys.order
+            train = keys.shuffled_table(tables["train"], table_order)
             held_out = {key: in_order(tables[key], sizes[key]) for key in ("validation", "test")}
         else:
             train = keys.shuffled_stream(splits["train"], decode, source.window or counts["train"])
@@ -175,6 +208,7 @@ def load(
         num_classes=num_classes,
         counts=counts,
         position=position,
+        class_counts=class_counts,
     )
 
 
@@ -195,12 +229,40 @@ class Keys:
     def steps(self):
         return static.training_steps(self.count, self.batch_size)
 
-    def shuffled_table(self, arrays):
-        """Batches gathered from `arrays`, a pair with axis 0 of `count`."""
+    def order(self, epoch):
+        """All rows, each once.  -> (count) int64"""
+        return permutation((self.seed, epoch), self.count)
+
+    def balanced_order(self, labels, num_classes):
+        """A function epoch -> `count` rows in which each class is drawn equally often, but for 1.
+
+        Slot j belongs to the j-th class, counted round; it takes the next image in that class's order of the epoch,
+        and begins again at its first where the class has no more.  Then the slots are shuffled.
+        """
+        labels = labels.numpy()
+        present = [np.flatnonzero(labels == number) for number in range(num_classes)]
+        present = [rows for rows in present if len(rows)]
+        sizes = tf.constant([len(rows) for rows in present], tf.int64)
+        longest = max(map(len, present))
+        members = tf.constant([np.resize(rows, longest) for rows in present], tf.int64)  # (classes, longest)
+        is_padding = tf.range(longest, dtype=tf.int64)[None] >= sizes[:, None]
+
+        def order(epoch):
+            seed = tf.random.experimental.stateless_fold_in(tf.stack((tf.cast(self.seed, tf.int64), epoch)), BALANCE)
+            noise = tf.random.stateless_uniform(members.shape, seed) + 2.0 * tf.cast(is_padding, tf.float32)
+            shuffled = tf.gather(members, tf.argsort(noise, axis=1), axis=1, batch_dims=1)
+            slots = permutation((self.seed, epoch), self.count)
+            which, turn = slots % len(present), slots // len(present)
+            return tf.gather_nd(shuffled, tf.stack((which, turn % tf.gather(sizes, which)), axis=1))
+
+        return order
+
+    def shuffled_table(self, arrays, table_order):
+        """Batches gathered from `arrays`, a pair with axis 0 of `count`; `table_order(epoch)` gives the rows."""
 
         def epoch_keys(_):
             epoch, step = self.start()
-            order = permutation((self.seed, epoch), self.count)
+            order = table_order(epoch)
 
             def key(step):
                 return order[step * self.batch_size : (step + 1) * self.batch_size], self.batch_seed(epoch, step)
