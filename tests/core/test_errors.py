@@ -40,6 +40,11 @@ def test_sentence_of_a_system_error_names_the_file_on_one_line(tmp_path):
     assert errors.sentence(ValueError()) == "ValueError"
 
 
+def test_names_of_strangers_cannot_break_lines_or_reach_the_terminal():
+    assert errors.sentence(ValueError("no \n/a\r\nb\x1b[2J\x07 é \udcff\t.")) == "no  /a b\\x1b[2J\\x07 é \\udcff\\t."
+    assert errors.sentence(ValueError("wrong:\n  a\n  b\n")) == "wrong:\n  a\n  b"
+
+
 def test_full_disks_are_told_apart_from_mistakes():
     assert errors.is_full_disk(OSError(errno.ENOSPC, "full")) and errors.is_full_disk(OSError(errno.EDQUOT, "quota"))
     assert not errors.is_full_disk(FileNotFoundError(errno.ENOENT, "none")) and not errors.is_full_disk(ValueError())

@@ -394,6 +394,10 @@ def test_the_range_of_pixels_is_the_one_that_is_given(tmp_path):
     camera = Interpreter(model_path=str(tmp_path / "e" / "model_uint8.tflite"))
     scale, zero = camera.get_input_details()[0]["quantization"]
     assert (scale, zero) == (pytest.approx(1.0), 0)
+    centered = export(model, tmp_path / "centered", formats=("savedmodel",), input_range=(-1, 1))
+    with np.load(tmp_path / "centered" / "probe.npz") as probe:
+        assert probe["inputs/inputs"].min() < -0.9 and probe["inputs/inputs"].max() > 0.9
+    assert centered["artifacts"]["saved_model"]["serve_uint8"]["difference"] < 1e-5
     plain = export(model, tmp_path / "plain", formats=("tflite",))  # nobody says what it takes: no model of pictures
     assert plain["task"] is None and not plain["artifacts"]["model.tflite"]["metadata"]
 

@@ -112,6 +112,7 @@ def test_no_other_file_or_link_may_lie_in_an_export(copied, tmp_path):
         lambda report: report["artifacts"]["model.tflite"].update(difference=0.0),
         lambda report: report["task"].update(resize="pad"),
         lambda report: report.pop("digest"),
+        lambda report: report.update(schema=1),
     ],
 )
 def test_an_edited_report_is_found(copied, change):
@@ -139,6 +140,8 @@ def test_labels_are_compared_even_if_the_report_was_signed_again(copied, change,
 @pytest.mark.parametrize(
     "change, words",
     [
+        (lambda report: report.update(schema=True), "schema True is none of 1, 2"),
+        (lambda report: report.update(schema=3), "schema 3"),
         (lambda report: report.update(files=[]), "'files' is no table"),
         (lambda report: report.update(artifacts=None), "'artifacts' is no table"),
         (lambda report: report["files"].update({"../x": {"bytes": 1, "sha256": ""}}), "no path below the folder"),

@@ -1,6 +1,7 @@
 """Which errors speak to the user, and how: one sentence without a traceback."""
 
 import errno
+import re
 import traceback
 from pathlib import Path
 
@@ -24,11 +25,20 @@ def explains_itself(error):
 
 
 def sentence(error):
-    """The message; that of an error of the operating system on one line and without its number."""
+    """The message, safe to print; that of an error of the operating system without its number."""
+    text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
-        return " ".join(text.splitlines())  # file names may hold line breaks
-    return str(error) or type(error).__name__
+    return printable(text) or type(error).__name__
+
+
+def printable(text):
+    """`text` on one line, but for lists, whose lines begin with two spaces; control characters as escapes.
+
+    Names of files may hold line breaks, and characters that would reach a terminal as commands.
+    """
+    lines = re.sub(r"\r?\n(?!  \S)", " ", text.strip())
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in lines)
 
 
 def is_full_disk(error):

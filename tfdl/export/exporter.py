@@ -30,10 +30,9 @@ from tfdl.export.quantize import FEWEST, convert_int8, enough_samples, gather, h
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
 from tfdl.export.signatures import evaluate, functional, portable, signature_of
 from tfdl.export.tflite import convert_float, operators, run_tflite
-from tfdl.export.verify import digest
+from tfdl.export.verify import SCHEMAS, digest
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
-SCHEMA = 2  # of report.json
 PROBES = 8  # samples kept in probe.npz
 COMPARED = 32  # samples that the float files are compared on; the int8 files see all that is held out
 
@@ -223,7 +222,7 @@ def tflite(path, form, content, signature, reference, labels):
 def described(model, signature, calibration, samples):
     """The head of the report: what was exported, with what, and on how many samples it is checked."""
     return {
-        "schema": SCHEMA,
+        "schema": SCHEMAS[-1],
         "model": model.name,
         "parameters": model.count_params(),
         "signature": signature.as_dict(),
