@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl.core.batches import check
+from tfdl.data import images
 from tfdl.data import images as images_module
 from tfdl.data.augment import chain, random_brightness, random_shift
 from tfdl.data.embedded import EMBEDDED
