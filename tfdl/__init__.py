@@ -13,8 +13,19 @@ The public names load when they are first used (PEP 562), so `import tfdl` costs
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from tfdl.core import quiet
+
+if TYPE_CHECKING:  # the same names as below, for type checkers and editors
+    from tfdl.catalog import build, topics
+    from tfdl.core.saved import load_model
+    from tfdl.export.exporter import export_model
+    from tfdl.export.verify import verify_export
+    from tfdl.inference.source import load
+    from tfdl.interop.weights import load_weights, save_weights
+    from tfdl.session.command_line import launch
+    from tfdl.session.run import Run
 
 HOMES = {
     "Run": "tfdl.session.run",
@@ -46,12 +57,16 @@ __all__ = [
 quiet.install()
 
 
-def __getattr__(name):
-    if name in HOMES:
-        return getattr(importlib.import_module(HOMES[name]), name)
-    if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("tfdl")
-    raise AttributeError(f"module 'tfdl' has no attribute {name!r}; its public names are {', '.join(__all__)}.")
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name):
+        if name in HOMES:
+            return getattr(importlib.import_module(HOMES[name]), name)
+        if name == "__version__":
+            return importlib.import_module("importlib.metadata").version("tfdl")
+        raise AttributeError(f"module 'tfdl' has no attribute {name!r}; its public names are {', '.join(__all__)}.")
 
 
 def __dir__():

@@ -50,7 +50,7 @@ class Topic(NamedTuple):
         return bool(self.module and re.fullmatch(rf"tfdl\.models\.(\w+\.)*{self.key}", self.module))
 
 
-def topics(stage=None, built=None):
+def topics(stage: int | None = None, built: bool | None = None) -> tuple[Topic, ...]:
     """All rows as a tuple, in the order of the learning path.
 
     Args:
@@ -65,7 +65,7 @@ def topics(stage=None, built=None):
     return tuple(t for t in TOPICS if stage in (None, t.stage) and built in (None, t.built))
 
 
-def find(key):
+def find(key: str) -> Topic:
     """The row of a key or an alias; ValueError with the three nearest names if there is none."""
     wanted = ALIASES.get(key, key)
     for topic in TOPICS:
@@ -81,7 +81,7 @@ def following(topic):
     return TOPICS[place] if place < len(TOPICS) else None
 
 
-def build(key, variant=None, *, weights=None, **kwargs):
+def build(key: str, variant=None, *, weights=None, **kwargs):
     """The network of topic `key`, with random or given weights; on TensorFlow its BatchNorms are one operation each.
 
     Args:

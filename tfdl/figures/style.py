@@ -7,7 +7,7 @@ import io
 
 import matplotlib
 import numpy as np
-from cycler import cycler
+from matplotlib import cycler
 from matplotlib.figure import Figure
 
 from tfdl.core.files import write_bytes

@@ -27,7 +27,7 @@ class Run:
     tracker: Literal["none", "wandb", "mlflow"] = "none"
     """copy the metrics to Weights & Biases or MLflow (extra `track`)"""
 
-    def start(self, config, *, name):
+    def start(self, config, *, name: str) -> Session:
         """Sets seed, precision and strategy, and finds the folder.  Writes nothing yet.  Returns the `Session`.
 
         Args:
