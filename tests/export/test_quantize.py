@@ -65,9 +65,16 @@ def test_every_way_to_give_samples_gives_the_same(signature, images, wrap):
 
 
 def test_endless_data_is_read_only_as_far_as_needed(signature, images):
-    data = tf.data.Dataset.from_tensor_slices(images).batch(32).repeat()
-    calibration, held_out = halves(samples_of(data, signature))
+    read = []
+
+    def endless():
+        while True:
+            read.append(1)
+            yield images[:32]
+
+    calibration, held_out = halves(samples_of(endless(), signature))
     assert len(calibration["images"]) == CALIBRATION and len(held_out["images"]) == HELD_OUT
+    assert len(read) == (CALIBRATION + HELD_OUT) / 32
 
 
 def hole(value):
