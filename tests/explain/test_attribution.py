@@ -23,9 +23,21 @@ def test_convnet_gets_grad_cam_and_vit_gets_rollout():
 def test_inside_are_feature_maps_or_what_each_head_looks_at():
     images, _, _ = planted(1, 1)
     maps = {name: m.shape for name, m in inner_maps(trained("convnet"), images[0]).items()}
-    assert maps == {"full resolution (28 x 28)": (28, 28, 8), "1/2 resolution (14 x 14)": (14, 14, 16)}
+    assert maps == {"full resolution": (28, 28, 8), "1/2 resolution": (14, 14, 16)}
     heads = {name: m.shape for name, m in inner_maps(trained("vit"), images[0]).items()}
     assert heads == {"attention of block 1": (7, 7, 3), "attention of block 2": (7, 7, 3)}
+
+
+@pytest.mark.parametrize("strides, names", [
+    ([(1, 1), (2, 1)], ["full resolution", "1/2 x 1/1 resolution"]),
+    ([(3, 3), (1, 1)], ["1/3 resolution", "1/3 resolution (9 x 9)"]),
+])  # fmt: skip
+def test_resolutions_are_named_by_their_part_of_the_image(strides, names):
+    inputs = x = keras.Input((28, 28, 1))
+    for size, padding in zip(strides, ("same", "same") if strides[0] == (1, 1) else ("same", "valid")):
+        x = keras.layers.Conv2D(2, 2, strides=size, padding=padding)(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    assert list(inner_maps(model, np.zeros((28, 28, 1), "float32"))) == names
 
 
 def test_explanations_come_with_their_check():

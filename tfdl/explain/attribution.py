@@ -92,17 +92,21 @@ def inner_maps(model, image):
     if is_transformer(model):
         maps = class_attention(model, image[None]).values()
         return {f"attention of block {i}": values[0] for i, values in enumerate(maps, 1)}
-    return {resolution(image, values): values[0] for values in feature_maps(model, image[None]).values()}
+    found = {}
+    for values in feature_maps(model, image[None]).values():
+        name = resolution(image, values)
+        if name in found:  # rounded alike, as 28 / 9 and 28 / 10
+            name = f"{name} ({values.shape[1]} x {values.shape[2]})"
+        found[name] = values[0]
+    return found
 
 
 def resolution(image, maps):
     """ "full resolution" or "1/4 resolution" of feature maps (1, h, w, C) of an image (H, W, C)."""
-    height, width = maps.shape[1:3]
-    down, across = round(image.shape[0] / height), round(image.shape[1] / width)
-    text = "full" if down == across == 1 else f"1/{down}"
-    if down != across:
-        text += f" x 1/{across}"
-    return f"{text} resolution ({height} x {width})"
+    down, across = (round(whole / part) for whole, part in zip(image.shape, maps.shape[1:3]))
+    if down == across == 1:
+        return "full resolution"
+    return f"1/{down} resolution" if down == across else f"1/{down} x 1/{across} resolution"
 
 
 def hiding_test(model, images, labels, *, seed, layer=None, side=None):
