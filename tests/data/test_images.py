@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from tfdl.core.batches import check
-from tfdl.data import images
 from tfdl.data import images as images_module
 from tfdl.data.augment import chain, random_brightness, random_shift
 from tfdl.data.embedded import EMBEDDED
@@ -369,7 +368,7 @@ def test_two_mirrored_devices_see_the_batches_of_one():
 
 
 def unequal(**options):
-    return images.load("digits", batch_size=50, keep={0: 0.1, 1: 0.3}, **options)
+    return load("digits", batch_size=50, keep={0: 0.1, 1: 0.3}, **options)
 
 
 def labels_of(data):
@@ -410,7 +409,7 @@ def test_a_run_gives_seed_position_and_limit():
     class Run:
         seed, limit, position = 3, 70, tf.Variable((2, 1), dtype=tf.int64)
 
-    data = images.load("digits", batch_size=50, run=Run)
+    data = load("digits", batch_size=50, run=Run)
     assert data.position is Run.position and data.counts["train"] == 70
-    expected = images.load("digits", batch_size=50, seed=3, limit=70, position=Run.position)
+    expected = load("digits", batch_size=50, seed=3, limit=70, position=Run.position)
     np.testing.assert_array_equal(labels_of(data), labels_of(expected))
