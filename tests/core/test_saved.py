@@ -89,3 +89,15 @@ def test_what_is_no_model_file_is_explained(content, tmp_path):
         load_model(tmp_path / "model.keras")
     with pytest.raises(FileNotFoundError, match="There is no file"):
         load_model(tmp_path / "other.keras")
+
+
+def test_a_class_of_somebody_else_is_named(tmp_path):
+    import keras
+
+    class Stranger(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    keras.Sequential([keras.Input((4,)), Stranger()]).save(tmp_path / "strange.keras")
+    with pytest.raises(ValueError, match=r"strange\.keras cannot be loaded: Could not locate class 'Stranger'$"):
+        load_model(tmp_path / "strange.keras")

@@ -29,6 +29,8 @@ def main(argv):
     model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
     if model.task.kind != "classification":
         raise ValueError(f"{args.source} does {model.task.kind}; tfdl evaluates classifiers.")
+    if model.task.resize != "stretch":
+        raise ValueError(f"{args.source} wants pictures resized by {model.task.resize!r}; image sets are stretched.")
     height, width, channels = model.task.image_shape
     data = images.load(
         args.data,
@@ -36,7 +38,6 @@ def main(argv):
         channels=channels,
         batch_size=args.batch_size,
         limit=args.limit,
-        **preparation(model),
     )
     scores = evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)
     print(report(scores))
@@ -78,11 +79,6 @@ def arguments(argv):
     parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="images at a time; default: 32")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="of a .tflite file; default: 1")
     return parser.parse_args(argv)
-
-
-def preparation(model):
-    """Arguments of `images.load` for another way to resize than the usual one."""
-    return {} if model.task.resize == "stretch" else {"resize": model.task.resize}
 
 
 def default_folder(source, data):

@@ -38,8 +38,10 @@ def load_model(file):
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{file} cannot be loaded: {line}") from error
+        text = str(error).strip() or type(error).__name__
+        unknown = re.search(r"Could not locate (class|function) '\w+'", text)  # Keras says it after many lines
+        reason = unknown.group() if unknown else text.splitlines()[0]
+        raise ValueError(f"{file} cannot be loaded: {reason}") from error
 
 
 def own_modules(config):

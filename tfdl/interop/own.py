@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from tfdl.core.files import model_file
+from tfdl.core.saved import load_model
 from tfdl.interop.files.hub import HUB_FILES
 from tfdl.interop.layouts import EVERY, Layout
 
@@ -30,8 +31,8 @@ def read_own(source):
     """
     file = model_file(Path(source))
     try:
-        model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+        model = load_model(file)
+    except ValueError as error:
         unknown = re.search(r"Could not locate class '\w+'", str(error))
         reason = unknown.group() if unknown else str(error).splitlines()[0]
         raise ValueError(f"{file} cannot be read as a model ({reason}); give one of the same family.") from error
