@@ -9,19 +9,25 @@ export TFDL_DATA_DIR ?= $(if $(wildcard $(SHARED)),$(abspath $(SHARED)))
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help venv demo test test-slow parity lint bench clean
+# Tests share two cores: processes of one thread each.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
+
+.PHONY: help venv demo test check test-slow test-pythons parity lint bench clean
 
 help:
 	@echo "make demo       train MobileNetV2 on handwritten digits, export it for phones, verify it"
 	@echo "make test       lint and the whole test suite"
+	@echo "make check TOPIC=resnet   only what belongs to a topic"
 	@echo "make test-slow  the tests that take longer"
+	@echo "make test-pythons   install and try tfdl on each of Python 3.11, 3.12 and 3.13 that is here"
 	@echo "make parity     our models against torchvision, timm and transformers, in an environment of their own"
-	@echo "make lint       ruff, ruff format --check, import-linter"
+	@echo "make lint       ruff, ruff format --check, import-linter, mypy on the public names"
 	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (20 minutes)"
 	@echo "make venv       only install into .venv"
 	@echo "make clean      delete caches and build files (not the environments, not runs)"
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) --editable .
 	touch $@
@@ -40,10 +46,18 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
-# Two processes of one thread each: a file's tests stay together, and so do their fixtures.
+# Each process gets half of the tests, in their order; who is done first takes some of the other's.
 test: lint
-	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(PYTEST) --numprocesses 2 --dist worksteal
+
+check: .venv/installed-dev
+	@test -n "$(TOPIC)" || { echo "make check runs the tests of one topic: make check TOPIC=resnet (tfdl list prints the names)" >&2; exit 2; }
+	$(PYTEST) --topic "$(TOPIC)"
+
+test-pythons:
+	$(PYTHON) tools/test_pythons.py $(VERSIONS)
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
@@ -56,7 +70,7 @@ test-slow: .venv/installed-dev
 	touch $@
 
 parity: .venv-parity/installed
-	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(PARITY)/python -m pytest -m parity --numprocesses 2
+	$(ONE_THREAD) $(PARITY)/python -m pytest -m parity --numprocesses 2
 
 bench: .venv/installed
 	$(BIN)/python tools/bench_step.py
@@ -64,5 +78,5 @@ bench: .venv/installed
 	$(BIN)/python tools/bench_scaling.py
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .hypothesis
 	find tfdl tests tools recipes -name __pycache__ -prune -exec rm -rf {} +

@@ -14,12 +14,12 @@ class BuildWithRecipes(build_py):
     """An editable install needs no copy: it has the checkout."""
 
     def run(self):
+        if not self.editable_mode:  # of an earlier build, with modules and recipes that are gone
+            shutil.rmtree(Path(self.build_lib) / "tfdl", ignore_errors=True)
         super().run()
         if not self.editable_mode:
-            inside = Path(self.build_lib) / "tfdl" / "recipes"
-            shutil.rmtree(inside, ignore_errors=True)  # of an earlier build, with recipes that are gone
             for recipe in sorted(Path("recipes").glob("*/*.py")):
-                target = inside / recipe.parent.name / recipe.name
+                target = Path(self.build_lib) / "tfdl" / recipe
                 self.mkpath(str(target.parent))
                 self.copy_file(str(recipe), str(target))
 

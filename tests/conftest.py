@@ -10,8 +10,39 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import pytest
 
 from tests import forked
+from tests.topic_selection import Selection
 
 ROOT = Path(__file__).parent.parent
+SELECTION = pytest.StashKey()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--topic", metavar="KEY", help="run only the tests of a topic: `tfdl list` prints the keys")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    key = config.getoption("topic")
+    try:
+        config.stash[SELECTION] = Selection(key) if key else None
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With --topic, True for the files that need not even be imported; else no opinion."""
+    selection = config.stash[SELECTION]
+    if selection and collection_path.suffix == ".py":
+        return not selection.may_be_in(collection_path, collection_path.read_text(encoding="utf-8")) or None
+    return None
+
+
+def pytest_collection_modifyitems(config, items):
+    selection = config.stash[SELECTION]
+    if selection:
+        kept = [item for item in items if selection.has(item.path, item.name)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
 
 
 def pytest_unconfigure():
