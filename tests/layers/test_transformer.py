@@ -64,6 +64,37 @@ def test_dropout_works_in_training_only():
     assert np.abs(np.array(model(x, training=True)) - np.array(model(x))).max() > 0.1
 
 
+def test_feed_forward_drops_units_between_its_layers_in_training_only():
+    layer, x = FeedForward(expansion=2.0, dropout=0.5), np.ones((4, 6, 8), "float32")
+    layer.build(x.shape)
+    layer.up.set_weights([np.eye(8, 16), np.full(16, 3.0)])  # nothing that comes out of gelu is zero
+    layer.down.set_weights([np.eye(16, 8), np.zeros(8)])
+    inside = np.array(layer(x))
+    assert (inside > 2.9).all()
+    trained = np.array(layer(x, training=True))
+    dropped = trained == 0
+    assert 0.35 < dropped.mean() < 0.65
+    np.testing.assert_allclose(trained[~dropped], 2 * inside[~dropped], rtol=1e-5)  # the others are scaled up
+
+
+def test_dropout_of_a_block_stands_inside_the_network_and_behind_both_branches():
+    model = block(dropout=0.4)
+    assert model.get_layer("b_mlp").dropout == 0.4
+    rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
+    assert rates == {"b_dropout1": 0.4, "b_dropout2": 0.4}
+    for name in rates:
+        source = model.get_layer(name).input._keras_history.operation
+        assert source.name == {"b_dropout1": "talk", "b_dropout2": "b_mlp"}[name]
+
+
+def test_fresh_weights_of_the_block_are_those_of_fresh_normal():
+    layer = FeedForward(expansion=4.0)
+    layer.build((None, 3, 40))
+    for kernel in (layer.up.kernel, layer.down.kernel):
+        values = np.array(kernel)
+        assert np.abs(values).max() <= 0.0401 and 0.016 < values.std() < 0.021
+
+
 def test_fresh_weights_have_a_deviation_of_0_02_and_no_outliers():
     w = np.array(fresh_normal()((200, 300)))
     assert np.abs(w).max() <= 0.0401
