@@ -57,6 +57,13 @@ def test_metrics_agree_with_scikit_learn(predictor, probabilities):
             assert scores.confusion[truth, guess] == ((truth == LABELS) & (guesses == guess)).sum()
 
 
+def test_the_fifth_class_still_counts_and_the_sixth_does_not(predictor, probabilities):
+    ranks = (-probabilities).argsort(-1, kind="stable")
+    for place, share in ((4, 1.0), (5, 0.0)):
+        scores = evaluate(predictor, batches(IMAGES, ranks[:, place]), NAMES)
+        assert scores.metrics["top_5_accuracy"] == pytest.approx(share, abs=0.02)  # of a few the order is not certain
+
+
 def test_mistakes_are_the_most_confident_wrong_answers(predictor, probabilities):
     scores = evaluate(predictor, batches(IMAGES, LABELS, size=7), NAMES)
     guesses, best = probabilities.argmax(-1), probabilities.max(-1)

@@ -11,6 +11,7 @@ from PIL import Image
 import tfdl
 from tests.inference.trained import NAMES, TASK, classifier, held_out, picture
 from tfdl.core.task import KINDS, Task
+from tfdl.core.tflite_metadata import Metadata
 from tfdl.inference.inputs import Broken
 from tfdl.inference.kinds import ANSWERS
 from tfdl.inference.source import load
@@ -232,3 +233,14 @@ def test_the_chosen_file_must_be_one_of_the_export(run_folder):
 
 def test_every_kind_of_task_has_its_answers():
     assert set(ANSWERS) == set(KINDS)
+
+
+def test_the_normalization_in_the_metadata_becomes_the_range_of_the_input(run_folder):
+    backend = load(run_folder / "export" / "model.tflite").backend
+    assert backend.range_of(Metadata(mean=(127.5,), std=(127.5,)), "x") == (-1.0, 1.0)
+    assert backend.range_of(Metadata(mean=(0.0,), std=(1.0,)), "x") == (0.0, 255.0)
+    assert backend.range_of(Metadata(), "x") is None
+    with pytest.raises(ValueError, match="another mean for each channel"):
+        backend.range_of(Metadata(mean=(124.0, 117.0, 104.0), std=(58.0, 57.0, 57.0)), "x")
+    with pytest.raises(ValueError, match="divided by 0"):
+        backend.range_of(Metadata(mean=(0.0,), std=(0.0,)), "x")
