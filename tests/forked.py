@@ -23,6 +23,8 @@ import json
 import os
 import pkgutil
 import runpy
+import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -207,46 +209,92 @@ def load_everything():
         importlib.import_module(name)
 
 
-def serve(connection):
-    """Forks a child per request, until the client is gone.  Returns only in a child: the words of its command line."""
-    children = set()
-    while True:
-        connection.settimeout(0.02 if children else None)  # between requests, a look at the children
-        try:
-            message, files, *_ = socket.recv_fds(connection, 1 << 16, 2)
-        except TimeoutError:
-            message = None
-        if message == b"":
-            for pid in children:
+PYTHON = """#!{python} -ES
+# What programs that were forked find in sys.executable: it asks the server for a fork, and stands for it.
+import json, os, signal, socket, sys
+words, known = sys.argv[1:], {known!r}
+if words[:2] == ["-m", "tfdl"]:
+    words = [{tfdl!r}, *words[2:]]
+if not words or not words[0].endswith(".py") or any(os.environ.get(name) != known[name] for name in known):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+server = socket.socket(socket.AF_UNIX)
+server.connect({address!r})
+message = json.dumps(dict(args=words, cwd=os.getcwd(), env=dict(os.environ))).encode() + b"\\n"
+server.sendall(message[socket.send_fds(server, [message], [1, 2]):])
+answers = server.makefile()
+pid, _ = json.loads(answers.readline())
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+_, code = json.loads(answers.readline())
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL) if code != -signal.SIGKILL else None
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+
+
+class Workshop:
+    """The server: forks a child for each request of its client, or of a program that runs `python` (PYTHON above)."""
+
+    def __init__(self, client, folder):
+        self.client, self.children = client, {}  # number -> who asked for it
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(f"{folder}/socket")
+        self.listener.listen()
+        self.python = f"{folder}/python"
+        known = {name: os.environ.get(name) for name in READ_AT_START}
+        text = PYTHON.format(python=sys.executable, known=known, tfdl=TFDL, address=f"{folder}/socket")
+        Path(self.python).write_text(text, encoding="utf-8")
+        Path(self.python).chmod(0o700)
+
+    def serve(self):
+        """Until the client is gone: None.  In a child it returns at once: what was asked for, and its output files."""
+        while True:
+            others = [asker for asker in self.children.values() if asker not in (None, self.client)]
+            pause = 0.02 if self.children else None  # between requests, a look at the children
+            for ready in select.select([self.client, self.listener, *others], [], [], pause)[0]:
+                asker = self.listener.accept()[0] if ready is self.listener else ready
+                message, files, *_ = socket.recv_fds(asker, 1 << 16, 2)
+                if not message:
+                    self.kill_children_of(asker)
+                    if asker is self.client:
+                        return None
+                    continue
+                while not message.endswith(b"\n"):
+                    message += asker.recv(1 << 16)
+                pid = os.fork()
+                if pid == 0:
+                    for connection in (asker, self.client, self.listener, *others):
+                        connection.close()
+                    sys.executable = self.python
+                    return json.loads(message), files
+                for file in files:
+                    os.close(file)
+                self.children[pid] = asker
+                tell(asker, pid, None)
+            for pid in list(self.children):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    tell(self.children.pop(pid), pid, os.waitstatus_to_exitcode(status))
+
+    def kill_children_of(self, asker):
+        """Those of the client, when it ends, are all that there are."""
+        for pid, owner in self.children.items():
+            if asker in (owner, self.client):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
-            sys.exit()
-        if message:
-            connection.settimeout(None)
-            while not message.endswith(b"\n"):
-                message += connection.recv(1 << 16)
-            pid = os.fork()
-            if pid == 0:
-                connection.close()
-                return become(json.loads(message), files)
-            for file in files:
-                os.close(file)
-            children.add(pid)
-            tell(connection, pid, None)
-        for pid in list(children):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                children.remove(pid)
-                tell(connection, pid, os.waitstatus_to_exitcode(status))
+                self.children[pid] = None
 
 
 def tell(connection, pid, code):
-    with contextlib.suppress(BrokenPipeError):  # the client is gone: the next look at the connection ends the server
-        connection.sendall(json.dumps([pid, code]).encode() + b"\n")
+    """Who has asked and is gone hears nothing."""
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps([pid, code]).encode() + b"\n")
 
 
 def become(request, files):
-    """Makes this process one that the client's command line had started; returns its words."""
+    """Makes this process one that the command line had started."""
     os.setpgid(0, 0)
     for number, file in zip((1, 2), files):
         os.dup2(file, number)
@@ -255,19 +303,21 @@ def become(request, files):
     for name in os.environ.keys() - request["env"].keys():
         del os.environ[name]
     os.environ.update(request["env"])
+    if os.environ.get("PYTHONUNBUFFERED"):
+        sys.stdout.reconfigure(write_through=True)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # Python's own random numbers start anew by themselves
-    return request["args"]
+    sys.argv = request["args"]
 
 
-def execute(words):
-    """Runs a Python file as the interpreter would; returns the exit code."""
-    sys.argv = words
+def execute(request, files):
+    """Runs what was asked for as the interpreter would; returns the exit code."""
     try:
-        if words[0] == TFDL:
+        become(request, files)
+        if sys.argv[0] == TFDL:
             sys.exit(importlib.import_module("tfdl.__main__").main())
-        sys.path[0] = str(Path(words[0]).parent)
-        runpy.run_path(words[0], run_name="__main__")
+        sys.path[0] = str(Path(sys.argv[0]).parent)
+        runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as stop:
         if stop.code is None or isinstance(stop.code, int):
             return stop.code or 0
@@ -280,20 +330,27 @@ def execute(words):
 
 
 def main():
-    connection = socket.socket(fileno=int(sys.argv[1]))
+    client = socket.socket(fileno=int(sys.argv[1]))
     if "--bare" not in sys.argv:
         load_everything()
     gc.collect()
     gc.freeze()  # the children's collections leave alone what all of them share
-    words = serve(connection)
-    code = execute(words)
+    folder = tempfile.mkdtemp(prefix="tfdl-forks-")
+    asked = Workshop(client, folder).serve()
+    if asked:
+        leave(execute(*asked))
+    shutil.rmtree(folder)
+
+
+def leave(code):
+    """Ends this child as the interpreter would, but without the second that taking down all modules takes."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(code)  # taking down what the imports built up would cost another second
+    os._exit(code)
 
 
 if __name__ == "__main__":

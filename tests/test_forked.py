@@ -92,6 +92,62 @@ def test_a_process_that_takes_too_long_is_killed(program, tmp_path):
         forked.python(file, timeout=0.2)
 
 
+def test_a_folder_that_is_not_there_ends_only_the_program(program, tmp_path):
+    done = forked.python(program("pass"), cwd=tmp_path / "nowhere")
+    assert done.returncode == 1 and "nowhere" in done.stderr
+    assert forked.python(program("pass")).returncode == 0
+
+
+CHILD = """
+    import os, pathlib, signal, sys, time, warnings
+    assert "tensorflow" in sys.modules, "this is no fork"
+    place, what = pathlib.Path(sys.argv[1]), sys.argv[2]
+    if what == "exit":
+        print(os.environ["MINE"], flush=True)
+        sys.exit(7)
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+    (place / "started").write_text(str(os.getpid()))
+    time.sleep(60)
+"""
+PARENT = """
+    import os, pathlib, signal, subprocess, sys, time
+    child, place = sys.argv[1], pathlib.Path(sys.argv[2])
+    def start(what):
+        return subprocess.Popen([sys.executable, child, place, what], env=os.environ | {"MINE": "set"})
+    print(start("exit").wait(), start("die").wait(), flush=True)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        (place / "started").unlink(missing_ok=True)
+        process = start("wait")
+        while not (place / "started").exists() or not (place / "started").read_text():
+            time.sleep(0.01)
+        process.send_signal(number)
+        print(process.wait(), flush=True)
+    print(subprocess.run([sys.executable, "-c", "import sys; print('tfdl' in sys.modules)"]).returncode)
+"""
+
+
+def test_what_a_forked_program_starts_is_forked_too(program, tmp_path):
+    """Exit codes, deaths and signals pass through, and no process is left."""
+    child = program(CHILD).rename(tmp_path / "child.py")
+    done = forked.python(program(PARENT), child, tmp_path)
+    assert done.stdout.split() == ["set", "7", "-9", "75", "-9", "False", "0"], done.stderr
+    assert is_gone(int((tmp_path / "started").read_text()))
+
+
+def is_gone(pid):
+    """Whether a process has ended, or does within ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_the_random_numbers_of_two_processes_differ(program):
     file = program("import random, tempfile, numpy; print(random.random(), numpy.random.random(), tempfile.mktemp())")
     first, second = (forked.python(file).stdout.split() for _ in range(2))
@@ -109,11 +165,4 @@ def test_the_server_ends_with_its_client(program):
     process = server.start([str(program("import time; time.sleep(60)"))], None, None, None)
     server.close()
     assert server.process.returncode == 0
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.kill(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    raise AssertionError("a child has outlived the server")
+    assert is_gone(process.pid)
