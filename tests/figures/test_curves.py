@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from tfdl.figures import style
@@ -22,6 +23,21 @@ def test_curves_name_axes_and_series():
     np.testing.assert_array_equal(axes.get_lines()[0].get_xdata(), [1, 2, 3])
     np.testing.assert_array_equal(axes.get_lines()[1].get_xdata(), [0, 10])
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_names_of_methods_are_spelled_as_their_authors_spell_them():
+    for name, text in {"leaky_relu": "leaky ReLU", "he, tanh": "He, tanh", "the adamant": "the adamant"}.items():
+        assert style.readable(name) == text
+    assert curves({"sgd": [1.0]}, x_label="epoch", y_label="loss").axes[0].lines[0].get_label() == "SGD"
+    assert [t.get_text() for t in bars({"l2": 1.0}, y_label="error").axes[0].get_yticklabels()] == ["L2"]
+
+
+def test_long_title_does_not_run_into_the_legend():
+    title = "Without any regularization the validation loss rises again after the tenth epoch"
+    figure = curves({"a": [1.0], "b": [1.0]}, x_label="epoch", y_label="loss", title=title)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    assert figure.axes[0].title.get_window_extent(renderer).x1 < figure.legends[0].get_window_extent(renderer).x0
 
 
 def test_single_series_needs_no_legend():

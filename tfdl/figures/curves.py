@@ -12,7 +12,9 @@ from tfdl.figures.style import (
     label_outer,
     legend_below,
     legend_beside,
+    panel_title,
     panels_of,
+    readable,
 )
 
 FEW = 12  # points of a line that still get a marker each
@@ -48,7 +50,7 @@ def curves(series, *, x_label, y_label, title=None, log_x=False, log_y=False, le
     axes.set(xlabel=x_label, ylabel=y_label)
     if y_range:
         axes.set_ylim(*y_range)
-    axes.set_title(title or "")
+    panel_title(axes, title)
     if len(series) + len(levels) > 1:
         legend_beside(figure)
     return figure
@@ -86,7 +88,7 @@ def curve_panels(
     names = list(dict.fromkeys(name for series in panels.values() for name in series))
     for axis, (name, series) in zip(axes, panels.items()):
         draw_lines(axis, series, names, log_x=log_x, log_y=log_y)
-        axis.set_title(name)
+        axis.set_title(readable(name))
         if x_range:
             axis.set_xlim(*x_range)
         if y_range:
@@ -109,7 +111,9 @@ def draw_lines(axes, series, order, *, log_x, log_y):
         counts = counts and np.array_equal(x, np.round(x))
         place = order.index(name) % len(COLORS)
         marker = "o" if len(y) <= FEW else None
-        axes.plot(x, y, color=COLORS[place], linestyle=DASHES[place], label=name, marker=marker, markersize=3.5)
+        axes.plot(
+            x, y, color=COLORS[place], linestyle=DASHES[place], label=readable(name), marker=marker, markersize=3.5
+        )
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
     if not log_x:
@@ -135,7 +139,7 @@ def bars(values, *, y_label, errors=None, title=None):
         labels = [f"{label} ± {error:.2g}" for label, error in zip(labels, spread)]
     axes.bar_label(drawn, labels, padding=4, fontsize=9)
     axes.margins(x=0.16)
-    axes.set_yticks(range(len(values)), values)
+    axes.set_yticks(range(len(values)), [readable(name) for name in values])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set_xlabel(y_label)

@@ -3,7 +3,18 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tfdl.figures.style import COLORS, MAP, canvas, finite, heading, label_outer, legend_below, legend_beside, panels_of
+from tfdl.figures.style import (
+    COLORS,
+    MAP,
+    canvas,
+    finite,
+    heading,
+    label_outer,
+    legend_below,
+    legend_beside,
+    panel_title,
+    panels_of,
+)
 
 DRAWN, CURVE, BAND, MISS, INK = COLORS[5], COLORS[0], COLORS[5], COLORS[1], COLORS[-1]
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥", "$": r"\$"}  # characters that are invisible, or begin a formula
@@ -67,7 +78,8 @@ def beliefs(distributions, *, x_range, x_label, truth=None, level=0.95, title=No
     axes.fill_between(x, density, where=inside, color=color, alpha=0.25, linewidth=0, label=text)
     if truth is not None:
         axes.axvline(truth, color=INK, linewidth=1.2, linestyle="-", label=f"true value: {truth:.3g}")
-    axes.set(xlabel=x_label, ylabel="probability density", title=title or "", ylim=(0, None))
+    axes.set(xlabel=x_label, ylabel="probability density", ylim=(0, None))
+    panel_title(axes, title)
     legend_beside(figure)
     return figure
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from tfdl.figures.style import COLORS, canvas, finite
+from tfdl.figures.style import COLORS, canvas, finite, legend_below, readable
 
 HATCHES = ("", "//", "..", "xx", "--", "\\\\", "oo", "++")  # so that bars are told apart without their colors
 
 
 def grouped_bars(values, groups, *, y_label, title=None):
-    """One group of bars per name in `groups`, in each a bar per name in `values`; the legend is above.
+    """One group of bars per name in `groups`, in each a bar per name in `values`; the legend is below.
 
     Args:
         values: dict name -> (G,) numbers, 0 or more.
@@ -27,10 +27,13 @@ def grouped_bars(values, groups, *, y_label, title=None):
         if heights.shape != (len(groups),):
             raise ValueError(f"grouped_bars got {heights.size} values of {name!r} for {len(groups)} groups.")
         places = np.arange(len(groups)) + (i - (len(values) - 1) / 2) * width
-        axes.bar(places, heights, width, label=name, color=COLORS[i], hatch=HATCHES[i], edgecolor="white", lw=0.5)
-    axes.set_xticks(range(len(groups)), groups, rotation=30 if max(map(len, groups)) > 6 else 0, ha="center")
+        axes.bar(
+            places, heights, width, label=readable(name), color=COLORS[i], hatch=HATCHES[i], edgecolor="white", lw=0.5
+        )
+    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if max(map(len, groups)) > 6 else {}
+    axes.set_xticks(range(len(groups)), [readable(name) for name in groups], **turned)
     axes.grid(False, axis="x")
     axes.set_ylabel(y_label)
     axes.set_title(title or "")
-    figure.legend(loc="outside upper center", ncols=4, frameon=False)
+    legend_below(figure)
     return figure

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfdl.figures.pictures import picture_grid
-from tfdl.figures.style import COLORS, canvas, heading, legend_beside
+from tfdl.figures.style import COLORS, canvas, heading, legend_beside, panel_title
 
 FIRST, SECOND, INK = COLORS[0], COLORS[1], COLORS[-1]
 MARKERS = "osD^v<>PX*"  # one a class, so that ten classes need not be told apart by eight colors
@@ -74,7 +74,8 @@ def spectrum(ratios, *, title=None):
             axes.annotate(
                 f"{percent} % with {needed}", (needed, total[needed - 1]), (8, -12), textcoords="offset points"
             )
-    axes.set(xlabel="principal component", ylabel="explained variance (%)", ylim=(0, 105), title=title or "")
+    axes.set(xlabel="principal component", ylabel="explained variance (%)", ylim=(0, 105))
+    panel_title(axes, title)
     legend_beside(figure)
     return figure
 

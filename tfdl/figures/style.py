@@ -4,6 +4,8 @@ Colors: Okabe & Ito 2008, "Color Universal Design", jfly.uni-koeln.de/color.  Li
 """
 
 import io
+import re
+import textwrap
 
 import matplotlib
 import numpy as np
@@ -16,6 +18,25 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 MAP = "cividis"  # for values: evenly light to dark, the same to color-blind readers
 DPI = 200  # pixels per inch of a PNG file: sharp on the screens of today
+TITLE = 44  # characters in a line of the title above a panel with a legend beside it
+SPELLED = {  # names of methods in Python, and as their authors write them
+    "adagrad": "AdaGrad",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "glorot": "Glorot",
+    "he": "He",
+    "l1": "L1",
+    "l2": "L2",
+    "lecun": "LeCun",
+    "nesterov": "Nesterov",
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "rmsprop": "RMSprop",
+    "selu": "SELU",
+    "sgd": "SGD",
+}
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same everywhere
     "font.size": 10,
@@ -82,6 +103,16 @@ def label_outer(panels, *, columns, x_label, y_label):
         if i + columns >= len(panels):
             axes.set_xlabel(x_label)
             axes.tick_params(labelbottom=True)  # which a shared axis leaves out above a place that stays empty
+
+
+def readable(name):
+    """A variant's name as a reader expects it: "leaky_relu" -> "leaky ReLU", "he, tanh" -> "He, tanh"."""
+    return re.sub(r"\w+", lambda word: SPELLED.get(word[0], word[0]), str(name).replace("_", " "))
+
+
+def panel_title(axes, title):
+    """A title above one panel, in lines short enough for a legend beside the panel; None leaves it without one."""
+    axes.set_title(textwrap.fill(title or "", TITLE))
 
 
 def heading(figure, title):

@@ -6,7 +6,7 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator
 
 from tfdl.figures.curves import curves
-from tfdl.figures.style import COLORS, MAP, heading, label_outer, legend_below, panels_of
+from tfdl.figures.style import COLORS, MAP, heading, label_outer, legend_below, panels_of, readable
 
 DEPTH = 1e-4  # the lowest level, of the height of the highest: the map would drown in levels of the last digits
 GRID = 400  # points in each direction
@@ -54,7 +54,7 @@ def surface(function, paths, *, x_range, y_range, minima=(), title=None, levels=
     for axes, (name, points) in zip(panels, paths.items()):
         draw_path(axes, points)
         end = float(function(*points[-1])) - lowest
-        axes.set_title(f"{name}\n{len(points) - 1:,} steps, f - min f = {max(end, 0):.1g}", fontsize=9)
+        axes.set_title(f"{readable(name)}\n{len(points) - 1:,} steps, f - min f = {max(end, 0):.1g}", fontsize=9)
     for axes in panels:
         for point in minima:
             axes.plot(*point, "*", color="white", markeredgecolor="black", markersize=13, zorder=4, label="minimum")
