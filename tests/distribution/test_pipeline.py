@@ -1,14 +1,12 @@
 """Micro-batches through stages on several devices give the loss, gradients and training of the whole model."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import forked
 from tfdl.distribution.pipeline import balance, cut_batch
 
 
@@ -16,9 +14,7 @@ from tfdl.distribution.pipeline import balance, cut_batch
 def results(tmp_path_factory):
     """ "case/name" -> array; all cases run in one process of their own, which has four logical CPU devices."""
     path = tmp_path_factory.mktemp("pipeline") / "results.npz"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, str(Path(__file__).with_name("split_models.py")), "pipeline", str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = forked.python(Path(__file__).with_name("split_models.py"), "pipeline", path, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(np.load(path))
 

@@ -1,14 +1,12 @@
 """Layers in parts on several devices compute, differentiate and train as one."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import forked
 from tfdl.distribution.tensor_parallel import cut_columns, join_columns
 
 
@@ -16,9 +14,7 @@ from tfdl.distribution.tensor_parallel import cut_columns, join_columns
 def results(tmp_path_factory):
     """ "case/name" -> array; all cases run in one process of their own, which has four logical CPU devices."""
     path = tmp_path_factory.mktemp("tensor_parallel") / "results.npz"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, str(Path(__file__).with_name("split_models.py")), "tensor_parallel", str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = forked.python(Path(__file__).with_name("split_models.py"), "tensor_parallel", path, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(np.load(path))
 

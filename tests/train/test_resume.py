@@ -1,23 +1,20 @@
 """A run that was killed and resumed ends bit-equal to one that was not (dropout, augmentation, shuffling on)."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests import forked
+
 PROGRAM = Path(__file__).with_name("resumable.py")
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 BATCHES = 5  # an epoch of resumable.py: 450 images in batches of 100
 
 
 def start(folder, *flags):
-    command = [sys.executable, str(PROGRAM), "--run.out", str(folder), *flags]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forked.start(PROGRAM, "--run.out", folder, *flags)
 
 
 def finish(process):

@@ -1,12 +1,10 @@
 """What a TPU asks of a run, as far as a CPU can ask it: static shapes, bfloat16, nothing silently left out."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tfdl.core import static
 from tfdl.data import images
 from tfdl.train.precision import set_precision
@@ -21,9 +19,7 @@ def dynamic_again():
 
 
 def run(folder, *flags):
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, str(PROGRAM), "--run.out", str(folder), "--run.strategy", "tpu", *flags]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return forked.python(PROGRAM, "--run.out", folder, "--run.strategy", "tpu", *flags)
 
 
 def test_a_run_on_static_shapes_and_bfloat16(tmp_path):
