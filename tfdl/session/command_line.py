@@ -20,6 +20,7 @@ import signal
 import sys
 from pathlib import Path
 
+import tensorflow as tf
 import tyro
 
 from tfdl.core.errors import explains_itself, sentence
@@ -49,7 +50,9 @@ def launch(main, config_class):
     except KeyboardInterrupt:
         sys.exit(CTRL_C)
     except Exception as error:
-        if os.environ.get("TFDL_VERBOSE") or not explains_itself(error):
+        if is_full_disk(error):
+            error = OSError(errno.ENOSPC, f"{first_line(error)}. Free some space, then continue with --run.resume.")
+        elif os.environ.get("TFDL_VERBOSE") or not explains_itself(error):
             raise
         print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(code(error))
@@ -83,6 +86,17 @@ def last(arguments, name):
         elif flag.startswith(f"--{name}="):
             found = flag.partition("=")[2]
     return found
+
+
+def is_full_disk(error):
+    """Whether one of TensorFlow's own writers found no space."""
+    return isinstance(error, tf.errors.OpError) and "No space left on device" in str(error)
+
+
+def first_line(error):
+    """TensorFlow's message about a file, without the operation that wrote it."""
+    line = next(line for line in str(error).splitlines() if "No space left on device" in line)
+    return line.split("}} ")[-1].strip()
 
 
 def code(error):
