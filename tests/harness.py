@@ -19,7 +19,6 @@ import tfdl
 from tfdl.core.outline import multiply_adds, parameters
 from tfdl.core.outline import outline as fresh_outline
 from tfdl.export.graph import graph
-from tfdl.export.parity import TOLERANCES, compare, failures
 from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float, run_tflite
 from tfdl.train.step import exact
@@ -31,10 +30,14 @@ CLASSES = 3  # in the checks below
 outline = functools.cache(fresh_outline)  # tests look at the same large networks again and again, and change none
 
 
-def check_classifier(build, *, image_shape, tmp_path, rate=5e-3, steps=12):
-    """All checks; returns the model.  `build(**kwargs)` makes the smallest variant with the common builder signature.
+def check_classifier(build, *, image_shape, tmp_path, pace=None):
+    """All checks; returns the model.
 
-    `rate` is Adam's; dense layers on thousands of pixels, all of them positive, need less, and more steps.
+    Args:
+        build: `build(**kwargs)` makes the smallest variant with the common builder signature.
+        image_shape: (H, W, C).
+        tmp_path: a folder for the saved model.
+        pace: keywords of `check_loss_falls`; None leaves it out, since every training graph takes seconds to build.
     """
     keras.utils.set_random_seed(1)
     model = build(image_shape=image_shape, num_classes=CLASSES)
@@ -44,7 +47,8 @@ def check_classifier(build, *, image_shape, tmp_path, rate=5e-3, steps=12):
     check_gradients_reach_every_weight(model, image_shape)
     check_multiply_adds(model, image_shape)
     check_phone(model, image_shape)
-    check_loss_falls(model, image_shape, rate, steps)
+    if pace is not None:
+        check_loss_falls(model, image_shape, **pace)
     check_normalization(build, image_shape)
     check_one_channel(build, image_shape)
     check_mixed_precision(build, image_shape)
@@ -104,7 +108,8 @@ def check_save_and_load(model, image_shape, tmp_path):
     images = images_of(2, *image_shape)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
+    logits = np.array(model(images))
+    np.testing.assert_allclose(loaded(images), logits, atol=1e-6 * max(1, np.abs(logits).max()))
     assert loaded.count_params() == model.count_params()
 
 
@@ -152,17 +157,17 @@ def check_multiply_adds(model, image_shape):
 
 
 def check_phone(model, image_shape):
-    """A TFLite file has built-in operators only and computes the same; half of its digits change little."""
+    """A TFLite file has built-in operators only and computes the same."""
     images = images_of(2, *image_shape)
-    module, live = graph(model, signature_of(model)), {"logits": np.array(model(images))}
-    logits = run_tflite(convert_float(module), {"images": images})["logits"]
-    np.testing.assert_allclose(logits, live["logits"], atol=1e-4)
-    half = run_tflite(convert_float(module, half=True), {"images": images})
-    assert not failures(compare(half, live), TOLERANCES["tflite_float16"])
+    logits = run_tflite(convert_float(graph(model, signature_of(model))), {"images": images})["logits"]
+    np.testing.assert_allclose(logits, model(images), atol=1e-4)
 
 
 def check_loss_falls(model, image_shape, rate=5e-3, steps=12):
-    """A few steps on six images of plain colors are enough to tell three classes apart."""
+    """A few steps on six images of plain colors are enough to tell three classes apart.
+
+    `rate` is Adam's; dense layers on thousands of pixels, all of them positive, need less, and more steps.
+    """
     labels = np.arange(6) % CLASSES
     images = 0.2 * images_of(6, *image_shape) + 0.3 * labels[:, None, None, None].astype("float32")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -175,9 +180,9 @@ def check_loss_falls(model, image_shape, rate=5e-3, steps=12):
 
 def check_features(build, *, image_shape, pyramid, padded=True):
     """Without classes: a dict of maps whose names tell their strides, or one vector per image."""
-    features = build(image_shape=image_shape, num_classes=None)(images_of(2, *image_shape))
+    features = fresh_outline(build, image_shape=image_shape, num_classes=None).output
     if not pyramid:
-        assert len(features.shape) == 2 and features.shape[0] == 2
+        assert len(features.shape) == 2 and features.shape[0] is None
         return
     strides = [int(name.removeprefix("stride")) for name in features]
     assert strides == sorted(strides) and strides
@@ -189,24 +194,24 @@ def check_features(build, *, image_shape, pyramid, padded=True):
 
 
 def check_normalization(build, image_shape):
-    """A model that normalizes computes what one that does not makes of images normalized by hand."""
+    """A model that normalizes computes what one that does not makes of images normalized by hand.
+
+    The other ways to normalize are the layer's business: tests/layers/test_pixels.py.
+    """
     images = images_of(2, *image_shape)
-    by_hand = {"imagenet": (images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], "unit": images * 2 - 1}
     outside = randomize(build(image_shape=image_shape, num_classes=CLASSES, normalize=None))
-    for normalize, normalized in by_hand.items():
-        inside = build(image_shape=image_shape, num_classes=CLASSES, normalize=normalize)
-        inside.set_weights(outside.get_weights())
-        expected = np.array(outside(normalized))
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(inside(images), expected, atol=1e-5 * max(1, scale))
-        assert np.abs(expected - outside(images)).max() > 0.1 * scale  # else the line above says nothing
+    inside = build(image_shape=image_shape, num_classes=CLASSES, normalize="imagenet")
+    inside.set_weights(outside.get_weights())
+    expected = np.array(outside((images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(inside(images), expected, atol=1e-5 * max(1, scale))
+    assert np.abs(expected - outside(images)).max() > 0.1 * scale  # else the line above says nothing
 
 
 def check_one_channel(build, image_shape):
-    for normalize in ("imagenet", "unit", None):
-        gray = (*image_shape[:2], 1)
-        model = build(image_shape=gray, num_classes=CLASSES, normalize=normalize)
-        assert tuple(model(images_of(2, *gray)).shape) == (2, CLASSES)
+    """Gray images are taken too."""
+    model = fresh_outline(build, image_shape=(*image_shape[:2], 1), num_classes=CLASSES, normalize="imagenet")
+    assert model.output_shape == (None, CLASSES)
 
 
 def check_mixed_precision(build, image_shape):
