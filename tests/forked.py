@@ -64,6 +64,14 @@ def python(program, *words, cwd=None, env=None, timeout=300):
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
+def code(text, *words, **options):
+    """`python -c TEXT WORDS`, finished; it finds itself in a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "program.py"
+        file.write_text(text, encoding="utf-8")
+        return python(file, *words, **options)
+
+
 def start(program, *words, cwd=None, env=None, log=None):
     """`python PROGRAM WORDS` on its way: a `Process`.
 

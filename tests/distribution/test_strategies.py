@@ -1,14 +1,12 @@
 """One name for where training runs, and a clear sentence where it can't."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import pytest
 import tensorflow as tf
 
+from tests import forked
 from tfdl.distribution import strategies
 
 
@@ -61,6 +59,5 @@ def test_logical_cpus_rehearse_a_mirrored_run():
     program = "from tfdl.distribution import strategies as s; x = s.create('mirrored'); " + (
         "assert x is s.create('mirrored'); print(x.num_replicas_in_sync, s.create('auto').num_replicas_in_sync)"
     )
-    environment = os.environ | {"TFDL_LOGICAL_CPUS": "3", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    done = forked.code(program, env=os.environ | {"TFDL_LOGICAL_CPUS": "3"})
     assert done.stdout.split() == ["3", "1"], done.stderr[-2000:]

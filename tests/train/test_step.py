@@ -3,8 +3,6 @@
 import functools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import forked
 from tfdl.distribution.local_cluster import free_ports
 from tfdl.train.step import exact
 
@@ -55,10 +54,9 @@ ON_WORKERS = {
 def start(path, cases, **environment):
     """One process that trains `cases`."""
     one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}  # or sums are split, and round, differently
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | one_thread | environment
     program = Path(__file__).with_name("replicas.py")
-    with open(path.with_suffix(".log"), "w") as log:  # no pipe: of several processes only one is read at a time
-        return subprocess.Popen([sys.executable, str(program), str(path), *cases], env=environment, stderr=log)
+    with open(path.with_suffix(".log"), "w") as log:
+        return forked.start(program, path, *cases, env=os.environ | one_thread | environment, log=log)
 
 
 def finished(process, path):
