@@ -166,7 +166,7 @@ def test_a_sum_counts_each_worker_once_whatever_devices_it_has(devices):
 
 @pytest.mark.parametrize("size", [0, 1, 4, 11, 12, 13, 24, 1000])
 def test_a_message_of_any_size_comes_whole(monkeypatch, size):
-    monkeypatch.setattr(multi_worker, "PIECE", 3)  # int32 numbers: 12 bytes
+    monkeypatch.setattr(multi_worker, "MESSAGE_SIZE", 3)  # int32 numbers: 12 bytes
     message = os.urandom(size)
     made = []
 

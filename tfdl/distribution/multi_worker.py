@@ -26,7 +26,7 @@ import tensorflow as tf
 from tfdl.distribution.local_cluster import is_address
 
 PORT = 8470  # of the workers, where the cluster's list has none
-PIECE = 4 * 1024**2  # numbers sent in one go: 16 MiB
+MESSAGE_SIZE = 4 * 1024**2  # numbers sent in one go: 16 MiB
 STARTED = "Collective ops must be configured at program startup"
 
 resolvers = tf.distribute.cluster_resolver
@@ -164,8 +164,10 @@ def from_chief(strategy, make):
             failed, content = error, str(error).encode()
     size, wrong = total(strategy, [len(content), failed is not None], dtype="int64")
     content = b"".join(
-        total(strategy, np.frombuffer(padded(content[start : start + 4 * PIECE], size - start), "int32")).tobytes()
-        for start in range(0, size, 4 * PIECE)
+        total(
+            strategy, np.frombuffer(padded(content[start : start + 4 * MESSAGE_SIZE], size - start), "int32")
+        ).tobytes()
+        for start in range(0, size, 4 * MESSAGE_SIZE)
     )[:size]
     if failed is not None:
         raise failed
@@ -176,7 +178,7 @@ def from_chief(strategy, make):
 
 def padded(part, missing):
     """This process's part of a message: its own bytes, or zeros; in whole int32 numbers."""
-    length = min(missing, 4 * PIECE)
+    length = min(missing, 4 * MESSAGE_SIZE)
     return part.ljust(-(-length // 4) * 4, b"\0")
 
 
@@ -203,12 +205,13 @@ def fit_on_workers(model):
     """Mends `fit` and `evaluate` of a compiled `model` for several workers; returns it.
 
     Keras reduces the first batch, whose parts may differ in shape, over the workers only to learn its shape, and
-    averages logs over their first axis, which scalars do not have.  `model.poll` is the workers' `Poll`.
+    averages logs over their first axis, which scalars do not have.  `model.requests` are the
+    workers' `SharedRequests`.
     """
     if count(model.distribute_strategy) == 1:
         return model
-    model.poll = Poll()
-    model.train_step = model.poll.after(with_an_axis(model.train_step))
+    model.requests = SharedRequests()
+    model.train_step = model.requests.after(with_an_axis(model.train_step))
     model.test_step = with_an_axis(model.test_step)
     model._maybe_symbolic_build = types.MethodType(build_from_own_part, model)
     return model
@@ -233,27 +236,27 @@ def build_from_own_part(model, iterator=None, data_batch=None):
         model._symbolic_build(data_batch=data_batch)
 
 
-class Poll:
-    """Wishes that any worker may have at any time, known to all of them after the same step.
+class SharedRequests:
+    """Requests to stop or to save that any worker may make at any time, known to all of them after the same step.
 
-    Workers look at their own clocks and get signals one by one; what they do about it they must do together.
+    Each worker has its own clock and gets signals of its own; what they do about it they must do together.
     """
 
     def __init__(self):
-        self.wishes = tf.Variable([0.0, 0.0], name="wishes")
-        self.known = tf.Variable([0.0, 0.0], name="known_wishes")
+        self.own = tf.Variable([0.0, 0.0], name="own_requests")
+        self.known = tf.Variable([0.0, 0.0], name="known_requests")
 
     def after(self, step):
-        """The train step, followed by the poll."""
+        """The train step, followed by an all-reduce of the requests."""
 
-        def polled(data):
+        def step_and_share(data):
             logs = step(data)
-            self.known.assign(tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(self.wishes)))
+            self.known.assign(tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(self.own)))
             return logs
 
-        return polled
+        return step_and_share
 
-    def ask(self, *wishes):
-        """Sets this worker's two wishes; returns what all knew of them at the end of the last step, two booleans."""
-        self.wishes.assign([float(wish) for wish in wishes])
+    def share(self, *requests):
+        """Sets this worker's two requests; returns what all knew of them at the end of the last step, two booleans."""
+        self.own.assign([float(request) for request in requests])
         return [bool(known > 0) for known in self.known.numpy()]

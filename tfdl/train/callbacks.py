@@ -118,8 +118,9 @@ class Checkpoints(keras.callbacks.Callback):
         self.step += 1
         self.has_stepped = True
         is_due = self.is_chief and self.mid_epoch and time.perf_counter() - self.saved >= self.save_every
-        wishes = self.signal is not None, is_due
-        stop, due = self.model.poll.ask(*wishes) if hasattr(self.model, "poll") else wishes
+        stop, due = self.signal is not None, is_due
+        if hasattr(self.model, "requests"):  # several workers stop and save after the same step
+            stop, due = self.model.requests.share(stop, due)
         if (stop or due) and self.mid_epoch:
             self.save(self.epoch, self.step, stop)
         elif stop:
