@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdl.core import pictures
 from tfdl.core.batches import check
 from tfdl.data import images as images_module
 from tfdl.data.augment import chain, random_brightness, random_shift
 from tfdl.data.embedded import EMBEDDED
-from tfdl.data.images import load, permutation
+from tfdl.data.images import load
 from tfdl.data.mixing import cutmix, mixup
+from tfdl.data.order import permutation
 
 AUGMENT = chain(random_shift(1), random_brightness(0.3))
 
@@ -250,7 +252,7 @@ def test_order_does_not_depend_on_the_global_seed(way):
 
 def test_resizing_keeps_flat_images_flat():
     image = tf.fill((7, 5, 3), tf.constant(200, tf.uint8))
-    out = images_module.resized(image, (16, 4, 1))
+    out = pictures.resize(image, (16, 4, 1))
     assert out.shape == (16, 4, 1) and set(np.unique(out)) == {200}
 
 

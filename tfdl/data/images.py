@@ -4,8 +4,10 @@
     model.fit(data.train, validation_data=data.validation, epochs=5)
 
 The order of the training images and what augmentation does to them are pure functions of (seed, epoch, step): a run
-that stops after any step and starts again there sees the same batches, bit for bit.  `position` says where the next
-iteration of `train` starts; see `ImageData`.
+that stops after any step and starts again there sees the same batches, bit for bit; see `order`.
+
+A set is held in memory, decoded and resized, if that takes no more than CACHE_BYTES.  A larger one is read and decoded
+anew in each epoch; memory then holds the names of its files.
 
 Several hosts: `load(..., shard=(index, count))` yields the rows of every global batch that belong to input pipeline
 `index`, so that the pipelines together hold exactly the batches of a single one, in the same number of steps:
@@ -18,23 +20,23 @@ Several hosts: `load(..., shard=(index, count))` yields the rows of every global
 `batch_size` is the global one.  Under Keras's `fit` leave `shard` alone: TensorFlow splits the batches itself.
 """
 
+import functools
 import math
-import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
-from tfdl.core import static
+from tfdl.core import pictures, static
 from tfdl.core.task import Task
-from tfdl.data.sources import open_source
+from tfdl.data import reading, sources
+from tfdl.data.order import Order, polished, share
 
 CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded anew in every epoch
-HELD_OUT = 10  # a set without a validation or test split gives every 10th part of train, from its end
+HELD_OUT = 0.1  # of the training images of a set that has no validation or test split: the last ones
 MIX = 1_000_000  # folded into a batch's seed for what mixes it: a number that `augment.chain` does not reach
-BALANCE = 2_000_000  # folded into an epoch's seed for the orders of its classes
-AUTOMATIC = (-1, 0)  # the position at which each iteration takes the next epoch by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +44,8 @@ class ImageData:
     """One set, ready for `fit`.
 
     `train` is one epoch, in another order each time; `validation` and `test` keep their order.  The last batch of
-    each may be smaller.
-
-    `position` (epoch, step), an int64 variable: a new iteration of `train` starts at that step of that epoch and
-    runs to the end of the epoch; it is only read here.  Whoever sets it says so before each epoch, as a training
-    callback does in `on_epoch_begin`.  While its epoch is negative, as it is at first, iterations take epochs
-    0, 1, 2 ... by themselves.  An epoch entered in the middle has fewer steps than `train.cardinality()`, at which
-    Keras warns that "input ran out of data".
+    each may be smaller.  A new iteration of `train` starts at `position` (epoch, step), see `order.Order`.  An epoch
+    entered in the middle has fewer steps than `train.cardinality()`, at which Keras warns that "input ran out of data".
     """
 
     name: str
@@ -60,63 +57,70 @@ class ImageData:
     num_classes: int
     counts: dict[str, int]  # split -> number of images
     position: tf.Variable
-    class_counts: dict[str, np.ndarray] | None = None  # split -> images of each class; None where it is not known
+    resize: str = "stretch"
+    broken: tuple[str, ...] = ()  # files that were left out because they cannot be decoded
+    splits: dict = field(default_factory=dict)  # split -> what is read: `reading.Held`, `Files` or `Records`
 
     @property
     def short_name(self):
-        """The last part of the name, without a version: "photos" of a folder, "mnist" of mnist:3.0.1."""
-        return re.split(r"[/:\\]", re.sub(r":\d+\.\d+\.\d+$", "", self.name).rstrip("/"))[-1]
+        """For folders of runs and titles: "photos" for /some/where/photos, "mnist" for mnist:3.0.1."""
+        return sources.short_name(self.name)
+
+    @property
+    def task(self):
+        """What a model of these images answers, and how its input is prepared."""
+        return Task(labels=self.labels, image_shape=self.image_shape, resize=self.resize)
+
+    @functools.cached_property
+    def class_counts(self):
+        """split -> images of each class (num_classes).  Of a set of records that isn't in memory, all are read once."""
+        return {key: np.bincount(split.labels, minlength=self.num_classes) for key, split in self.splits.items()}
 
     def class_weights(self):
         """Class number -> weight that makes all classes count the same, 1 on average over the training images.
 
         Raises:
-            ValueError: the numbers of images are not known, or a class has none.
+            ValueError: a class has no training images.
         """
-        if self.class_counts is None:
-            raise ValueError(
-                f"The numbers of images in the classes of {self.name!r} are not known without reading all."
-            )
         counts = self.class_counts["train"]
         if not counts.all():
             missing = self.labels[int(np.flatnonzero(counts == 0)[0])]
             raise ValueError(f"The class {missing!r} has no training images, so it has no weight.")
-        return {number: counts.sum() / (len(counts) * count) for number, count in enumerate(counts)}
-
-    @property
-    def task(self):
-        """What a model of these images answers, and how its input is prepared."""
-        return Task(labels=self.labels, image_shape=self.image_shape)
+        return {number: float(counts.sum() / (len(counts) * count)) for number, count in enumerate(counts)}
 
 
 def load(
     name,
     *,
-    batch_size=32,
     image_size=None,
+    batch_size=32,
     channels=None,
-    seed=0,
-    position=None,
+    resize="stretch",
     augment=None,
     mix=None,
     classes=None,
     keep=None,
-    run=None,
     balanced=False,
-    shard=(0, 1),
+    skip_broken=False,
+    validation_fraction=None,
+    test_fraction=None,
+    split_seed=0,
+    run=None,
+    seed=0,
+    position=None,
     limit=None,
+    shard=(0, 1),
     data_dir=None,
     download=False,
 ):
-    """Reads the set called `name` (see `sources`).
+    """Reads the set called `name` (see `sources`; for folders of pictures, `folders`).
 
     Args:
+        image_size: height and width, one number or a pair.  None keeps the stored size, which must then be the same for
+            all images.
         batch_size: images in a global batch.
-        image_size: height and width, one number or a pair; bilinear with antialiasing, without keeping the aspect.
-            None keeps the stored size, which must then be the same for all images.
         channels: 1 or 3; None keeps the stored number.
-        seed: of order and augmentation.
-        position: an int64 variable (2) to start epochs from, made here if None.
+        resize: how pictures come to that size: "stretch", "crop" or "pad"; see `core.pictures`.
         augment: `(images, seed) -> images` applied to whole training batches; see `augment`.
         mix: `(images, labels, seed) -> (images, labels)` applied after it; see `mixing`.  Labels then are
             probabilities (B, num_classes) float32, in all splits: mixed in train, 1 for the class in the others.
@@ -124,23 +128,33 @@ def load(
         keep: class number -> share in (0, 1] of its training images that is kept, the first ones, rounded up; all of a
             class that is not named.  One number is the share of every class.  For experiments with few or with
             unequally many examples; `counts` follows.
-        run: a session, whose seed, position and limit are taken in place of the arguments.
         balanced: draw each class equally often in an epoch, whose length stays: images of rare classes come more than
             once, of frequent classes not all.
-        shard: (index, count) of this input pipeline.
+        skip_broken: leave out files that cannot be decoded, and say so; otherwise the first of them is an error.  A set
+            that isn't held in memory is decoded once for it.
+        validation_fraction, test_fraction: in (0, 1), of each class of a folder that has no such split, or of the
+            training images of another set that has none.  None is a tenth.
+        split_seed: of these splits in folders.
+        run: a session, whose seed, position and limit are taken in place of the arguments.
+        seed: of order and augmentation.
+        position: an int64 variable (2) to start epochs from, made here if None.
         limit: keep the first so many images of each split; `classes` and `keep` choose from them.
+        shard: (index, count) of this input pipeline.
         data_dir: where prepared sets lie; None is `sources.data_dir()`.
         download: allow tensorflow_datasets to fetch a missing set.
 
     Raises:
         FileNotFoundError: the set is not there; the message says where it was looked for and what to do.
-        ValueError: an unknown name, an argument out of its range, or `classes` or `keep` with a set of more than
-            CACHE_BYTES.
+        ValueError: an unknown name, an argument out of its range, a broken file (named), or `classes`, `keep` or
+            `balanced` with a set of records of more than CACHE_BYTES.
     """
     if run is not None:
+        if (seed, position, limit) != (0, None, None):
+            raise ValueError("load got a run beside seed, position or limit; the run has them, so leave them out.")
         seed, position, limit = run.seed, run.position, run.limit
-    check_arguments(batch_size, channels, shard, limit, position)
-    source = open_source(name, data_dir, download)
+    check_arguments(batch_size, channels, resize, shard, limit)
+    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
+    source = sources.open_source(name, data_dir, download, split_seed=split_seed, **fractions)
     names = source.labels
     if classes is not None:
         check_classes(classes, len(names))
@@ -149,43 +163,33 @@ def load(
     keep = dict.fromkeys(range(num_classes), keep) if isinstance(keep, (int, float)) else keep or {}
     check_keep(keep, num_classes)
     image_shape = final_shape(source, image_size, channels)
-    splits = with_held_out(source.splits)
+    stored = with_held_out(source, validation_fraction, test_fraction)
     if limit is not None:
-        splits = {key: split.part(0, min(limit, split.count)) for key, split in splits.items()}
-    counts = {key: split.count for key, split in splits.items()}
+        stored = {key: split.part(0, min(limit, split.count)) for key, split in stored.items()}
 
-    def decode(raw, label):
-        return resized(source.decode(raw), image_shape), label
-
-    cached = sum(counts.values()) * int(np.prod(image_shape)) <= CACHE_BYTES
-    if (keep or balanced or classes is not None) and not cached:
-        wishes = {"classes": classes is not None, "keep": bool(keep), "balanced": balanced}
-        wish = next(name for name, is_given in wishes.items() if is_given)
-        raise ValueError(f"{wish} needs {name!r} in memory, but it has more than {CACHE_BYTES:,} bytes; give a limit.")
-    class_counts = None
     with tf.device("CPU:0"):
-        if cached:
-            tables = {key: table(split, decode, image_shape) for key, split in splits.items()}
-            if classes is not None:
-                tables = {key: chosen(arrays, classes, name, key) for key, arrays in tables.items()}
-            tables["train"] = kept(tables["train"], keep)
-            counts = {key: len(labels) for key, (_, labels) in tables.items()}
-            class_counts = {
-                key: np.bincount(labels.numpy(), minlength=num_classes) for key, (_, labels) in tables.items()
-            }
+        splits, broken = opened(source, stored, image_shape, resize, skip_broken)
+        wishes = {"classes": classes is not None, "keep": bool(keep), "balanced": balanced}
+        if any(wishes.values()) and isinstance(splits["train"], reading.Records):
+            wish = next(wish for wish, is_given in wishes.items() if is_given)
+            raise ValueError(
+                f"{wish} needs {name!r} in memory, but it has more than {CACHE_BYTES:,} bytes; give a limit."
+            )
+        if classes is not None:
+            splits = {key: of_classes(split, classes, name, key) for key, split in splits.items()}
+        if keep:
+            splits["train"] = kept(splits["train"], keep)
+        counts = {key: len(split) for key, split in splits.items()}
         sizes = {key: static.evaluation_batch(counts[key], batch_size) for key in ("validation", "test")}
-        position = tf.Variable(AUTOMATIC, dtype=tf.int64, trainable=False) if position is None else position
-        keys = Keys(seed, position, tf.Variable(0, dtype=tf.int64, trainable=False), batch_size, counts["train"])
-        if cached:
-            table_order = keys.balanced_order(tables["train"][1], num_classes) if balanced else keys.order
-            train = keys.shuffled_table(tables["train"], table_order)
-            held_out = {key: in_order(tables[key], sizes[key]) for key in ("validation", "test")}
-        else:
-            train = keys.shuffled_stream(splits["train"], decode, source.window or counts["train"])
-            held_out = {
-                key: splits[key].examples.map(decode, tf.data.AUTOTUNE).batch(sizes[key], static.is_required())
-                for key in ("validation", "test")
-            }
+        order = Order.start(
+            seed=seed,
+            batch_size=batch_size,
+            count=counts["train"],
+            position=position,
+            labels=splits["train"].labels if balanced else None,
+        )
+        train = splits["train"].train(order)
+        held_out = {key: splits[key].in_order(size) for key, size in sizes.items()}
 
     def finish(size, images, labels, batch_seed=None):
         if static.is_required():
@@ -207,142 +211,52 @@ def load(
         labels=names,
         num_classes=num_classes,
         counts=counts,
-        position=position,
-        class_counts=class_counts,
+        position=order.position,
+        resize=resize,
+        broken=broken,
+        splits=splits,
     )
 
 
-# Training batches: (images uint8, labels, seed of the batch), one epoch from `position` on
+def opened(source, stored, image_shape, resize, skip_broken):
+    """split -> `Held` if all splits fit in memory, else `Files` or `Records`; and the files that were left out."""
 
+    @partial(tf.function, autograph=False)  # traced once for all splits
+    def decode(raw):
+        return source.decode(raw, image_shape, resize)
 
-@dataclass(frozen=True, eq=False)
-class Keys:
-    """What the order of an epoch depends on."""
+    def unread(split):
+        if isinstance(split, sources.Listed):
+            return reading.Files(split.paths, split.labels, decode)
+        return reading.Records(split.examples, split.count, decode, source.window or split.count)
 
-    seed: int
-    position: tf.Variable
-    begun: tf.Variable  # epochs that were started automatically
-    batch_size: int
-    count: int
-
-    @property
-    def steps(self):
-        return static.training_steps(self.count, self.batch_size)
-
-    def order(self, epoch):
-        """All rows, each once.  -> (count) int64"""
-        return permutation((self.seed, epoch), self.count)
-
-    def balanced_order(self, labels, num_classes):
-        """A function epoch -> `count` rows in which each class is drawn equally often, but for 1.
-
-        Slot j belongs to the j-th class, counted round; it takes the next image in that class's order of the epoch,
-        and begins again at its first where the class has no more.  Then the slots are shuffled.
-        """
-        labels = labels.numpy()
-        present = [np.flatnonzero(labels == number) for number in range(num_classes)]
-        present = [rows for rows in present if len(rows)]
-        sizes = tf.constant([len(rows) for rows in present], tf.int64)
-        longest = max(map(len, present))
-        members = tf.constant([np.resize(rows, longest) for rows in present], tf.int64)  # (classes, longest)
-        is_padding = tf.range(longest, dtype=tf.int64)[None] >= sizes[:, None]
-
-        def order(epoch):
-            seed = tf.random.experimental.stateless_fold_in(tf.stack((tf.cast(self.seed, tf.int64), epoch)), BALANCE)
-            noise = tf.random.stateless_uniform(members.shape, seed) + 2.0 * tf.cast(is_padding, tf.float32)
-            shuffled = tf.gather(members, tf.argsort(noise, axis=1), axis=1, batch_dims=1)
-            slots = permutation((self.seed, epoch), self.count)
-            which, turn = slots % len(present), slots // len(present)
-            return tf.gather_nd(shuffled, tf.stack((which, turn % tf.gather(sizes, which)), axis=1))
-
-        return order
-
-    def shuffled_table(self, arrays, table_order):
-        """Batches gathered from `arrays`, a pair with axis 0 of `count`; `table_order(epoch)` gives the rows."""
-
-        def epoch_keys(_):
-            epoch, step = self.start()
-            order = table_order(epoch)
-
-            def key(step):
-                return order[step * self.batch_size : (step + 1) * self.batch_size], self.batch_seed(epoch, step)
-
-            return tf.data.Dataset.range(step, self.steps).map(key)
-
-        def gather(rows, batch_seed):
-            return *(tf.gather(array, rows) for array in arrays), batch_seed
-
-        return one_epoch(epoch_keys, self.steps).map(gather, tf.data.AUTOTUNE)
-
-    def shuffled_stream(self, split, decode, window):
-        """Batches decoded as they come; stored neighbors are shuffled, `window` at a time."""
-
-        def epoch_batches(_):
-            epoch, step = self.start()
-            epoch_seed = tf.random.experimental.stateless_fold_in(tf.stack((self.seed, epoch)), 0)
-
-            def shuffled(number, block):
-                seed = tf.random.experimental.stateless_fold_in(epoch_seed, number)
-                order = permutation(tf.unstack(seed), tf.shape(block[1], tf.int64)[0])
-                return tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(lambda x: tf.gather(x, order), block))
-
-            return (
-                split.examples.batch(window)
-                .enumerate()
-                .flat_map(lambda number, block: shuffled(number, block))
-                .skip(step * self.batch_size)
-                .map(decode, tf.data.AUTOTUNE)
-                .batch(self.batch_size)
-                .enumerate(step)
-                .map(lambda step, batch: (*batch, self.batch_seed(epoch, step)))
-            )
-
-        return one_epoch(epoch_batches, self.steps)
-
-    def start(self):
-        """Epoch and step of the iteration that begins now; a step past the end lies in a later epoch."""
-        position = self.position.read_value()
-        epoch, step = tf.cond(
-            position[0] < 0,
-            lambda: (self.begun.assign_add(1) - 1, tf.zeros((), tf.int64)),
-            lambda: (position[0], position[1]),
-        )
-        return epoch + step // self.steps, step % self.steps
-
-    def batch_seed(self, epoch, step):
-        """() and () -> (2) int64."""
-        return tf.random.experimental.stateless_fold_in(tf.stack((self.seed, epoch)), step + 1)
-
-
-def permutation(seed, count):
-    """0 ... count - 1 in an order that is a pure function of the pair `seed`.  -> (count) int64.
-
-    Not `index_shuffle`, which needs no memory, but whose permutations for seeds (s, 0), (s, 1) ... correlate by 0.9.
-    """
-    seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
-    return tf.random.experimental.stateless_shuffle(tf.range(tf.cast(count, tf.int64)), seed, alg="philox")
-
-
-def one_epoch(make, steps):
-    """The dataset that `make` returns, made anew for each iteration and known to have (at most) `steps` elements.
-
-    `assert_cardinality` would fail on an epoch that is entered in the middle.  So the epoch is followed by a dataset
-    that TensorFlow holds for endless, though it has no element, and the two are cut after `steps`.
-    """
-    epoch = tf.data.Dataset.from_tensors(0).flat_map(make)
-    nothing = epoch.take(0).filter(lambda *_: False).repeat()
-    return epoch.concatenate(nothing).take(steps)
+    splits, broken = {key: unread(split) for key, split in stored.items()}, ()
+    fits = sum(split.count for split in stored.values()) * math.prod(image_shape) <= CACHE_BYTES
+    for key, split in splits.items():
+        missing = ()
+        if fits:
+            splits[key], missing = reading.held(split, image_shape, skip_broken)
+        elif skip_broken and isinstance(split, reading.Files):
+            splits[key], missing = reading.unbroken(split)
+        if not len(splits[key]):
+            raise ValueError(f"No image of the split {key!r} of {source.name!r} can be decoded, as {missing[0]}.")
+        broken += missing
+    if broken:
+        print(f"{source.name}: left out {len(broken):,} broken files: {reading.listed(broken)}.", file=sys.stderr)
+    return splits, broken
 
 
 # Parts
 
 
-def check_arguments(batch_size, channels, shard, limit, position):
+def check_arguments(batch_size, channels, resize, shard, limit):
     """Errors at the door."""
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; give 1 or more.")
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is {channels}; give 1, 3 or None to keep what is stored.")
+    if resize not in pictures.RESIZES:
+        raise ValueError(f"resize is {resize!r}; give one of {', '.join(pictures.RESIZES)}.")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; give 1 or more, or None for the whole set.")
     index, count = shard
@@ -350,10 +264,6 @@ def check_arguments(batch_size, channels, shard, limit, position):
         raise ValueError(f"shard is {shard}; give (index, count) with 0 <= index < count.")
     if tf.distribute.has_strategy():
         raise ValueError("load was called inside a strategy's scope; call it before the scope is entered.")
-    if isinstance(position, tf.distribute.DistributedValues):
-        raise ValueError("position is a distributed variable; make it outside of any strategy's scope.")
-    if position is not None and (position.dtype != tf.int64 or tuple(position.shape) != (2,)):
-        raise ValueError(f"position is {position.dtype.name} {tuple(position.shape)}; give an int64 variable (2,).")
 
 
 def check_classes(classes, num_classes):
@@ -386,80 +296,37 @@ def final_shape(source, image_size, channels):
     return height, width, channels or stored_channels
 
 
-def with_held_out(splits):
-    """All three splits: a missing test split, then a missing validation split, is the last tenth of train."""
-    for key in ("test", "validation"):
+def with_held_out(source, validation_fraction, test_fraction):
+    """All three splits: a missing test split, then a missing validation split, is the last part of train."""
+    splits = source.splits
+    for key, fraction in (("test", test_fraction), ("validation", validation_fraction)):
+        is_given = fraction is not None
+        if is_given and not 0.0 < fraction < 1.0:
+            raise ValueError(f"{key}_fraction is {fraction}; give a number above 0 and below 1.")
         if key not in splits:
             train = splits["train"]
-            kept = train.count - train.count // HELD_OUT
-            splits = splits | {"train": train.part(0, kept), key: train.part(kept, train.count)}
+            left = train.count - int(train.count * (fraction if is_given else HELD_OUT) + 1e-9)
+            splits = splits | {"train": train.part(0, left), key: train.part(left, train.count)}
+        elif is_given and isinstance(splits[key], sources.Split):
+            raise ValueError(
+                f"{source.name!r} has the split {key!r}, so {key}_fraction can't choose it; leave that out."
+            )
     return {key: splits[key] for key in ("train", "validation", "test")}
 
 
-def resized(image, shape):
-    """(h, w, c) uint8 -> `shape` uint8."""
-    if shape[2] != image.shape[-1]:
-        image = tf.image.grayscale_to_rgb(image) if shape[2] == 3 else tf.image.rgb_to_grayscale(image[..., :3])
-    if tuple(image.shape[:2]) != shape[:2]:
-        image = tf.image.resize(image, shape[:2], "bilinear", antialias=True)
-        image = tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)
-    return tf.ensure_shape(image, shape)
-
-
-def table(split, decode, image_shape):
-    """A split in memory: images (N, H, W, C) uint8 and labels (N) int32."""
-    images, labels = np.empty((split.count, *image_shape), "uint8"), np.empty(split.count, "int32")
-    row = 0
-    try:
-        for x, y in split.examples.map(decode, tf.data.AUTOTUNE).batch(512).as_numpy_iterator():
-            images[row : row + len(x)], labels[row : row + len(x)] = x, y
-            row += len(x)
-    except tf.errors.InvalidArgumentError as error:
-        if "ValueError: " not in error.message:
-            raise
-        raise ValueError(error.message.split("ValueError: ")[1].splitlines()[0]) from None
-    return tf.constant(images), tf.constant(labels)
-
-
-def chosen(arrays, classes, name, split):
-    """The rows of (images, labels) whose label is in `classes`, with its place there as their new label."""
-    images, labels = arrays
-    found, places = np.nonzero(labels.numpy()[:, None] == np.array(list(classes)))
+def of_classes(split, classes, name, key):
+    """The examples whose label is in `classes`, with its place there as their new label."""
+    found, places = np.nonzero(split.labels[:, None] == np.array(list(classes)))
     if not len(found):
-        raise ValueError(f"No image of {name!r}, split {split}, is of the classes {list(classes)}; raise the limit.")
-    return tf.gather(images, found), tf.constant(places, tf.int32)
+        raise ValueError(f"No image of {name!r}, split {key}, is of the classes {list(classes)}; raise the limit.")
+    return split.chosen(found, places)
 
 
-def kept(arrays, keep):
-    """The rows of (images, labels) of which each class in `keep` has its share left, in stored order."""
-    images, labels = arrays
-    rows = np.ones(len(labels), bool)
+def kept(split, keep):
+    """The examples of which each class in `keep` has its share left, in stored order."""
+    rows = np.ones(len(split), bool)
     for number, part in keep.items():
-        members = np.flatnonzero(labels.numpy() == number)
+        members = np.flatnonzero(split.labels == number)
         rows[members[math.ceil(part * len(members) - 1e-9) :]] = False  # 0.07 * 100 is more than 7
-    return arrays if rows.all() else (tf.boolean_mask(images, rows), tf.boolean_mask(labels, rows))
-
-
-def in_order(arrays, batch_size):
-    """Batches of `arrays` one after the other."""
-    steps = len(arrays[1]) // batch_size if static.is_required() else -(-len(arrays[1]) // batch_size)
-    return tf.data.Dataset.range(steps).map(
-        lambda step: tuple(array[step * batch_size : (step + 1) * batch_size] for array in arrays)
-    )
-
-
-def share(rows, shard):
-    """The rows of one global batch that belong to pipeline `index` of `count`: contiguous, equal but for 1."""
-    index, count = shard
-    size = tf.shape(rows)[0]
-    return rows[index * size // count : (index + 1) * size // count]
-
-
-def polished(dataset, shard):
-    """Prefetched, in a fixed order, untuned, and to be split by TensorFlow only where it is not yet."""
-    options = tf.data.Options()
-    options.deterministic = True
-    options.autotune.enabled = False  # costs more than it brings here, and see `tfdl.distribution.untuned`
-    policy = tf.data.experimental.AutoShardPolicy
-    options.experimental_distribute.auto_shard_policy = policy.DATA if shard == (0, 1) else policy.OFF
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    places = np.flatnonzero(rows)
+    return split.chosen(places, split.labels[places])

@@ -10,26 +10,27 @@ Nothing is downloaded unless the caller says so or TFDL_DOWNLOAD=1 is set.
 """
 
 import difflib
-import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfdl.core import pictures
+from tfdl.data import folders
 from tfdl.data.embedded import EMBEDDED
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-LAYOUTS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
-TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1  # of a folder without split sub-folders; the rest is the test split
+SPLITS = ("train", "validation", "test")
 NEIGHBORS = 4096  # encoded images held at once to shuffle a set of records that cannot be indexed
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """`examples` yields (raw, label) `count` times, always in the same order; `Source.decode` turns raw to pixels."""
+    """`examples` yields (raw, label) `count` times, always in the same order; see `Source.decode`."""
 
     count: int
     examples: tf.data.Dataset
@@ -40,19 +41,38 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
+class Listed:
+    """A split of picture files."""
+
+    paths: tuple[str, ...]
+    labels: np.ndarray  # (N) int32
+
+    @property
+    def count(self):
+        return len(self.paths)
+
+    def part(self, start, stop):
+        """Examples start ... stop - 1."""
+        return Listed(self.paths[start:stop], self.labels[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
 class Source:
     """An image set as stored: sizes in `image_shape` are None where they differ from image to image."""
 
     name: str
     image_shape: tuple[int | None, int | None, int]
     labels: tuple[str, ...]
-    splits: dict[str, Split]  # some of train, validation, test
-    decode: Callable  # raw -> image (h, w, c) uint8
+    splits: dict[str, Split | Listed]  # some of train, validation, test
+    decode: Callable  # (raw, image_shape, resize) -> image_shape uint8
     window: int | None = None  # examples that can be held undecoded at once; None: all of them
 
 
-def open_source(name, data_dir=None, download=False):
+def open_source(name, data_dir=None, download=False, **splitting):
     """The source called `name`.
+
+    Args:
+        splitting: for folders, see `folders.read`.
 
     Raises:
         FileNotFoundError: the set is known but not there.
@@ -62,17 +82,27 @@ def open_source(name, data_dir=None, download=False):
     if name in EMBEDDED:
         return embedded_source(name)
     if name.startswith("folder:"):
-        return folder_source(pathlib.Path(name.removeprefix("folder:")).expanduser())
+        return folder_source(pathlib.Path(name.removeprefix("folder:")).expanduser(), **splitting)
     if pathlib.Path(name).expanduser().is_dir() and os.path.basename(name) != name:
-        return folder_source(pathlib.Path(name).expanduser())
+        return folder_source(pathlib.Path(name).expanduser(), **splitting)
     return tfds_source(name, data_dir, download)
+
+
+def short_name(name):
+    """A set's name for files and titles: "photos" for folder:/some/where/photos, "mnist" for mnist:3.0.1."""
+    if name.startswith("folder:") or os.path.basename(name) != name:
+        path = pathlib.Path(name.removeprefix("folder:")).expanduser()
+        if name.startswith("folder:") or path.is_dir():
+            name = path.resolve().name
+    name = re.sub(r":\d+\.\d+\.\d+$", "", name)
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "images"
 
 
 def embedded_source(name):
     """A set of `embedded.EMBEDDED`."""
     arrays, labels = EMBEDDED[name]()
     splits = {key: Split(len(x), tf.data.Dataset.from_tensor_slices((x, y))) for key, (x, y) in arrays.items()}
-    return Source(name, arrays["train"][0].shape[1:], labels, splits, decode=tf.identity)
+    return Source(name, arrays["train"][0].shape[1:], labels, splits, decode=pictures.resize)
 
 
 # tensorflow_datasets
@@ -156,13 +186,12 @@ def tfds_source(name, folder, download):
             info.splits[key].num_examples,
             datasets[key].map(lambda example: (example["image"], tf.cast(example["label"], tf.int32))),
         )
-        for key in LAYOUTS
+        for key in SPLITS
         if key in datasets
     }
 
-    def decode(raw):
-        pixels = tf.io.decode_image(raw, channels=image.shape[-1], expand_animations=False)
-        return tf.ensure_shape(pixels, image.shape)
+    def decode(raw, image_shape, resize):
+        return pictures.decode(raw, image_shape, resize, stored_channels=image.shape[-1] or 3)
 
     return Source(name, tuple(image.shape), tuple(label.names), splits, decode, NEIGHBORS)
 
@@ -170,70 +199,14 @@ def tfds_source(name, folder, download):
 # Folders
 
 
-def folder_source(folder):
-    """PNG, JPEG, BMP and GIF files in class sub-folders, or in train/, validation/ (val/) and test/ of such.
+def folder_source(folder, **splitting):
+    """Pictures in class sub-folders; see `folders`."""
+    labels, found = folders.read(folder, **splitting)
+    splits = {split: Listed(paths, np.array(numbers, "int32")) for split, (paths, numbers) in found.items()}
+    paths = (path for split in splits.values() for path in split.paths)
+    has_tiff = any(path.lower().endswith(pictures.TIFF_SUFFIXES) for path in paths)
 
-    Without split sub-folders, each file's split follows from a hash of its path below `folder`, so it stays in its
-    split when others come or go: about 80 % train, 10 % validation, 10 % test.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}; give the path of a folder of class sub-folders.")
-    inside = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    if not inside:
-        raise ValueError(f"The folder {folder} has no sub-folders; put the images of each class in one of its own.")
-    if "train" in inside:
-        roots = {key: folder / found for key, names in LAYOUTS.items() for found in names if found in inside}
-        labels = tuple(sorted(path.name for path in roots["train"].iterdir() if path.is_dir()))
-        files = {key: image_files(root, labels) for key, root in roots.items()}
-    else:
-        labels = tuple(sorted(inside))
-        files = {key: [] for key in LAYOUTS}
-        for path, label in image_files(folder, labels):
-            share = fraction(path.relative_to(folder))
-            after = (share >= TRAIN_SHARE) + (share >= TRAIN_SHARE + VALIDATION_SHARE)
-            files[tuple(LAYOUTS)[after]].append((path, label))
-    for key, found in files.items():
-        if not found:
-            raise ValueError(
-                f"The folder {folder} gives no image to the split {key!r}; add images, or make sub-folders "
-                f"train/, validation/ and test/ with class sub-folders in each."
-            )
-    splits = {}
-    for key, found in files.items():
-        paths, classes = zip(*found, strict=True)
-        examples = tf.data.Dataset.from_tensor_slices(([str(path) for path in paths], tf.constant(classes, tf.int32)))
-        splits[key] = Split(len(found), examples)
-    return Source(str(folder), (None, None, 3), labels, splits, decode=read_image)
+    def decode(path, image_shape, resize):
+        return pictures.read(path, image_shape, resize, tiff=has_tiff)
 
-
-def image_files(root, labels):
-    """(path, class number) of every image below `root`, in the order of the paths' hashes: classes come mixed."""
-    extra = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in labels)
-    if extra := [name for name in extra if not name.startswith(".")]:
-        raise ValueError(f"The folder {root} has the classes {', '.join(extra)}, which train lacks; add them.")
-    found = []
-    for number, label in enumerate(labels):
-        inside = [path for path in (root / label).rglob("*") if path.suffix.lower() in SUFFIXES]
-        found += [(path, number) for path in inside if not path.name.startswith(".")]
-    return sorted(found, key=lambda item: fraction(item[0].relative_to(root)))
-
-
-def fraction(path):
-    """A number in [0, 1) that depends on the path's letters alone."""
-    return int.from_bytes(hashlib.sha256(path.as_posix().encode()).digest()[:8], "big") / 2**64
-
-
-def read_image(path):
-    """File name () string -> image (h, w, 3) uint8; an unreadable file's error names it."""
-
-    def read(path):
-        try:
-            return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-        except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0].split("} ")[-1]
-            name = path.numpy().decode()
-            raise ValueError(f"The image file {name} cannot be decoded ({reason}); replace or remove it.") from None
-
-    image = tf.py_function(read, [path], tf.uint8)
-    image.set_shape((None, None, 3))
-    return image
+    return Source(str(folder), (None, None, 3), labels, splits, decode)
