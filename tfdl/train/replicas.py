@@ -15,7 +15,7 @@ _thread = threading.local()  # MirroredStrategy traces each replica in a thread 
 @contextlib.contextmanager
 def samples(count):
     """Inside, the batch holds `count` samples; with 0 it is one row of padding, which BatchNorm must not see."""
-    before = getattr(_thread, "count", 1)
+    before = samples_here()
     _thread.count = count
     try:
         yield
@@ -23,11 +23,32 @@ def samples(count):
         _thread.count = before
 
 
+def samples_here():
+    """Samples in the batch, as the `samples` around says; None outside of one."""
+    return getattr(_thread, "count", None)
+
+
+def batch_norms(model):
+    """Every BatchNormalization of `model`, each once.  -> list"""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
 def synchronize_batch_norms(model):
     """Every BatchNormalization of `model` normalizes by the statistics of the global (micro-)batch."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer._moments = types.MethodType(global_moments, layer)
+    for layer in batch_norms(model):
+        layer._moments = types.MethodType(global_moments, layer)
+
+
+@contextlib.contextmanager
+def synchronized_batch_norms(model):
+    """Inside, they do so; behind it they are what they were before."""
+    changed = [layer for layer in batch_norms(model) if "_moments" not in vars(layer)]
+    synchronize_batch_norms(model)
+    try:
+        yield
+    finally:
+        for layer in changed:
+            del layer._moments
 
 
 def global_moments(layer, x, mask):
@@ -37,7 +58,8 @@ def global_moments(layer, x, mask):
     batch is empty everywhere, the moving statistics, so that they stay as they are.
     """
     axes = layer._reduction_axes
-    seen = tf.cast(getattr(_thread, "count", 1) > 0, x.dtype)
+    count = samples_here()
+    seen = tf.cast(True if count is None else count > 0, x.dtype)
     weights = None if mask is None else tf.cast(mask, x.dtype)[..., None]
 
     def summed(values):
