@@ -53,6 +53,7 @@ OPTIONAL_EXTRAS = {
     "wandb",
 }
 IMPORTLIB_USERS = {
+    "tfdl/commands/export.py",  # the module that --import names
     "tfdl/__init__.py",
     "tfdl/__main__.py",
     "tfdl/core/quiet.py",  # finds TensorFlow, does not import it

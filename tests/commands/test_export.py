@@ -162,7 +162,7 @@ def test_a_damaged_run_folder_is_one_sentence(run, tmp_path, capsys, file, conte
     assert message in refused(capsys, str(copy), str(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("data", ["folder:/home/me/photos", "/etc", "../x", "photos/", "a\nb"])
+@pytest.mark.parametrize("data", ["folder:/photos", "/etc", "../x", "photos/", "a\nb"])
 def test_a_run_does_not_choose_which_folder_of_this_machine_is_read(tmp_path, capsys, data):
     (tmp_path / "config.json").write_text(json.dumps({"data": data}))
     assert export.trained_on(tmp_path) is None

@@ -1,6 +1,7 @@
 """Which errors are one sentence, and what the sentence is."""
 
 import errno
+import runpy
 
 import numpy as np
 import pytest
@@ -24,12 +25,11 @@ def test_errors_of_the_system_and_our_own_explain_themselves_and_those_of_librar
 
 
 def test_a_bug_of_ours_keeps_its_traceback(tmp_path, monkeypatch):
-    monkeypatch.setattr(errors, "PACKAGE", tmp_path.parent / "x")
-    code = compile("def f(): return f()", str(tmp_path.parent / "x" / "tfdl.py"), "exec")
-    names = {}
-    exec(code, names)
-    assert not errors.explains_itself(raised(names["f"]))  # endless recursion, although a RuntimeError
-    exec(compile("def g(): return {}['key']", str(tmp_path.parent / "x" / "tfdl.py"), "exec"), names)
+    """Endless recursion, although it is a RuntimeError, and a missing key, both in a file of the package."""
+    monkeypatch.setattr(errors, "PACKAGE", tmp_path)
+    (tmp_path / "bugs.py").write_text("def f():\n    return f()\n\n\ndef g():\n    return {}['key']\n")
+    names = runpy.run_path(str(tmp_path / "bugs.py"))
+    assert not errors.explains_itself(raised(names["f"]))
     assert not errors.explains_itself(raised(names["g"]))
 
 

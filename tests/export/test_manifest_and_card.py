@@ -1,4 +1,5 @@
 import copy
+import runpy
 
 import pytest
 
@@ -120,8 +121,8 @@ def test_card_shows_the_reports_numbers_and_runnable_python(all_formats, report,
     assert "{" + "file}" not in text and 'createFromFile(context, "model_uint8.tflite")' in text
     monkeypatch.chdir(all_formats[1])
     code = text.split("```python\n")[1].split("```")[0]
-    names = {}
-    exec(code, names)
+    (tmp_path / "card.py").write_text(code)
+    names = runpy.run_path(str(tmp_path / "card.py"))
     assert {name: value.shape for name, value in names["outputs"].items()} == {"logits": (1, 5)}
 
 
