@@ -12,49 +12,86 @@ import numpy as np
 import tfdl
 from tfdl.figures.curves import curves
 from tfdl.figures.surfaces import heights, surface
-from tfdl.foundations.autodiff import grad, log_softmax, sin, softmax
+from tfdl.foundations.autodiff import Tensor, draw, grad, log_softmax, sigmoid, sin, softmax
 from tfdl.foundations.calculus import SURFACES, difference_errors, gradcheck, taylor
 from tfdl.foundations.convolution import conv2d
-from tfdl.train.command_line import launch
 
-OPERATIONS = {  # name: function, shapes of its inputs
+# Functions whose derivatives are checked, and the shapes of their inputs; softmax_twice checks second derivatives.
+OPERATIONS = {
     "matmul": (lambda x, y: x @ y, [(5, 2, 3), (3, 4)]),
     "log_softmax": (log_softmax, [(2, 3)]),
-    "conv2d": (lambda x, k: conv2d(x, k, stride=2, padding="same"), [(2, 5, 6, 3), (3, 2, 3, 4)]),
-    "softmax_twice": (lambda x: grad(softmax(x)[:, 0].sum(), x, create_graph=True), [(2, 3)]),  # second derivatives
+    "conv2d": (lambda x, kernel: conv2d(x, kernel, stride=2, padding="same"), [(2, 5, 6, 3), (3, 2, 3, 4)]),
+    "softmax_twice": (lambda x: grad(softmax(x)[:, 0].sum(), x, create_graph=True), [(2, 3)]),
 }
-RATES = {"rosenbrock": 1.5e-3, "saddle": 0.1}  # Rosenbrock allows up to 2 / curvature = 2 / 1002 at its minimum
+# Learning rates, and what the paths show; at Rosenbrock's minimum descent is stable up to 2 / curvature = 2 / 1002.
+DESCENTS = {
+    "rosenbrock": (1.5e-3, "Newton needs few steps to Rosenbrock's minimum"),
+    "saddle": (0.1, "Newton stops at the saddle, the others pass it"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    momentum: float = 0.9  # of the heavy ball
+    """Compute derivatives and descend with them."""
+
+    momentum: float = 0.9
+    """of the heavy ball, from 0 to below 1"""
+    steps: int = 40_000
+    """at most so many of gradient descent"""
+    order: int = 13
+    """highest order of sin's Taylor polynomials"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
     run = config.run.start(config, name="differentiate")
-    normal, steps = np.random.default_rng(run.seed).normal, 100 if run.run.smoke else 40_000
 
-    # compute: the engine against central differences, and these against the truth
-    metrics = {f"error_{k}": gradcheck(f, *(normal(size=s) for s in shapes)) for k, (f, shapes) in OPERATIONS.items()}
+    # The recorded computation of a neuron, and its gradient by one backward pass
+    inputs = Tensor(np.array([1.0, 2.0]), name="inputs")
+    weights = Tensor(np.array([0.5, -0.25]), name="weights")
+    neuron = sigmoid(inputs @ weights)
+    print(draw(neuron))
+    print(f"gradient of the weights: {grad(neuron, weights).value}")
+
+    # The chain rule against central differences
+    normal = np.random.default_rng(run.seed).normal
+    metrics = {}
+    for name, (function, shapes) in OPERATIONS.items():
+        arrays = [normal(size=shape) for shape in shapes]
+        metrics[f"error_{name}"] = gradcheck(function, *arrays)
+
+    # Differences against the truth
     errors = difference_errors(np.sin, np.cos, 1.0, np.logspace(-15, 0, 91))
-    metrics |= {f"error_{scheme}_best": error.min() for scheme, (_, error) in errors.items()}
-    x, series = np.linspace(-9, 9, 721), taylor(sin, 0.0, 13)
-    sines = {"sin x": np.sin(x)} | {f"order {n}": np.polyval(series[n::-1], x) for n in (1, 3, 7, 13)}
+    for scheme, (_, error) in errors.items():
+        metrics[f"error_{scheme}_best"] = error.min()
+    title = "Smaller steps are better until rounding takes over"
+    figure = curves(errors, x_label="step h", y_label="error of sin'(1)", log_x=True, log_y=True, title=title)
+    run.show("differences", figure)
 
-    # figures
-    run.show("differences", curves(errors, x_label="step h", y_label="error of sin'(1)", log_x=True, log_y=True))
-    sines = {name: (x, np.where(np.abs(y) < 3, y, np.nan)) for name, y in sines.items()}
-    run.show("taylor", curves(sines, x_label="x (radians)", y_label="Taylor polynomials of sin at 0"))
-    for name, rate in RATES.items():
-        ways = (place := SURFACES[name]).ways_down(rate=rate, momentum=config.momentum, steps=steps)
-        paths = {method: way.points for method, way in ways.items()}
-        run.show(name, surface(place.function, paths, **place.picture, title=name))
-        run.show(f"{name}_heights", heights(place.function, paths, minima=place.minima, title=name))
-        metrics |= {f"{name}_{method.lower().replace(' ', '_')}_steps": way.steps for method, way in ways.items()}
+    # Taylor polynomials of sin at 0
+    x = np.linspace(-9, 9, 721)
+    coefficients = taylor(sin, 0.0, config.order)
+    polynomials = {"sin x": (x, np.sin(x))}
+    for order in (1, 3, 7, 13):
+        if order <= config.order:
+            y = np.polyval(coefficients[order::-1], x)
+            polynomials[f"order {order}"] = (x, np.where(np.abs(y) < 3, y, np.nan))
+    title = "Each order follows the sine farther"
+    run.show("taylor", curves(polynomials, x_label="x (radians)", y_label="Taylor polynomials of sin", title=title))
+
+    # Downhill
+    steps = 100 if config.run.smoke else config.steps
+    for name, (learning_rate, title) in DESCENTS.items():
+        place = SURFACES[name]
+        descents = place.ways_down(rate=learning_rate, momentum=config.momentum, steps=steps)
+        paths = {}
+        for method, descent in descents.items():
+            paths[method] = descent.points
+            metrics[f"{name}_{method.lower().replace(' ', '_')}_steps"] = descent.steps
+        run.show(name, surface(place.function, paths, **place.picture, title=title))
+        run.show(f"{name}_heights", heights(place.function, paths, minima=place.minima, title=title))
     return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)

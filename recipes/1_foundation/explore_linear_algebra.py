@@ -1,4 +1,4 @@
-"""Digits from a few components, a photograph from a few singular vectors, an eigenvector from mere multiplication.
+"""Digits from a few principal components, a photograph from a few singular vectors, an eigenvector by power iteration.
 
 Stage 1 (foundation) - PCA, Pearson 1901; low rank, Eckart and Young 1936; Golub and Van Loan 2013, Matrix Computations
 Run:     tfdl run explore_linear_algebra
@@ -15,46 +15,89 @@ from tfdl.figures import linear_maps
 from tfdl.figures.curves import curves
 from tfdl.foundations.linear_algebra import PCA, compress, rotation, shear
 from tfdl.foundations.spectra import power_iteration, svd, symmetric_eigen
-from tfdl.train.command_line import launch
+
+SIDE = 8  # pixels of a digit
+SHOWN = 12  # digits in a row
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    components: int = 16  # principal components of the digits to keep, 1 to 64 (a smoke run has 48)
-    ranks: tuple[int, ...] = (1, 5, 15, 40, 100)  # of the compressed photograph
+    """Decompose digits and a photograph."""
+
+    components: int = 16
+    """principal components of the digits to keep, 1 to 64 (a smoke run has 48)"""
+    ranks: tuple[int, ...] = (1, 5, 15, 40, 100)
+    """of the compressed photograph"""
+    steps: int = 120
+    """of power iteration"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
-    run, count, ranks = config.run.start(config, name="linear_algebra"), config.components, config.ranks
+    run = config.run.start(config, name="linear_algebra")
 
-    # data
-    splits, image = digits()[0], (photo()[::4, ::4] if run.run.smoke else photo()) / 255
-    train, test = (splits[name][0][: run.limit].reshape(-1, 64) / 255 for name in ("train", "test"))
+    # Data
+    splits, labels = digits()
+    train = splits["train"][0][: run.limit].reshape(-1, SIDE * SIDE) / 255
+    test = splits["test"][0][: run.limit].reshape(-1, SIDE * SIDE) / 255
+    test_labels = splits["test"][1][: run.limit]
+    image = photo() / 255
+    if config.run.smoke:
+        image = image[::4, ::4]
 
-    # compute
-    pca, covariance, small = PCA.fit(train, min(train.shape)), np.cov(train.T), compress(image, ranks)
-    errors = [pca.keep(n + 1).error(test) for n in range(len(pca.ratios))]
-    eigen, power = symmetric_eigen(covariance), power_iteration(covariance, steps=120, seed=run.seed)
-    theirs = np.linalg.svd(image.reshape(len(image), -1), compute_uv=False), np.linalg.eigvalsh(covariance)[::-1]
-    svd_gap, eigen_gap = (np.abs(x - y).max() / y[0] for x, y in zip((small.values, eigen.values), theirs))
-    metrics = {"digits_rmse": pca.keep(count).error(test), "svd_from_numpy": svd_gap, "eigen_from_numpy": eigen_gap,
-               "power_rate": power.residuals[-1] / power.residuals[-2], "l2_by_l1": eigen.values[1] / eigen.values[0],
-               **{f"psnr_of_rank_{rank}": x for rank, x in zip(ranks, small.psnr)}}  # fmt: skip
+    # Principal components: from the training digits, measured on the test digits
+    pca = PCA.fit(train, min(train.shape))
+    errors = [pca.keep(count).error(test) for count in range(1, len(pca.ratios) + 1)]
+    kept = pca.keep(config.components)
+    metrics = {"digits_rmse": kept.error(test)}
 
-    # figures
+    # Singular values and eigenvalues, against NumPy's; the fall of power iteration's error against theory
+    compressed = compress(image, config.ranks)
+    covariance = np.cov(train.T)
+    eigen = symmetric_eigen(covariance)
+    power = power_iteration(covariance, steps=config.steps, seed=run.seed)
+    singular_values = np.linalg.svd(image.reshape(len(image), -1), compute_uv=False)
+    eigenvalues = np.linalg.eigvalsh(covariance)[::-1]
+    metrics["svd_from_numpy"] = np.abs(compressed.values - singular_values).max() / singular_values[0]
+    metrics["eigen_from_numpy"] = np.abs(eigen.values - eigenvalues).max() / eigenvalues[0]
+    metrics["power_rate"] = power.residuals[-1] / power.residuals[-2]
+    metrics["l2_by_l1"] = eigen.values[1] / eigen.values[0]
+    for rank, psnr in zip(config.ranks, compressed.psnr):
+        metrics[f"psnr_of_rank_{rank}"] = psnr
+
+    # Figures: principal components of the digits
     run.curve("rmse", errors)
-    run.show("rmse", curves({"test digits": errors}, x_label="components kept", y_label="RMSE (white is 1)"))
-    run.show("variance", linear_maps.spectrum(pca.ratios))
-    run.show("components", linear_maps.component_grid(pca.components[:count].reshape(-1, 8, 8), pca.ratios))
-    run.show("plane", linear_maps.scatter(pca.transform(test)[:, :2], splits["test"][1][: run.limit], range(10)))
-    rows = {"original": test} | {f"{n} components": pca.keep(n).rebuild(test) for n in (2, 8, count)}
-    run.show("digits", linear_maps.picture_rows({name: x[:12].reshape(-1, 8, 8) for name, x in rows.items()}))
-    run.show("photo", linear_maps.rank_grid(image, small.images, ranks, small.psnr, small.savings))
-    run.show("map", linear_maps.plane_map(matrix := rotation(0.5) @ shear(1.0), svd(matrix)))
-    run.show("power_iteration", linear_maps.power_curves(power.values, power.residuals, eigen.values))
+    title = "More components, smaller error"
+    series = {"test digits": errors}
+    run.show("rmse", curves(series, x_label="components kept", y_label="RMSE (white is 1)", title=title))
+    run.show("variance", linear_maps.spectrum(pca.ratios, title="A few components explain most of the variance"))
+    pictures = kept.components.reshape(-1, SIDE, SIDE)
+    title = "The first principal components of digits, and the variance that each explains"
+    run.show("components", linear_maps.component_grid(pictures, pca.ratios, title=title))
+    title = "Two components already separate some digits"
+    run.show("plane", linear_maps.scatter(pca.transform(test)[:, :2], test_labels, labels, title=title))
+    rows = {"original": test[:SHOWN].reshape(-1, SIDE, SIDE)}
+    for count in (2, 8, config.components):
+        rows[f"{count} components"] = pca.keep(count).rebuild(test[:SHOWN]).reshape(-1, SIDE, SIDE)
+    run.show("digits", linear_maps.picture_rows(rows, title="Digits rebuilt from few numbers"))
+
+    # Figures: singular values and eigenvalues
+    figure = linear_maps.rank_grid(
+        image,
+        compressed.images,
+        config.ranks,
+        compressed.psnr,
+        compressed.savings,
+        title="A photograph of low rank",
+    )
+    run.show("photo", figure)
+    matrix = rotation(0.5) @ shear(1.0)
+    title = "A linear map turns the circle into an ellipse"
+    run.show("map", linear_maps.plane_map(matrix, svd(matrix), title=title))
+    title = "Power iteration converges at the ratio of two eigenvalues"
+    run.show("power_iteration", linear_maps.power_curves(power.values, power.residuals, eigen.values, title=title))
     return run.finish(None, metrics)
 
 
 if __name__ == "__main__":
-    launch(main, Config)
+    tfdl.launch(main, Config)
