@@ -40,6 +40,19 @@ def test_long_title_does_not_run_into_the_legend():
     assert figure.axes[0].title.get_window_extent(renderer).x1 < figure.legends[0].get_window_extent(renderer).x0
 
 
+def test_one_epoch_has_one_tick_and_short_logarithmic_axes_have_plain_numbers():
+    axes = curves({"a": [0.3]}, x_label="epoch", y_label="loss").axes[0]
+    assert list(axes.get_xticks()) == [1]
+    figure = curves({"a": [0.3, 0.04]}, x_label="epoch", y_label="loss", log_y=True)
+    figure.draw(FigureCanvasAgg(figure).get_renderer())
+    axis = figure.axes[0].yaxis
+    texts = {label.get_text() for label in [*axis.get_ticklabels(), *axis.get_ticklabels(minor=True)]}
+    assert {"0.05", "0.1", "0.2"} <= texts and "0.03" not in texts
+    wide = curves({"a": [1.0, 1e-9]}, x_label="epoch", y_label="loss", log_y=True)
+    wide.draw(FigureCanvasAgg(wide).get_renderer())
+    assert all("10^" in label.get_text() for label in wide.axes[0].yaxis.get_ticklabels())
+
+
 def test_single_series_needs_no_legend():
     assert not curves({"a": [1.0, 2.0]}, x_label="epoch", y_label="loss").legends
 

@@ -1,7 +1,7 @@
 """Lines against a common axis, and bars: how runs are compared."""
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tfdl.figures.style import (
     COLORS,
@@ -18,6 +18,7 @@ from tfdl.figures.style import (
 )
 
 FEW = 12  # points of a line that still get a marker each
+SHORT = 300  # high / low of a logarithmic axis that has too few powers of ten to be read by them
 
 
 def curves(series, *, x_label, y_label, title=None, log_x=False, log_y=False, levels=None, points=None, y_range=None):
@@ -46,7 +47,8 @@ def curves(series, *, x_label, y_label, title=None, log_x=False, log_y=False, le
     for name, (x, y, text) in points.items():
         color = COLORS[list(series).index(name) % len(COLORS)]
         axes.plot(x, y, "o", color="white", markeredgecolor=color, markersize=9, markeredgewidth=2, zorder=4)
-        axes.annotate(text, (x, y), (7, -15), textcoords="offset points", color=color, zorder=5)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        axes.annotate(text, (x, y), (8, -15), textcoords="offset points", color=color, bbox=box, zorder=5)
     axes.set(xlabel=x_label, ylabel=y_label)
     if y_range:
         axes.set_ylim(*y_range)
@@ -116,8 +118,26 @@ def draw_lines(axes, series, order, *, log_x, log_y):
         )
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
-    if not log_x:
+    places = np.unique(np.concatenate([line.get_xdata() for line in axes.lines]))
+    if len(places) == 1:
+        axes.set_xticks(places)
+    elif not log_x:
         axes.xaxis.set_major_locator(MaxNLocator(integer=counts))
+    if log_y:
+        axes.autoscale_view()
+        plain_ticks(axes.yaxis, *axes.get_ylim())
+
+
+def plain_ticks(axis, low, high):
+    """Writes 0.02, 0.05 and 0.1 beside a short logarithmic axis, where matplotlib writes powers of ten or nothing."""
+    if high / low < SHORT:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if leading(value) in (2, 5) else ""))
+
+
+def leading(value):
+    """The first digit: 0.05 -> 5."""
+    return int(f"{value:e}"[0])
 
 
 def bars(values, *, y_label, errors=None, title=None):
