@@ -1,1 +1,1 @@
-"""What a run tells of itself: TensorBoard, trackers, the environment."""
+"""Reports of a run: TensorBoard, figures, progress, trackers, the environment."""

@@ -20,7 +20,7 @@ def environment(strategy):
         "devices": [device.name for device in tf.config.list_logical_devices()],
         "strategy": type(strategy).__name__,
         "replicas": strategy.num_replicas_in_sync,
-        "launch": os.environ.get("TFDL_LAUNCH"),  # by which a relaunched run knows itself
+        "launch": os.environ.get("TFDL_LAUNCH"),  # the same for every process of one launch
         "command": command(),
         "commit": commit(),
     }

@@ -1,4 +1,4 @@
-"""Experiment trackers beside TensorBoard: Weights & Biases or MLflow, both in the extra `track`."""
+"""Experiment trackers besides TensorBoard: Weights & Biases or MLflow, both in the extra `track`."""
 
 import importlib
 
@@ -8,10 +8,10 @@ TRACKERS = ("none", "wandb", "mlflow")
 
 
 def tracker_callback(name, *, run_name, folder, config):
-    """A Keras callback that mirrors every epoch's metrics, or None for "none".
+    """A Keras callback that copies every epoch's metrics, or None for "none".
 
     Args:
-        config: the recipe's flags as a flat dict, logged as hyper-parameters.
+        config: the recipe's flags as a flat dict, logged as hyperparameters.
 
     Raises:
         ValueError: unknown tracker.
