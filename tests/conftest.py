@@ -14,6 +14,7 @@ from tests.topic_selection import Selection
 
 ROOT = Path(__file__).parent.parent
 SELECTION = pytest.StashKey()
+TOGETHER = {"train", "export", "distribution", "inference", "commands", "session", "test_package.py"}
 
 
 def pytest_addoption(parser):
@@ -38,6 +39,8 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
+    """Tests that share what takes long to make come first, and so stay in one process (`--dist worksteal`)."""
+    items.sort(key=lambda item: item.path.relative_to(ROOT / "tests").parts[0] not in TOGETHER)
     selection = config.stash[SELECTION]
     if selection:
         kept = [item for item in items if selection.has(item.path, item.name)]
