@@ -192,7 +192,7 @@ ALIASES = {
 MINUTES = {
     "tfdl run explore_linear_algebra": 1,
     "tfdl run differentiate": 1,
-    "tfdl run infer": 1,
+    "tfdl run estimate_parameters": 1,
     "tfdl run decay_weights": 1,
     "tfdl run train_perceptron": 1,
     "tfdl run train_mlp": 3,
@@ -214,6 +214,8 @@ MINUTES = {
 }
 # The same of commands that are not recorded: estimated from similar ones.
 ESTIMATED_MINUTES = {
+    "tfdl run measure_information": 1,
+    "tfdl run fit_regression": 1,
     "tfdl run compare_activations": 3,
     "tfdl run compare_topologies": 3,
     "tfdl run train_highway": 2,
@@ -260,7 +262,7 @@ TOPICS = (
         1,
         "Mathematics",
         prerequisites=("calculus",),
-        recipe="tfdl run infer",
+        recipe="tfdl run estimate_parameters",
     ),
     Topic(
         "information_theory",
@@ -270,7 +272,7 @@ TOPICS = (
         1,
         "Mathematics",
         prerequisites=("probability",),
-        recipe="tfdl run infer",
+        recipe="tfdl run measure_information",
     ),
     Topic(
         "gradient_descent",
@@ -290,7 +292,7 @@ TOPICS = (
         1,
         "Mathematics",
         prerequisites=("linear_algebra", "gradient_descent"),
-        recipe="tfdl run decay_weights",
+        recipe="tfdl run fit_regression",
     ),
     Topic(
         "perceptron",
@@ -350,7 +352,7 @@ TOPICS = (
         1,
         "Architecture",
         prerequisites=("probability", "sigmoid"),
-        recipe="tfdl run backpropagate",
+        recipe="tfdl run fit_regression",
     ),
     Topic(
         "leaky_relu",
@@ -570,7 +572,7 @@ TOPICS = (
         1,
         "Training",
         prerequisites=("mlp", "cross_entropy"),
-        recipe="tfdl run regularize",
+        recipe="tfdl run fit_regression",
     ),
     Topic(
         "dropout",
@@ -590,7 +592,7 @@ TOPICS = (
         1,
         "Training",
         prerequisites=("overfitting", "sgd"),
-        recipe="tfdl run regularize",
+        recipe="tfdl run decay_weights",
     ),
     Topic(
         "early_stopping",
