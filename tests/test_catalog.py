@@ -154,7 +154,7 @@ def test_minutes_are_those_that_were_recorded():
     for file in (ROOT / "results").glob("*.json"):
         row = json.loads(file.read_text(encoding="utf-8"))
         seconds = [run["seconds"] for run in row.get("runs", []) if "seconds" in run]
-        if seconds and "recipes/" in row["command"]:
+        if seconds and re.search(r"recipes/|^tfdl run ", row["command"]):
             command = re.sub(r"^.*recipes/\w+/(\w+)\.py", r"tfdl run \1", row["command"])
             recorded.setdefault(command, []).append(sum(seconds) / len(seconds) / 60)
     standard = "tfdl run classify_images --model mobilenet --variant v2_small_images"  # the recipe's own defaults
