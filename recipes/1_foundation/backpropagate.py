@@ -41,7 +41,7 @@ class Config:
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_backpropagation")
 
-    # Data; this training is not resumed, so the order of the images follows no position
+    # Data; without the run's position, which only `run.fit` moves, each epoch comes in the next order by itself
     data = images.load(config.data, batch_size=config.batch_size, seed=run.seed, limit=run.limit)
     train, validation = data.train.as_numpy_iterator, data.validation.as_numpy_iterator
     batch = next(train())
