@@ -7,6 +7,7 @@ Expect:  test accuracy 0.983 on digits with seed 0 in 2 minutes on two CPU cores
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 
@@ -28,7 +29,11 @@ class Config:
     weights: str = ""
     """weights to start from: a preset such as timm/resnet50.a1_in1k, a run folder, or a file; empty: random"""
     image_size: int | None = None
-    """side in pixels; every image is resized to a square"""
+    """side in pixels of the square that the model takes"""
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    """how pictures of other shapes come to the square: stretched, cut, or with black margins"""
+    skip_broken: bool = False
+    """leave out files that cannot be decoded, and list them; otherwise the first one ends the run"""
     batch_size: int | None = None
     """images per update, over all devices"""
     learning_rate: float | None = None
@@ -62,8 +67,10 @@ def main(config: Config):
         config.data,
         image_size=config.image_size,
         batch_size=config.batch_size,
+        resize=config.resize,
         augment=augmentation,
         balanced=config.balanced,
+        skip_broken=config.skip_broken,
         run=run,
     )
 

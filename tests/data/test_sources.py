@@ -83,3 +83,13 @@ def test_prepared_sets_load_offline(data_dir, name, size, shape, counts):
 def test_unfit_sets_are_refused(data_dir, name, words):
     with pytest.raises(ValueError, match=words):
         load(name, data_dir=data_dir)
+
+
+def test_folder_beside_the_user_needs_no_prefix_unless_a_set_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_photos", "mnist"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="my_photos"):  # found, and without classes
+        sources.open_source("my_photos", data_dir=tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="TFDL_DATA_DIR"):
+        sources.open_source("mnist", data_dir=tmp_path / "none")

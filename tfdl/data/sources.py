@@ -83,9 +83,16 @@ def open_source(name, data_dir=None, download=False, **splitting):
         return embedded_source(name)
     if name.startswith("folder:"):
         return folder_source(pathlib.Path(name.removeprefix("folder:")).expanduser(), **splitting)
-    if pathlib.Path(name).expanduser().is_dir() and os.path.basename(name) != name:
+    if pathlib.Path(name).expanduser().is_dir() and (os.path.basename(name) != name or not is_set(name, data_dir)):
         return folder_source(pathlib.Path(name).expanduser(), **splitting)
     return tfds_source(name, data_dir, download)
+
+
+def is_set(name, folder=None):
+    """Whether a tensorflow_datasets set has this name, here or anywhere: it goes before a folder of the same name."""
+    base = name.split(":")[0]
+    here = names_in(pathlib.Path(folder).expanduser() if folder else data_dir())
+    return base in here or base in tfds.list_builders(with_community_datasets=False)
 
 
 def short_name(name):
