@@ -27,6 +27,12 @@ MODELS = {topic.key: topic.module for topic in tfdl.topics(built=True) if topic.
 CLASSIFIERS = [key for key, module in MODELS.items() if re.search(r"\.(convnets|foundation|vision_\w+)\.", module)]
 CLASSES = 3  # in the checks below
 
+
+def but_slow(names, *largest):
+    """Cases for `parametrize`, with those of the largest networks marked `slow`: they take a second each."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in largest else name for name in names]
+
+
 outline = functools.cache(fresh_outline)  # tests look at the same large networks again and again, and change none
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.harness import images_of, outline
+from tests.harness import but_slow, images_of, outline
 from tfdl.core.outline import multiply_adds, parameters
 from tfdl.interop.layouts import entries
 from tfdl.interop.torchvision import LAYOUT
@@ -43,12 +43,15 @@ def tiny(config="nano", **kwargs):
     return efficientnet(config, **{"image_shape": (33, 42, 3), "num_classes": 5, **kwargs})
 
 
-@pytest.mark.parametrize("variant", COUNTS)
+LARGEST = ("b3", "b4", "b5", "b6")  # b7 is the law's other end
+
+
+@pytest.mark.parametrize("variant", but_slow(COUNTS, *LARGEST))
 def test_parameter_count_is_the_published_one(variant):
     assert parameters(outline(efficientnet, variant, **CANONICAL.get(variant, {}))) == COUNTS[variant]
 
 
-@pytest.mark.parametrize("variant", MULTIPLY_ADDS)
+@pytest.mark.parametrize("variant", but_slow(MULTIPLY_ADDS, *LARGEST))
 def test_multiply_adds_are_the_published_ones(variant):
     assert multiply_adds(outline(efficientnet, variant, **CANONICAL.get(variant, {}))) == pytest.approx(
         MULTIPLY_ADDS[variant], rel=2e-3
@@ -154,7 +157,7 @@ def test_variant_for_small_images_is_b0_with_an_eighth_of_its_resolution():
     assert maps["stride8"].shape == (None, 1, 1, 448)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (33, 20, 3), (None, None, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (None, None, 3)])
 def test_any_image_shape_gives_finite_logits(shape):
     logits = tiny(image_shape=shape)(images_of(2, *(s or 40 for s in shape)))
     assert logits.shape == (2, 5) and np.isfinite(logits).all()

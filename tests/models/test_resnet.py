@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.harness import images_of, outline
+from tests.harness import but_slow, images_of, outline
 from tfdl.core.outline import multiply_adds, parameters
 from tfdl.interop.layouts import entries
 from tfdl.interop.weights import LAYOUTS, load_weights, save_weights
@@ -34,7 +34,10 @@ def tiny(variant="nano", seed=0, **kwargs):
     return resnet(variant, **{"image_shape": (37, 50, 3), "num_classes": 5, **kwargs})
 
 
-@pytest.mark.parametrize("variant", COUNTS | CIFAR_COUNTS | OPTION_A)
+LARGEST = ("101", "152", "101_keras", "152_keras", "cifar110", "cifar56_a", "cifar110_a")
+
+
+@pytest.mark.parametrize("variant", but_slow(COUNTS | CIFAR_COUNTS | OPTION_A, *LARGEST))
 def test_count_is_the_published_one_and_the_name_the_number_of_weighted_layers(variant):
     model = outline(resnet, variant, **CANONICAL.get(variant, {}))
     assert parameters(model) == (COUNTS | CIFAR_COUNTS | OPTION_A)[variant]
@@ -42,12 +45,21 @@ def test_count_is_the_published_one_and_the_name_the_number_of_weighted_layers(v
     assert len(kernels) == int("".join(c for c in variant if c.isdigit()))
 
 
-@pytest.mark.parametrize("variant", MULTIPLY_ADDS)
+@pytest.mark.parametrize("variant", COUNTS | CIFAR_COUNTS | OPTION_A)
+def test_row_has_the_blocks_that_its_name_counts(variant):
+    row = VARIANTS[variant]
+    convolutions = 3 if row.bottleneck else 2
+    assert 2 + convolutions * sum(row.blocks) == int("".join(c for c in variant if c.isdigit()))
+    assert (row.stride_first, row.bias) == ("keras" in variant,) * 2
+    assert row.projection == (not variant.endswith("_a"))
+
+
+@pytest.mark.parametrize("variant", but_slow(MULTIPLY_ADDS, *LARGEST))
 def test_multiply_adds_are_the_published_ones(variant):
     assert multiply_adds(outline(resnet, variant)) == pytest.approx(MULTIPLY_ADDS[variant], rel=1e-3)
 
 
-@pytest.mark.parametrize("variant", TABLE_1)
+@pytest.mark.parametrize("variant", but_slow(TABLE_1, *LARGEST))
 def test_multiply_adds_are_those_of_table_1(variant):
     assert multiply_adds(outline(resnet, variant)) == pytest.approx(TABLE_1[variant], rel=0.02)
 
@@ -95,8 +107,7 @@ def test_option_a_takes_each_second_pixel_and_adds_channels_of_zeros(zeros, firs
     assert y.shape == (2, 3, 2, 7) and not np.delete(y, range(first, first + 3), axis=-1).any()
 
 
-@pytest.mark.parametrize("variant", ["nano", "cifar20_a"])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (33, 20, 3), (None, None, 3)])
+@pytest.mark.parametrize("variant, shape", [("nano", (1, 1, 1)), ("nano", (None, None, 3)), ("cifar20_a", (9, 8, 3))])
 def test_any_image_shape_gives_finite_logits(variant, shape):
     logits = tiny(variant, image_shape=shape)(images_of(2, *(s or 40 for s in shape)))
     assert logits.shape == (2, 5) and np.isfinite(logits).all()

@@ -145,7 +145,7 @@ def test_variant_for_small_images_is_v2_x0_5_with_a_quarter_of_its_stride():
     assert maps["stride8"].shape == (None, 1, 1, 1024)
 
 
-@pytest.mark.parametrize("config, shape", [("nano", (1, 1, 1)), (TINY_V1, (33, 20, 3)), ("nano", (None, None, 3))])
+@pytest.mark.parametrize("config, shape", [("nano", (1, 1, 1)), ("nano", (None, None, 3))])
 def test_any_image_shape_gives_finite_logits(config, shape):
     logits = tiny(config, image_shape=shape)(images_of(2, *(s or 40 for s in shape)))
     assert logits.shape == (2, 5) and np.isfinite(logits).all()
