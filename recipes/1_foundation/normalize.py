@@ -69,11 +69,16 @@ def main(config: Config):
 
     # Figures
     series = {name: (steps, values) for name, values in accuracy.items()}
+    points = {}
+    for name, found in reached.items():
+        if len(found):
+            points[name] = (found[0], accuracy[name][accuracy[name] >= best][0], f"step {found[0]:.0f}")
     figure = curves(
         series,
         x_label="step",
         y_label="validation accuracy",
         levels={"the plain network's best": best},
+        points=points,
         title="Normalized networks need fewer steps",
     )
     run.show("accuracy", figure)

@@ -52,11 +52,14 @@ def main(config: Config):
 
     # Explain
     image = read_photo(config.photo, data.image_shape) if config.photo else tests[0]
-    shown, classes, titles = cases(model, image, tests[1:5], data.labels)
+    true_class = -1 if config.photo else truth[0]  # a photograph's class is not known
+    shown, classes, titles = cases(model, image, tests[1:5], data.labels, truth=[true_class, *truth[1:5]])
     filters = first_filters(model)[:64]
     run.show("filters", picture_grid(filters, title="The filters of the first layer; gray is 0"))
-    run.show("feature_maps", feature_rows(image, inner_maps(model, image)))
-    run.show("where", overlays(shown, explanations(model, shown, classes, layer=config.layer), titles))
+    title = "Feature maps of one image, the most varied channels first"
+    run.show("feature_maps", feature_rows(image, inner_maps(model, image), title=title))
+    maps = explanations(model, shown, classes, layer=config.layer)
+    run.show("where", overlays(shown, maps, titles, title="Where the network finds the class"))
     return run.finish(None, hiding_test(model, tests, truth, layer=config.layer, seed=run.seed))
 
 

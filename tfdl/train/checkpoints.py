@@ -118,7 +118,7 @@ def read(path):
 
 
 def checked(path, tensors, header):
-    """The `Checkpoint` of a file's content.  Raises ValueError where its digest or its header is not what was written."""
+    """The `Checkpoint` of a file's content.  Raises ValueError where digest or header are not what was written."""
     header = dict(header or {})
     if header.pop("sha256", None) != digest(tensors, header):
         raise ValueError(f"The checkpoint {path} is damaged (its digest differs).")
