@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import tfdl.__main__ as command_line
+from tests import forked
 from tfdl import catalog
 from tfdl.commands import run
-from tests import forked
 from tools import readme_table
 
 ROOT = Path(__file__).resolve().parent.parent

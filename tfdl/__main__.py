@@ -9,9 +9,9 @@ import os
 import sys
 import traceback
 
-from tfdl.core.names import nearest
 from tfdl.core import settings, streams
 from tfdl.core.errors import explains_itself, is_full_disk, sentence
+from tfdl.core.names import nearest
 
 COMMANDS = {
     "list": "the topics of the curriculum, by stage",
