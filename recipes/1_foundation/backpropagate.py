@@ -73,7 +73,7 @@ def main(config: Config):
         run.curve(f"gradient of layer {layer}", values)
     title = "A NumPy network learns"
     run.show("learning", curves(series, x_label="epoch", y_label="loss, error", log_y=True, title=title))
-    title = "Sigmoids lose the gradient on its way down"
+    title = "The gradient vanishes in layers of sigmoids"
     figure = curves(sizes, x_label="layer", y_label="gradient (root mean square)", log_y=True, title=title)
     run.show("gradients", figure)
     change = (network.parameters[0] - untrained.parameters[0]).T  # (units, pixels)

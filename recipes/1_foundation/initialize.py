@@ -2,7 +2,8 @@
 
 Stage 1 (foundation) - Glorot and Bengio 2010; He et al. 2015, arXiv:1502.01852, section 2.2; Saxe et al. 2014
 Run:     tfdl run initialize
-Expect:  He's variance keeps ReLU's signal, Glorot's leaves 1.6e-9 of it: test accuracy 0.92 against 0.10, 2 minutes
+Expect:  He's variance keeps ReLU's signal, Glorot's leaves 1.6e-9 of it: test accuracy 0.92 against 0.10 (zeros: 0.10);
+         in 1 minute on two CPU cores (seed 0)
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import keras
 import tfdl
 from tfdl.data import images
 from tfdl.figures.curves import curves
+from tfdl.figures.style import readable
 from tfdl.foundations.initialization import ACTIVATIONS, deep_network, jacobian_singular_values, propagate
 from tfdl.models.foundation.mlp import MLPConfig, mlp
 
@@ -61,7 +63,7 @@ def main(config: Config):
                 x_label="layer",
                 y_label=f"second moment of the {part}",
                 log_y=True,
-                title=f"The {part} through layers of {activation}",
+                title=f"The {part} through 30 layers, {readable(activation)}",
             )
             run.show(f"{activation}_{part}", figure)
     spread = {}
@@ -89,7 +91,7 @@ def main(config: Config):
 
     # Figures
     losses = {name.replace("_", ", "): result.series("loss") for name, result in results.items()}
-    title = f"{config.layers} layers learn from He's start only"
+    title = f"{config.layers} layers of ReLU need He's start"
     run.show("training", curves(losses, x_label="epoch", y_label="training loss (nats)", title=title))
     for name, result in results.items():
         metrics[f"{name}_test_accuracy"] = result.metrics["test_accuracy"]
