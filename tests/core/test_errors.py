@@ -5,6 +5,7 @@ import runpy
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdl.core import errors
 from tfdl.core.files import read_json
@@ -48,3 +49,12 @@ def test_names_of_strangers_cannot_break_lines_or_reach_the_terminal():
 def test_full_disks_are_told_apart_from_mistakes():
     assert errors.is_full_disk(OSError(errno.ENOSPC, "full")) and errors.is_full_disk(OSError(errno.EDQUOT, "quota"))
     assert not errors.is_full_disk(FileNotFoundError(errno.ENOENT, "none")) and not errors.is_full_disk(ValueError())
+
+
+def test_a_damaged_record_is_no_bug(tmp_path):
+    (tmp_path / "x.tfrecord").write_bytes(b"nonsense" * 9)
+    error = raised(lambda: list(tf.data.TFRecordDataset(str(tmp_path / "x.tfrecord"))))
+    assert errors.explains_itself(error)
+    text = errors.sentence(error)
+    assert text.startswith("A file of the data set is damaged: corrupted record at 0") and "{{" not in text
+    assert text.endswith("; copy the set again, or correct TFDL_DATA_DIR.") and "\n" not in text

@@ -33,6 +33,13 @@ def test_missing_set_says_where_it_looked_and_what_to_do(tmp_path, monkeypatch):
         load("mnist", data_dir=tmp_path / "absent")
 
 
+def test_damaged_info_is_named(tmp_path):
+    (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+    (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").write_text("{")
+    with pytest.raises(ValueError, match=r"The dataset_info\.json of 'mnist' in .* is damaged .*copy the set again"):
+        sources.open_source("mnist", tmp_path)
+
+
 def test_unknown_name_gets_the_nearest_ones(tmp_path):
     for path in ("mnist/1.0.0", "fashion/1.0.0", "text/en/1.0.0", "zebras/1.0.0"):
         (tmp_path / path).mkdir(parents=True)

@@ -7,16 +7,17 @@ from pathlib import Path
 
 OURS = (ValueError, RuntimeError, ArithmeticError, ImportError)  # what tfdl raises for users; the rest are bugs
 NOT_OURS = (RecursionError,)  # Python's own, although a RuntimeError
+DAMAGED = "DataLossError"  # TensorFlow's, for a broken TFRecord file; named, so that TensorFlow need not be imported
 PACKAGE = Path(__file__).resolve().parent.parent
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})  # the command was right, and can be repeated later
 
 
 def explains_itself(error):
-    """True for an error whose message is meant for users: a missing file, or one that tfdl or a recipe raised itself.
+    """True for an error that one sentence explains: a missing or damaged file, or one that tfdl or a recipe raised.
 
     An error that began inside Keras or TensorFlow keeps its traceback, which is all that there is to go by.
     """
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or type(error).__name__ == DAMAGED:
         return True
     if not isinstance(error, OURS) or isinstance(error, NOT_OURS) or error.__traceback__ is None:
         return False
@@ -29,6 +30,9 @@ def sentence(error):
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
+    if type(error).__name__ == DAMAGED:
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*|name:\s*$", "", text.partition("\n")[0]).strip()
+        text = f"A file of the data set is damaged: {reason}; copy the set again, or correct TFDL_DATA_DIR."
     return printable(text) or type(error).__name__
 
 

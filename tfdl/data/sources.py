@@ -9,6 +9,7 @@ The data directory is that of the environment variable TFDL_DATA_DIR, else tenso
 Nothing is downloaded unless the caller says so or TFDL_DOWNLOAD=1 is set.
 """
 
+import contextlib
 import difflib
 import os
 import pathlib
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 
 from tfdl.core import pictures
 from tfdl.data import folders
@@ -136,16 +138,30 @@ def tfds_splits(name, folder=None, download=False, decoders=None):
     Raises: as `require`.
     """
     folder = require(name, folder, download)
-    datasets, info = tfds.load(
-        name,
-        data_dir=str(folder),
-        download=download,
-        shuffle_files=False,
-        decoders=decoders,
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),  # one file after the other
-        with_info=True,
-    )
+    with undamaged(name, folder):
+        datasets, info = tfds.load(
+            name,
+            data_dir=str(folder),
+            download=download,
+            shuffle_files=False,
+            decoders=decoders,
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),  # one file after the other
+            with_info=True,
+        )
     return info, datasets
+
+
+@contextlib.contextmanager
+def undamaged(name, folder):
+    """Turns what tensorflow_datasets says of a broken dataset_info.json into a ValueError that names the set."""
+    try:
+        yield
+    except json_format.ParseError as error:
+        reason = str(error).partition("Failed to load JSON:")[2].strip() or str(error)
+        raise ValueError(
+            f"The dataset_info.json of {name!r} in {folder} is damaged ({reason}); copy the set again, or correct "
+            "TFDL_DATA_DIR."
+        ) from error
 
 
 def require(name, folder=None, download=False):
@@ -178,7 +194,8 @@ def require(name, folder=None, download=False):
 def tfds_source(name, folder, download):
     """A set whose examples have the features `image` and `label`.  Images stay encoded until they are needed."""
     folder = require(name, folder, download)
-    features = dict(tfds.builder(name, data_dir=str(folder)).info.features.items())
+    with undamaged(name, folder):
+        features = dict(tfds.builder(name, data_dir=str(folder)).info.features.items())
     image, label = features.get("image"), features.get("label")
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
         raise ValueError(
