@@ -9,7 +9,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
-from tests import forked
+from tests import cpu_time, forked
 from tests.topic_selection import Selection
 
 ROOT = Path(__file__).parent.parent
@@ -19,10 +19,13 @@ TOGETHER = {"train", "export", "distribution", "inference", "commands", "session
 
 def pytest_addoption(parser):
     parser.addoption("--topic", metavar="KEY", help="run only the tests of a topic: `tfdl list` prints the keys")
+    parser.addoption("--cpu", action="store_true", help="print the CPU seconds of the files that take most")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    if config.getoption("cpu"):
+        config.pluginmanager.register(cpu_time)
     key = config.getoption("topic")
     try:
         config.stash[SELECTION] = Selection(key) if key else None

@@ -131,6 +131,11 @@ def server():
     return Server()
 
 
+def cpu_seconds():
+    """Of the forked processes of this test process that have ended."""
+    return server().cpu if server.cache_info().currsize else 0.0
+
+
 def stop():
     """Ends the server, if there is one."""
     if server.cache_info().currsize:
@@ -146,7 +151,7 @@ class Server:
 
     def __init__(self, bare=False):
         ours, theirs = socket.socketpair()
-        self.socket, self.received, self.codes = ours, b"", {}
+        self.socket, self.received, self.codes, self.cpu = ours, b"", {}, 0.0
         self.started = []  # numbers of children that were announced and not yet asked for
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (as long-lived as the server)
         command = [sys.executable, __file__, str(theirs.fileno()), *["--bare"] * bare]
@@ -189,7 +194,7 @@ class Server:
             raise RuntimeError(f"The fork server has ended.\n{self.errors.read().decode(errors='replace')}")
         *lines, self.received = (self.received + part).split(b"\n")
         for line in lines:
-            pid, code = json.loads(line)
+            pid, code, self.cpu = json.loads(line)
             if code is None:
                 self.started.append(pid)
             else:
@@ -230,10 +235,10 @@ server.connect({address!r})
 message = json.dumps(dict(args=words, cwd=os.getcwd(), env=dict(os.environ))).encode() + b"\\n"
 server.sendall(message[socket.send_fds(server, [message], [1, 2]):])
 answers = server.makefile()
-pid, _ = json.loads(answers.readline())
+pid = json.loads(answers.readline())[0]
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, _: os.kill(pid, number))
-_, code = json.loads(answers.readline())
+code = json.loads(answers.readline())[1]
 if code < 0:
     signal.signal(-code, signal.SIG_DFL) if code != -signal.SIGKILL else None
     os.kill(os.getpid(), -code)
@@ -245,7 +250,7 @@ class Workshop:
     """The server: forks a child for each request of its client, or of a program that runs `python` (PYTHON above)."""
 
     def __init__(self, client, folder):
-        self.client, self.children = client, {}  # number -> who asked for it
+        self.client, self.children, self.cpu = client, {}, 0.0  # number -> who asked for it; seconds
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(f"{folder}/socket")
         self.listener.listen()
@@ -279,11 +284,12 @@ class Workshop:
                 for file in files:
                     os.close(file)
                 self.children[pid] = asker
-                tell(asker, pid, None)
+                tell(asker, pid, None, self.cpu)
             for pid in list(self.children):
-                ended, status = os.waitpid(pid, os.WNOHANG)
+                ended, status, usage = os.wait4(pid, os.WNOHANG)
                 if ended:
-                    tell(self.children.pop(pid), pid, os.waitstatus_to_exitcode(status))
+                    self.cpu += usage.ru_utime + usage.ru_stime
+                    tell(self.children.pop(pid), pid, os.waitstatus_to_exitcode(status), self.cpu)
 
     def kill_children_of(self, asker):
         """Those of the client, when it ends, are all that there are."""
@@ -294,11 +300,11 @@ class Workshop:
                 self.children[pid] = None
 
 
-def tell(connection, pid, code):
+def tell(connection, pid, code, cpu):
     """Who has asked and is gone hears nothing."""
     if connection is not None:
         with contextlib.suppress(OSError):
-            connection.sendall(json.dumps([pid, code]).encode() + b"\n")
+            connection.sendall(json.dumps([pid, code, cpu]).encode() + b"\n")
 
 
 def become(request, files):
