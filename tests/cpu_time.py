@@ -1,4 +1,4 @@
-"""Where the suite's time goes: `pytest --cpu` prints CPU seconds by file and test, with their processes and fixtures."""
+"""Where the suite's time goes: `pytest --cpu` prints CPU seconds by file and test, processes and fixtures included."""
 
 import os
 import time
