@@ -267,7 +267,10 @@ class Workshop:
             pause = 0.02 if self.children else None  # between requests, a look at the children
             for ready in select.select([self.client, self.listener, *others], [], [], pause)[0]:
                 asker = self.listener.accept()[0] if ready is self.listener else ready
-                message, files, *_ = socket.recv_fds(asker, 1 << 16, 2)
+                try:
+                    message, files, *_ = socket.recv_fds(asker, 1 << 16, 2)
+                except ConnectionResetError:  # the asking program was killed before it had read all answers
+                    message, files = b"", []
                 if not message:
                     self.kill_children_of(asker)
                     if asker is self.client:

@@ -15,7 +15,12 @@ TELLING = re.compile(
     r"(\w+_)?(file|files|filename|filenames|path|dir|logdir|directory|address|urls?|uri|descriptor_source|region_name"
     r"|stream|prefix|prefixes|patterns|file_pattern|filespec|host_mlir_module|token)"
 )
-HARMLESS = {"TensorListStream", "BoostedTreesCreateEnsemble", "BoostedTreesDeserializeEnsemble"}  # stamp_token
+HARMLESS = {
+    "TensorListStream",
+    "BoostedTreesCreateEnsemble",  # stamp_token
+    "BoostedTreesDeserializeEnsemble",
+    "WordpieceTokenizeWithOffsets",  # a table in memory; there once tensorflow-text is loaded
+}
 
 
 def operators():
