@@ -273,7 +273,7 @@ def pipeline_cases():
         memory = placement.memory_per_device(DEVICES[:2], split, x, y)
         results[f"memory/{name} waits"] = waits(split, x, y)
         results |= {f"memory/{name} {d} {key}": size for d, row in memory.items() for key, size in row.items()}
-    results["memory/idle"] = split.idle_share
+    results["memory/idle"] = split.idle_fraction
 
     def of(model, count=2, **options):
         return Pipeline(model, DEVICES[:count], **{"micro_batches": 2} | options)

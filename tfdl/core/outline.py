@@ -1,11 +1,11 @@
-"""A network in outline: shapes, parameters and multiply-adds, before a single weight takes memory.
+"""A network without values: shapes, parameters and multiply-adds, before a single weight takes memory.
 
     model = outline(vgg, "16")
     parameters(model), multiply_adds(model)      # 138_357_544 and 15_470_264_320, in a second
 
-A multiply-add is a product that goes into a sum.  Papers count those of convolutions, dense layers and attention, and
-leave out what is done to each number by itself (normalization, activation, pooling, adding); many of them, and most
-tools, call it a FLOP, of which a processor counts two.
+A multiply-add is one multiplication whose result is added to a sum.  Papers count those of convolutions, dense layers
+and attention, and leave out elementwise operations (normalization, activation, pooling, addition).  Many papers and
+most tools call a multiply-add a FLOP, although it is two floating-point operations.
 """
 
 import math
@@ -13,7 +13,7 @@ import math
 import keras
 from keras import layers
 
-# Their kernels meet each position of the input once, and not of the output.
+# Their kernels are applied once at each position of the input, not of the output.
 READ_THE_INPUT = (
     layers.RNN,
     layers.Bidirectional,
@@ -24,27 +24,27 @@ READ_THE_INPUT = (
 
 
 def outline(build, *args, **kwargs):
-    """The model that `build(*args, **kwargs)` makes, with shapes and without values: to be looked at, not to be run."""
+    """The model that `build(*args, **kwargs)` makes, with shapes and without values: it cannot be run."""
     known = keras.src.backend.common.global_state
     waiting = list(known.get_global_attribute("uninitialized_variables", []))
     try:
         with keras.StatelessScope(initialize_variables=False):
             return build(*args, **kwargs)
-    finally:  # else the next scope, whosever it is, would give the variables their values
+    finally:  # else the next StatelessScope anywhere would initialize these variables
         known.set_global_attribute("uninitialized_variables", waiting)
 
 
 def parameters(model):
-    """How many numbers learn; papers count no moving statistics."""
+    """The number of trainable parameters; papers do not count moving statistics."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def multiply_adds(model):
     """Multiply-adds of one sample, an int.
 
-    A kernel meets each position of its layer's output once: H/s W/s of a convolution, N of a dense layer on tokens, 1
-    of a dense layer on a vector.  A layer that multiplies in other ways has a method `multiply_adds(shape)`, which
-    takes the shape of its input.
+    A kernel is applied once at each position of its layer's output: H/s W/s positions for a convolution, N for a dense
+    layer on tokens, 1 for a dense layer on a vector.  A layer that multiplies in other ways has a method
+    `multiply_adds(shape)`, which takes the shape of its input.
 
     Args:
         model: a functional model of fixed sizes but for the batch, from `outline` or with values.

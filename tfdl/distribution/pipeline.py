@@ -51,8 +51,8 @@ class Pipeline(keras.Model):
         self.built = True
 
     @property
-    def idle_share(self):
-        """Share of the devices' time spent waiting, if all stages take equally long: (S - 1) / (K + S - 1)."""
+    def idle_fraction(self):
+        """Fraction of the devices' time spent waiting, if all stages take equally long: (S - 1) / (K + S - 1)."""
         waits = len(self.stages) - 1
         return waits / (self.micro_batches + waits)
 
@@ -151,7 +151,7 @@ def run(stage, x, *, taped):
 
 
 def cut_batch(data, count):
-    """A batch of B samples -> `count` micro-batches of nearly the same size, and each one's share of the B samples.
+    """A batch of B samples -> `count` micro-batches of nearly the same size, and each one's fraction of the B samples.
 
     Args:
         data: any structure of tensors (B, ...) and Nones.

@@ -3,28 +3,28 @@
 import time
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
-from tfdl.core.quiet import muffled
+from tfdl.core.litert import interpreter
 
 
 def benchmark_tflite(content, *, threads=1, runs=50, warmup=5, seconds=2.0):
     """{"median_ms", "p90_ms", "runs", "threads", "partitions"} of a TFLite file's bytes, run on noise at batch 1.
 
     Stops after `runs` runs or `seconds`, whichever comes first (never before 5 runs).
-    partitions: how many pieces the XNNPACK delegate runs; each operator it lacks splits the graph further, and
-    crossing over costs more than the operator itself.
+    partitions: how many pieces of the graph the XNNPACK delegate runs.  Each operator that it lacks splits the graph
+    further, and the change from one piece to the next costs more than the operator itself.
+
+    Raises:
+        ValueError, RuntimeError: LiteRT cannot run the file.
     """
-    with muffled():  # the delegate announces itself
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
+    runner = interpreter(content, threads=threads)
     random = np.random.default_rng(0)
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], noise(random, detail))
+    for detail in runner.get_input_details():
+        runner.set_tensor(detail["index"], noise(random, detail))
     times, start = [], time.perf_counter()
     while len(times) < warmup + 5 or (len(times) < warmup + runs and time.perf_counter() - start < seconds):
         before = time.perf_counter()
-        interpreter.invoke()
+        runner.invoke()
         times.append(1e3 * (time.perf_counter() - before))
     kept = times[warmup:]
     return {
@@ -33,7 +33,7 @@ def benchmark_tflite(content, *, threads=1, runs=50, warmup=5, seconds=2.0):
         "runs": len(kept),
         "threads": threads,
         # LiteRT offers no public count; delegated pieces appear in the plan as nodes named DELEGATE.
-        "partitions": sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details()),
+        "partitions": sum(op["op_name"] == "DELEGATE" for op in runner._get_ops_details()),
     }
 
 
