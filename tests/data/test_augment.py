@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdl.data import augment as augment_module
 from tfdl.data.augment import (
     Seeds,
     chain,
@@ -171,3 +172,46 @@ def test_solarize_inverts_what_is_light():
 def test_bad_strength_is_refused(make, words):
     with pytest.raises(ValueError, match=f"got {words}; give"):
         make()
+
+
+# What a thousand draws show
+
+
+def test_brightness_moves_evenly_in_both_directions():
+    moved = random_brightness(0.3)(tf.fill((1000, 1, 2, 3), 0.5), (0, 1)).numpy() - 0.5
+    assert np.ptp(moved, axis=(1, 2, 3)).max() < 1e-6  # one number for all pixels of an image
+    assert -0.3 <= moved.min() < -0.29 and 0.29 < moved.max() <= 0.3 + 1e-6
+    assert abs(moved.mean()) < 0.02
+
+
+def test_contrast_scales_around_the_mean_of_all_channels():
+    image = np.array([[[0.4, 0.5, 0.6], [0.45, 0.5, 0.55]]], "float32")
+    out = random_contrast(0.8)(tf.repeat(image[None], 1000, axis=0), (0, 1)).numpy()
+    differs = np.abs(image - image.mean()) > 0.01
+    scales = ((out - image.mean()) / np.where(differs, image - image.mean(), 1))[:, differs]
+    assert np.ptp(scales, axis=1).max() < 1e-4
+    assert 0.2 <= scales.min() + 1e-5 < 0.22 and 1.78 < scales.max() < 1.8 + 1e-5
+
+
+def test_each_of_the_14_operations_is_drawn_as_often(monkeypatch):
+    def paints(number):
+        return lambda images, seed=None: tf.ones_like(images) * number / 13
+
+    monkeypatch.setattr(augment_module, "unchanged", paints(0))
+    monkeypatch.setattr(augment_module, "equalize", paints(1))
+    monkeypatch.setattr(augment_module, "random_solarize", lambda part: paints(2))
+    monkeypatch.setattr(augment_module, "stock_layers", lambda part: range(3, 14))
+    monkeypatch.setattr(augment_module, "seeded", paints)
+    painted = rand_augment(1)(tf.zeros((1400, 1, 1, 1)), (0, 1)).numpy().ravel()
+    drawn = np.bincount(np.round(painted * 13).astype(int), minlength=14)
+    assert len(drawn) == 14 and drawn.min() > 60 and drawn.max() < 140
+
+
+def test_rotation_goes_as_far_as_30_degrees_and_no_farther():
+    images = np.zeros((300, 41, 41, 1), "float32")
+    images[:, 19:22, 36:39] = 1.0  # right of the middle
+    turned = seeded(stock_layers(1.0)[4])(tf.constant(images), (0, 1)).numpy()[..., 0]
+    rows, columns = np.mgrid[-20:21, -20:21]
+    mass = turned.sum((1, 2))
+    angles = np.degrees(np.arctan2((turned * rows).sum((1, 2)) / mass, (turned * columns).sum((1, 2)) / mass))
+    assert -31 < angles.min() < -28 and 28 < angles.max() < 31

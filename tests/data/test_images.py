@@ -11,11 +11,12 @@ import tensorflow as tf
 from tfdl.core import pictures
 from tfdl.core.batches import check
 from tfdl.data import images as images_module
+from tfdl.data import reading, sources
 from tfdl.data.augment import chain, random_brightness, random_shift
 from tfdl.data.embedded import EMBEDDED
 from tfdl.data.images import load
 from tfdl.data.mixing import cutmix, mixup
-from tfdl.data.order import permutation
+from tfdl.data.order import Order, permutation
 
 AUGMENT = chain(random_shift(1), random_brightness(0.3))
 
@@ -415,3 +416,50 @@ def test_a_run_gives_seed_position_and_limit():
     assert data.position is Run.position and data.counts["train"] == 70
     expected = load("digits", batch_size=50, seed=3, limit=70, position=Run.position)
     np.testing.assert_array_equal(labels_of(data), labels_of(expected))
+
+
+# Records, which are shuffled in windows
+
+
+def test_each_window_has_an_order_of_its_own():
+    stored = tf.data.Dataset.range(40).map(lambda number: (number, tf.cast(number, tf.int32)))
+    records = reading.Records(stored, 40, lambda number: tf.cast(tf.reshape(number, (1, 1, 1)), tf.uint8), window=10)
+    order = Order.start(seed=0, batch_size=8, count=40)
+    labels = np.concatenate([labels for _, labels, _ in records.train(order).as_numpy_iterator()])
+    windows = labels.reshape(4, 10) - np.arange(0, 40, 10)[:, None]
+    assert (np.sort(windows) == np.arange(10)).all()
+    assert len({tuple(window) for window in windows}) == 4
+    np.testing.assert_array_equal(records.labels, np.arange(40))
+
+
+def test_a_set_in_memory_is_there_once(monkeypatch):
+    copies, constant = [], tf.constant
+
+    def noted(value, *arguments, **options):
+        copies.append(np.size(value))
+        return constant(value, *arguments, **options)
+
+    monkeypatch.setattr(tf, "constant", noted)
+    data = digits(limit=None)
+    assert data.splits["train"].images.shape == (1266, 8, 8, 1)
+    assert max(copies) <= 1266  # labels and rows, no pixels
+    list(data.train)
+
+
+def test_name_for_folders_of_runs_has_no_path_and_no_version(tmp_path):
+    names = {"mnist": "mnist", "mnist:3.0.1": "mnist", "text/en": "text-en", "digits": "digits"}
+    (tmp_path / "my photos").mkdir()
+    names |= {f"folder:{tmp_path}/my photos": "my-photos", f"{tmp_path}/my photos/": "my-photos"}
+    for name, expected in names.items():
+        assert sources.short_name(name) == expected
+    assert digits().short_name == "digits"
+
+
+def test_task_says_how_input_is_prepared():
+    data = digits(resize="crop", image_size=6)
+    assert data.task.labels == data.labels and data.task.image_shape == (6, 6, 1) and data.task.resize == "crop"
+
+
+def test_run_beside_a_seed_is_refused():
+    with pytest.raises(ValueError, match="the run has them"):
+        digits(run=object(), seed=3)
