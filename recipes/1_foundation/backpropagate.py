@@ -50,7 +50,7 @@ def main(config: Config):
     widths = (int(np.prod(data.image_shape)), *config.hidden, data.num_classes)
     untrained = mlp(widths, seed=run.seed, dtype="float64")
     network = mlp(widths, seed=run.seed, dtype="float32")
-    metrics = {"gradient_error": backpropagation.gradient_error(untrained, *batch)}
+    metrics = {"gradient_check": backpropagation.gradient_check(untrained, *batch)}
 
     # Train
     optimizer = Optimizer(network, rate=config.learning_rate)

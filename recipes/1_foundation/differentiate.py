@@ -83,7 +83,7 @@ def main(config: Config):
     steps = 100 if config.run.smoke else config.steps
     for name, (learning_rate, title) in DESCENTS.items():
         place = SURFACES[name]
-        descents = place.ways_down(rate=learning_rate, momentum=config.momentum, steps=steps)
+        descents = place.optimization_paths(rate=learning_rate, momentum=config.momentum, steps=steps)
         paths = {}
         for method, descent in descents.items():
             paths[method] = descent.points

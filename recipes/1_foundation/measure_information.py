@@ -17,10 +17,10 @@ from tfdl.foundations.inference import Dirichlet
 from tfdl.foundations.information_theory import (
     BITS,
     entropy,
+    expected_length,
     huffman_code,
     joint_table,
     kl_divergence,
-    mean_length,
     mutual_information,
 )
 
@@ -44,7 +44,7 @@ def main(config: Config):
     # A text: the expected length of its Huffman code is at least the entropy
     code = huffman_code(counts)
     frequencies = np.array(list(counts.values())) / len(digits.DESCR)
-    metrics = {"entropy_bits": entropy(frequencies, base=BITS), "huffman_bits": mean_length(counts, code)}
+    metrics = {"entropy_bits": entropy(frequencies, base=BITS), "huffman_bits": expected_length(counts, code)}
 
     # A pixel: its mutual information with the digit
     levels = digits.data * config.levels // 17

@@ -58,7 +58,7 @@ def test_loss_and_gradients_are_those_of_keras(activation, widths):
 def test_gradients_are_those_of_central_differences(activation):
     network, (x, y) = bp.mlp(WIDTHS, activation=activation, seed=3), batch()
     before = [array.copy() for array in network.parameters]
-    assert bp.gradient_error(network, x, y) < 1e-6
+    assert bp.gradient_check(network, x, y) < 1e-6
     for array, was in zip(network.parameters, before):
         np.testing.assert_array_equal(array, was)
 
@@ -66,7 +66,7 @@ def test_gradients_are_those_of_central_differences(activation):
 def test_gradient_check_sees_a_wrong_backward_pass(monkeypatch):
     monkeypatch.setattr(bp.Tanh, "backward", lambda self, gradient: gradient * (1.0 - self.y))
     network, (x, y) = bp.mlp(WIDTHS, activation="tanh"), batch()
-    assert bp.gradient_error(network, x, y) > 1e-2
+    assert bp.gradient_check(network, x, y) > 1e-2
 
 
 def test_gradient_of_the_batch_is_the_mean_of_the_examples():
@@ -193,7 +193,7 @@ def test_bad_input_is_refused():
     for labels, words in [
         (y[:4], r"shape \(4,\); give integers \(11,\)"),
         (y + 0.5, "labels are float64"),
-        (y - 1, "reach from -1 to 1; give 0 to 2"),
+        (y - 1, "range from -1 to 1; give 0 to 2"),
         (y + 3, "to 5; give 0 to 2"),
     ]:
         with pytest.raises(ValueError, match=words):
@@ -207,7 +207,7 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="no activation 'gelu'"):
         bp.mlp((3, 2), activation="gelu")
     for rate in (0.0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match=f"rate is {rate}"):
+        with pytest.raises(ValueError, match=f"learning rate is {rate}"):
             bp.Optimizer(bp.mlp((3, 2)), rate=rate)
     optimizer = bp.Optimizer(bp.mlp((3, 2)), rate=0.1)
     with pytest.raises(ValueError, match="no batches"):
@@ -218,5 +218,5 @@ def test_bad_arguments_are_refused():
 
 def test_divergence_is_one_sentence():
     network, (x, y) = bp.mlp(WIDTHS), batch()
-    with pytest.raises(ValueError, match="loss is nan in epoch 2; lower the rate 1e"):
+    with pytest.raises(ValueError, match="loss is nan in epoch 2; lower the learning rate 1e"):
         bp.train(*everything(network, x, y, rate=1e200), epochs=9)

@@ -172,7 +172,7 @@ def test_newton_is_drawn_to_the_saddle_and_the_others_leave_it():
     plain = newton(saddle.gradient, saddle.hessian, saddle.start)
     np.testing.assert_allclose(plain.points[-1], (0, 0), atol=1e-6)
     assert (np.linalg.eigvalsh(saddle.hessian(plain.points[-1])) * [-1, 1] > 0).all()
-    ways = saddle.ways_down(rate=0.1, momentum=0.9, steps=500)
+    ways = saddle.optimization_paths(rate=0.1, momentum=0.9, steps=500)
     np.testing.assert_array_equal(ways.pop("Newton").points, plain.points)
     assert len(ways) == 3 and all(path.converged for path in ways.values())
     for path in ways.values():
@@ -207,7 +207,7 @@ def test_path_from_the_minimum_is_one_point():
 
 def test_rate_that_diverges_is_named():
     rosenbrock = SURFACES["rosenbrock"]
-    with pytest.raises(ValueError, match="After .* steps .* lower the rate, which is 0.1"):
+    with pytest.raises(ValueError, match="After .* steps .* lower the learning rate, which is 0.1"):
         gradient_descent(rosenbrock.gradient, rosenbrock.start, rate=0.1)
 
 

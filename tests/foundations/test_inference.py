@@ -28,7 +28,7 @@ GRIDS = {
     "coin": (Beta(2.0, 3.0), [1, 1, 0, 1, 1, 0, 1], Bernoulli, inference.beta_bernoulli, (0, 1)),
     "arrivals": (Gamma(2.0, 0.5), [3, 0, 4, 2, 2], Poisson, inference.gamma_poisson, (0, 30)),
     "mean": (Normal(1.0, 2.0), [2.5, 3.5, 1.0, 4.0], lambda m: Normal(m, 1.5),
-             lambda prior, x: inference.normal_normal(prior, x, deviation=1.5), (-15, 15)),
+             lambda prior, x: inference.normal_normal(prior, x, standard_deviation=1.5), (-15, 15)),
 }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ POSITIVE = np.array([[0.3, 1.2, 2.5, 0.9, 1.7], [20.0, 21.5, 19.0, 22.0, 20.5]])
 def test_closed_forms_are_the_textbooks():
     fitted = inference.fit_normal(X)
     np.testing.assert_allclose(fitted.mean[1], X[1].mean())
-    np.testing.assert_allclose(fitted.deviation[1] ** 2, ((X[1] - X[1].mean()) ** 2).sum() / 7)
+    np.testing.assert_allclose(fitted.standard_deviation[1] ** 2, ((X[1] - X[1].mean()) ** 2).sum() / 7)
     assert inference.fit_bernoulli([1, 0, 0, 1, 1]).probability == 0.6
     assert inference.fit_poisson([3, 0, 6]).rate == 3
 
@@ -198,7 +198,7 @@ def test_t_test_equals_scipy():
 
 
 def test_z_test_is_two_sided():
-    found = inference.z_test([X[0], 2 - X[0]], mean=1.0, deviation=2.0)
+    found = inference.z_test([X[0], 2 - X[0]], mean=1.0, standard_deviation=2.0)
     z = (X[0].mean() - 1) / 2 * np.sqrt(7)
     np.testing.assert_allclose(found.statistic, [z, -z])
     np.testing.assert_allclose(found.p_value, 2 * stats.norm.sf(abs(z)), rtol=1e-10)
@@ -220,7 +220,7 @@ def test_permutation_test_equals_scipy_within_its_noise():
 
 @pytest.mark.parametrize("test", [
     lambda x: inference.t_test(x, mean=1.0),
-    lambda x: inference.z_test(x, mean=1.0, deviation=2.0),
+    lambda x: inference.z_test(x, mean=1.0, standard_deviation=2.0),
 ])  # fmt: skip
 def test_p_values_are_uniform_when_nothing_is_there(test):
     p_values = test(Normal(1.0, 2.0).sample((5000, 4), seed=10)).p_value
@@ -330,7 +330,7 @@ BAD = {
     "likelihood": (lambda: inference.bayes([0.5, 0.5], [1, -1]), "likelihood must be 0 or more; got -1"),
     "impossible": (lambda: inference.bayes([1.0, 0.0], [0, 1]), "probability of the data must be above 0"),
     "toss": (lambda: inference.beta_bernoulli(Beta(1, 1), [0, 2]), "observation must be 0 or 1; got 2"),
-    "count": (lambda: inference.gamma_poisson(Gamma(1), [0.5]), "whole number from 0 on; got 0.5"),
+    "count": (lambda: inference.gamma_poisson(Gamma(1), [0.5]), "whole number, 0 or more; got 0.5"),
     "label": (lambda: inference.dirichlet_categorical(Dirichlet([1, 1]), [2]), "label must be below 2"),
     "one": (
         lambda: inference.mean_interval([1.0]),

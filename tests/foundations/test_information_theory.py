@@ -171,22 +171,22 @@ def test_textbook_code_has_the_textbook_length():
     counts = dict(zip("abcde", [0.25, 0.25, 0.2, 0.15, 0.15]))  # Cover and Thomas, Example 5.6.1
     code = info.huffman_code(counts)
     assert [len(code[letter]) for letter in "abcde"] == [2, 2, 2, 3, 3]
-    np.testing.assert_allclose(info.mean_length(counts, code), 2.3)
+    np.testing.assert_allclose(info.expected_length(counts, code), 2.3)
 
 
 def test_dyadic_code_meets_the_entropy_exactly():
     counts = {"a": 8, "b": 4, "c": 2, "d": 1, "e": 1}
     code = info.huffman_code(counts)
     assert {letter: len(word) for letter, word in code.items()} == {"a": 1, "b": 2, "c": 3, "d": 4, "e": 4}
-    assert info.mean_length(counts, code) == info.entropy(np.array([8, 4, 2, 1, 1]) / 16, base=BITS)
+    assert info.expected_length(counts, code) == info.entropy(np.array([8, 4, 2, 1, 1]) / 16, base=BITS)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_mean_length_is_less_than_a_bit_above_the_entropy(seed):
+def test_expected_length_is_less_than_a_bit_above_the_entropy(seed):
     rng = np.random.default_rng(seed)
     p = rng.dirichlet(np.full(rng.integers(2, 60), rng.choice([0.05, 1.0]))) + 1e-9
     counts = dict(enumerate(p / p.sum()))
-    length = info.mean_length(counts, info.huffman_code(counts))
+    length = info.expected_length(counts, info.huffman_code(counts))
     bound = info.entropy(p / p.sum(), base=BITS)
     assert bound <= length + 1e-12 and length < bound + 1
 
@@ -196,7 +196,7 @@ def test_no_code_of_four_symbols_is_shorter():
     for p in np.sort(np.random.default_rng(6).dirichlet(np.ones(4), size=20))[:, ::-1]:
         counts = dict(enumerate(p))
         best = min(p @ shape for shape in lengths)
-        np.testing.assert_allclose(info.mean_length(counts, info.huffman_code(counts)), best)
+        np.testing.assert_allclose(info.expected_length(counts, info.huffman_code(counts)), best)
 
 
 def test_no_word_begins_another_and_no_bit_is_wasted():
@@ -209,7 +209,7 @@ def test_decoding_undoes_encoding_bit_for_bit():
     code = info.huffman_code(Counter(TEXT))
     bits = info.encode(TEXT, code)
     assert set(bits) == {"0", "1"} and "".join(info.decode(bits, code)) == TEXT
-    assert len(bits) == round(info.mean_length(Counter(TEXT), code) * len(TEXT))
+    assert len(bits) == round(info.expected_length(Counter(TEXT), code) * len(TEXT))
     assert info.decode("", code) == []
 
 
@@ -242,13 +242,16 @@ BAD = {
     "joint": (lambda: info.mutual_information([0.5, 0.5]), r"two axes or more; got shape \(2,\)"),
     "joint sum": (lambda: info.mutual_information(np.ones((2, 3))), "must be 1; got 6"),
     "pairs": (lambda: info.joint_table(np.zeros((3, 2)), np.zeros(2)), r"got \(3, 2\) and \(2,\)"),
-    "halves": (lambda: info.joint_table([0.5, 1.0], [0, 1]), "x must be a whole number from 0 on; got 0.5"),
-    "widths": (lambda: info.gaussian_kl(ONE, MultivariateNormal([0.0], [[1.0]])), "got 3 and 1 dimensions"),
+    "halves": (lambda: info.joint_table([0.5, 1.0], [0, 1]), "x must be a whole number, 0 or more; got 0.5"),
+    "widths": (lambda: info.gaussian_kl(ONE, MultivariateNormal([0.0], [[1.0]])), "got 3 and 1"),
     "first": (lambda: info.gaussian_mutual_information(ONE, 3), "first must be above 0 and below 3"),
     "none": (lambda: info.huffman_code({}), "got no symbols"),
-    "never": (lambda: info.huffman_code({"a": 2, "b": 0}), "count must be above 0: leave out what never occurs; got 0"),
-    "unknown": (lambda: info.encode("abz", CODE), "no word for 'z'"),
-    "cut": (lambda: info.decode("0101", CODE), "bits from 3 on, '1', are no whole codeword"),
+    "never": (
+        lambda: info.huffman_code({"a": 2, "b": 0}),
+        "count must be above 0: leave out symbols that never occur; got 0",
+    ),
+    "unknown": (lambda: info.encode("abz", CODE), "no codeword for 'z'"),
+    "cut": (lambda: info.decode("0101", CODE), "bits from 3 on, '1', are not a complete codeword"),
     "not bits": (lambda: info.decode("0x1", CODE), "bits from 1 on"),
 }
 

@@ -49,7 +49,7 @@ def test_draws_have_keras_moments_and_range(key, shape):
 
 
 def test_deviation_of_the_cut_normal_is_scipys():
-    assert pytest.approx(truncnorm(-2, 2).std(), abs=1e-14) == init.CUT_DEVIATION
+    assert pytest.approx(truncnorm(-2, 2).std(), abs=1e-14) == init.TRUNCATED_STANDARD_DEVIATION
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (9, 5), (5, 9), (3, 2, 4, 11), (2, 2, 3, 19)])
@@ -175,12 +175,12 @@ def test_gain_multiplies_the_weights():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="no initialization 'xavier'; there is zeros"):
+    with pytest.raises(ValueError, match="no initialization 'xavier'; choose one of zeros"):
         init.initialize("xavier", (3, 4))
     with pytest.raises(ValueError, match="no distribution 'cauchy'"):
         init.initialize("he", (3, 4), distribution="cauchy")
     for shape in [(3,), (), (3, 0), (3, -1), (2.5, 3)]:
-        with pytest.raises(ValueError, match="is no kernel's shape"):
+        with pytest.raises(ValueError, match="is not a kernel's shape"):
             init.initialize("he", shape)
     with pytest.raises(ValueError, match="depth 0"):
         init.deep_network("he", depth=0)

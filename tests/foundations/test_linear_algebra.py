@@ -297,9 +297,9 @@ def test_pca_of_a_batch_is_the_same_as_one_by_one():
         (lambda: la.PCA.fit(cloud(9), 0), "not 0"),
         (lambda: la.PCA.fit(np.ones((1, 3)), 1), "two points or more"),
         (lambda: la.PCA.fit(np.ones((5, 3)), 1), "same point"),
-        (lambda: la.PCA.fit(cloud(9), 2).keep(3), "has 2 components; 3 of them"),
-        (lambda: la.PCA.fit(cloud(9), 2).transform(np.ones((3, 5))), r"expects 4 numbers a point.*\(3, 5\)"),
-        (lambda: la.PCA.fit(cloud(9), 2).inverse(np.ones((3, 4))), r"expects 2 numbers a point.*\(3, 4\)"),
+        (lambda: la.PCA.fit(cloud(9), 2).keep(3), "has 2 components; cannot keep 3"),
+        (lambda: la.PCA.fit(cloud(9), 2).transform(np.ones((3, 5))), r"expects 4 numbers per point.*\(3, 5\)"),
+        (lambda: la.PCA.fit(cloud(9), 2).inverse(np.ones((3, 4))), r"expects 2 numbers per point.*\(3, 4\)"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence(call, complaint):

@@ -214,7 +214,7 @@ def test_parameters_broadcast_in_all_methods():
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 BAD = {
-    "deviation": (lambda: Normal(0, [1.0, -2.0]), "deviation must be above 0; got -2"),
+    "standard deviation": (lambda: Normal(0, [1.0, -2.0]), "standard_deviation must be above 0; got -2"),
     "nan": (lambda: Normal(np.nan), "mean must be finite; got nan"),
     "shape": (lambda: Gamma(0.0), "shape must be above 0; got 0"),
     "alpha": (lambda: Beta(-1, 2), "alpha must be above 0"),

@@ -1,1 +1,1 @@
-"""The mathematics from scratch, in NumPy, because seeing it is the point."""
+"""The mathematics of deep learning from scratch, in NumPy."""

@@ -2,14 +2,14 @@
 
     x = Tensor([1.0, 2.0], name="x")
     y = (x**3).sum()
-    slope = grad(y, x, create_graph=True)      # 3 x^2 = [3, 12]
-    bend = grad(slope.sum(), x)                # 6 x   = [6, 12]
+    first = grad(y, x, create_graph=True)      # 3 x^2 = [3, 12]
+    second = grad(first.sum(), x)              # 6 x   = [6, 12]
 
-An operation computes its value and notes, for each operand, the rule that turns the gradient of the result into the
-gradient of the operand.  The rules are written in the same operations, so a gradient is again a recorded computation
-and can be differentiated as often as one likes: second derivatives are exact, not approximated.
+An operation computes its value and records, for each operand, the rule that turns the gradient of the result into the
+gradient of the operand.  The rules use the same operations, so a gradient is itself a recorded computation and can be
+differentiated any number of times: second derivatives are exact, not approximated.
 
-Two pairs of operations are each other's rule (adjoint linear maps), and with them shapes take care of themselves:
+Two pairs of operations are each other's gradient rule (adjoint linear maps) and handle all changes of shape:
 `broadcast_to` and `sum_to`, indexing and `scatter`.  Convolution (convolution.py) adds a third, `im2col` and `col2im`.
 
 Source: Griewank and Walther 2008, "Evaluating Derivatives", 2nd ed., section 3.2; Baydin et al. 2018, arXiv:1502.05767.
@@ -26,13 +26,13 @@ BIRTHS = itertools.count()
 
 
 class Tensor:
-    """An array that remembers how it was computed.  Operators broadcast as NumPy's do; comparisons give plain masks.
+    """An array that records how it was computed.  Operators broadcast as NumPy's do; comparisons return boolean arrays.
 
     Attributes:
         value: the array, float32 or float64, not copied.
         parents: ((operand, rule), ...), where rule(gradient, result) is the operand's gradient; none for a leaf.
-        name: of the operation, or what the user calls a leaf.
-        born: counts up, so that a result always comes after its operands.
+        name: of the operation, or of a leaf as the user named it.
+        born: creation number; a result's is always larger than its operands'.
 
     Raises:
         ValueError: the values are not floats; in operators: shapes or dtypes of the operands do not fit.
@@ -46,7 +46,7 @@ class Tensor:
         if self.value.dtype not in (np.float32, np.float64):
             raise ValueError(
                 f"A Tensor holds float32 or float64, and these values of shape {self.value.shape} are"
-                f" {self.value.dtype}: only real numbers have derivatives. Convert them with numpy.asarray(x, float)."
+                f" {self.value.dtype}: gradients need floats. Convert them with numpy.asarray(x, float)."
             )
         self.parents, self.name, self.born = parents, name, next(BIRTHS)
 
@@ -81,7 +81,7 @@ class Tensor:
         return Tensor(a.value / b.value, ((a, lambda g, y: g / b), (b, lambda g, y: -g * y / b)), "divide")
 
     def __pow__(self, other):
-        if isinstance(other, Real):  # x**0 is a constant without parents, so that no 0 * x**-1 spoils the origin
+        if isinstance(other, Real):  # x**0 is a constant without parents: its rule would give 0 * x**-1 = NaN at 0
             parents = ((self, lambda g, y: g * (other * self ** (other - 1))),) if other != 0 else ()
             return Tensor(self.value ** float(other), parents, "power")
         a, b = align(self, other)
@@ -89,12 +89,12 @@ class Tensor:
         return Tensor(a.value**b.value, rules, "power")
 
     def __matmul__(self, other):
-        """(..., N, K) @ (..., K, M) -> (..., N, M); batch axes broadcast; a vector (K,) is a row or a column."""
+        """(..., N, K) @ (..., K, M) -> (..., N, M); batch axes broadcast; a vector is a row or a column."""
         a, b = self, as_tensor(other, self)
         if 0 in (a.ndim, b.ndim) or a.shape[-1] != b.shape[-min(b.ndim, 2)] or a.dtype != b.dtype:
             raise ValueError(
                 f"Cannot multiply the matrices {a.shape} {a.dtype} @ {b.shape} {b.dtype}: the last axis of the first"
-                " must equal the last but one of the second, and both need one dtype."
+                " must equal the second-to-last of the second, and the dtypes must match."
             )
         if b.ndim == 1:
             y = a @ b.reshape(-1, 1)
@@ -129,7 +129,7 @@ class Tensor:
         return Tensor(self.value.transpose(axes), ((self, lambda g, y: g.transpose(*back)),), "transpose")
 
     def __getitem__(self, index):
-        """As NumPy's indexing, with integers, slices, None, masks or integer arrays (picked twice, counted twice)."""
+        """As NumPy's indexing, with integers, slices, None, masks or integer arrays (repeated indices add up)."""
         return Tensor(self.value[index], ((self, lambda g, y: scatter(g, index, self.shape)),), "index")
 
     # --- reductions over one axis, a tuple of axes, or all ---------------------------------------------------------
@@ -141,17 +141,17 @@ class Tensor:
         return total if keepdims else total.reshape(dropped)
 
     def mean(self, axis=None, keepdims=False):
-        """As numpy.mean, but an error where there is nothing to average."""
+        """As numpy.mean, but an empty tensor is an error."""
         if self.size == 0:
-            raise ValueError(f"There is no mean of shape {self.shape}: it has no elements.")
+            raise ValueError(f"A tensor of shape {self.shape} has no elements, so it has no mean.")
         total = self.sum(axis, keepdims)
         return total * (total.size / self.size)
 
     def max(self, axis=None, keepdims=False):
         """As numpy.max.
 
-        The maximum has a kink where k elements tie.  Each of them receives 1/k of the gradient: the mean of the k
-        one-sided gradients, a subgradient that prefers none (TensorFlow's choice as well).
+        The maximum has a kink where k elements tie.  Each of them receives 1/k of the gradient, the mean of the k
+        one-sided gradients: ties share the gradient equally, as in TensorFlow.
         """
         kept, dropped = reduced_shapes(self.shape, axis)
         top = self.value.max(axis, keepdims=True).reshape(kept)
@@ -171,7 +171,7 @@ def grad(output, inputs, *, seed=None, create_graph=False):
         inputs: a Tensor or a list of Tensors from which `output` was computed, leaves or results in between.
         seed: gradient of some final scalar with respect to `output`, of its shape (a vector-Jacobian product);
             1 by default if `output` has one element.
-        create_graph: whether the gradients keep their record, to be differentiated themselves.
+        create_graph: whether to record the computation of the gradients, so that they can be differentiated.
 
     Returns:
         a Tensor of the input's shape for each input; zeros where `output` does not depend on it.
@@ -200,7 +200,7 @@ def grad(output, inputs, *, seed=None, create_graph=False):
         if any(parent in relevant for parent, _ in node.parents):
             relevant.add(node)
     gradients = {output: seed}
-    for node in reversed(nodes):  # every result before its operands, so its gradient is complete
+    for node in reversed(nodes):  # results come before their operands, so a node's gradient is complete here
         if node not in gradients:
             continue
         gradient = gradients[node] if node in wanted else gradients.pop(node)
@@ -214,7 +214,7 @@ def grad(output, inputs, *, seed=None, create_graph=False):
 
 
 def history(output):
-    """`output` and all that it was computed from, operands before results.  No recursion, so depth has no limit."""
+    """`output` and all tensors it was computed from, operands before results.  Not recursive, so depth has no limit."""
     seen, waiting = {output}, [output]
     while waiting:
         for parent, _ in waiting.pop().parents:
@@ -239,7 +239,7 @@ def hessian(function, x):
 def hvp(function, x, direction):
     """Hessian-vector product: the Hessian of the scalar `function` at `x` times `direction`, both arrays of one shape.
 
-    It is the gradient of the slope along `direction` (Pearlmutter 1994): two backward passes, and no Hessian in memory.
+    It is the gradient of the directional derivative (Pearlmutter 1994): two backward passes, and no Hessian in memory.
     """
     x = Tensor(x)
     return grad(grad(function(x), x, create_graph=True), x, seed=direction).value  # H is symmetric: v H = H v
@@ -291,7 +291,7 @@ def tanh(x):
 
 
 def sigmoid(x):
-    """1 / (1 + e^-x), elementwise, written so that no exponential overflows."""
+    """1 / (1 + e^-x), elementwise, computed without overflow."""
     return Tensor(np.exp(-np.logaddexp(0, -x.value)), ((x, lambda g, y: g * y * (1 - y)),), "sigmoid")
 
 
@@ -321,7 +321,7 @@ def where(mask, a, b):
     return Tensor(np.where(mask, a.value, b.value), rules, "where")
 
 
-# --- what keeps shapes and dtypes right ------------------------------------------------------------------------------
+# --- shapes and dtypes --------------------------------------------------------------------------------------------
 
 
 def broadcast_to(x, shape):
@@ -358,7 +358,9 @@ def align(a, b):
     like = a if isinstance(a, Tensor) else b
     a, b = as_tensor(a, like), as_tensor(b, like)
     if a.dtype != b.dtype:
-        raise ValueError(f"The operands {a.shape} {a.dtype} and {b.shape} {b.dtype} need one dtype: convert one.")
+        raise ValueError(
+            f"The operands {a.shape} {a.dtype} and {b.shape} {b.dtype} have different dtypes: convert one."
+        )
     shape = common_shape(a.shape, b.shape)
     return broadcast_to(a, shape), broadcast_to(b, shape)
 

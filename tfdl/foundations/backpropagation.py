@@ -2,11 +2,11 @@
 
 Source: Rumelhart, Hinton & Williams 1986, Nature 323, 533-536; Goodfellow et al. 2016, section 6.5.
 
-Every layer is a function y = f(x) that remembers on the way up what it needs on the way down, where it turns the
-gradient with respect to y into that with respect to x, and into those of its own weights.  That is the chain rule, once
-per layer, for a whole batch at a time.
+Every layer is a function y = f(x).  It stores in the forward pass what the backward pass needs; there it turns the
+gradient with respect to y into the gradients with respect to x and to its own weights.  This is the chain rule, applied
+once per layer to a whole batch.
 
-Shapes: B examples, F features in, G features out, K classes.  "gradient" always means that of the loss.
+Shapes: B examples, F features in, G features out, K classes.  "gradient" always means the gradient of the loss.
 """
 
 from typing import NamedTuple
@@ -48,10 +48,10 @@ class ReLU:
 
 
 class Sigmoid:
-    """y = 1 / (1 + exp(-x)), y' = y (1 - y): at most 1/4, the root of vanishing gradients."""
+    """y = 1 / (1 + exp(-x)), y' = y (1 - y): at most 1/4, which makes gradients vanish in deep networks."""
 
     def forward(self, x):
-        self.y = 0.5 * (1.0 + np.tanh(0.5 * x))  # the same function; no exponential that overflows
+        self.y = 0.5 * (1.0 + np.tanh(0.5 * x))  # the same function, without overflow
         return self.y
 
     def backward(self, gradient):
@@ -70,7 +70,7 @@ class Tanh:
 
 
 ACTIVATIONS = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
-SCHEMES = {"relu": "he", "sigmoid": "glorot", "tanh": "glorot"}  # what each activation wants: see initialization.py
+SCHEMES = {"relu": "he", "sigmoid": "glorot", "tanh": "glorot"}  # suited to each activation: see initialization.py
 
 
 def softmax_cross_entropy(logits, labels):
@@ -88,7 +88,7 @@ def softmax_cross_entropy(logits, labels):
     """
     labels = checked_labels(labels, logits.shape)
     rows = np.arange(len(labels))
-    shifted = logits - logits.max(axis=1, keepdims=True)  # softmax does not see it, and exp cannot overflow
+    shifted = logits - logits.max(axis=1, keepdims=True)  # leaves softmax unchanged and keeps exp from overflowing
     exponentials = np.exp(shifted)
     sums = exponentials.sum(axis=1, keepdims=True)
     loss = (np.log(sums[:, 0]) - shifted[rows, labels]).mean()
@@ -108,27 +108,27 @@ class Network:
         self.dense = [layer for layer in layers if isinstance(layer, Dense)]
 
     def forward(self, inputs):
-        """Raises ValueError for inputs that have another number of features, or values that are not finite."""
+        """Raises ValueError for a wrong number of features or values that are not finite."""
         x = self.checked(inputs)
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
     def backward(self, gradient):
-        """Gradient of the logits (B, K) -> of the inputs (B, F); the layers keep those of their weights."""
+        """Gradient of the logits (B, K) -> of the inputs (B, F); each layer stores the gradients of its weights."""
         for layer in reversed(self.layers):
             gradient = layer.backward(gradient)
         return gradient
 
     def loss(self, inputs, labels):
-        """One pass up and one down: the mean cross-entropy of the batch, and all gradients anew."""
+        """One forward and one backward pass: returns the mean cross-entropy of the batch and updates all gradients."""
         loss, gradient = softmax_cross_entropy(self.forward(inputs), labels)
         self.backward(gradient)
         return loss
 
     @property
     def parameters(self):
-        """[W (F, G), b (G)] of the first layer, then of the second, and so on: the arrays themselves."""
+        """[W (F, G), b (G)] of the first layer, then of the second, and so on: the arrays, not copies."""
         return [array for layer in self.dense for array in (layer.weights, layer.bias)]
 
     @property
@@ -137,7 +137,7 @@ class Network:
         return [array for layer in self.dense for array in (layer.weights_gradient, layer.bias_gradient)]
 
     def checked(self, inputs):
-        """As an array (B, F) of the weights' dtype, or ValueError."""
+        """`inputs` as an array (B, F) of the weights' dtype; ValueError if they do not fit."""
         weights = self.dense[0].weights
         inputs = np.asarray(inputs, weights.dtype)
         if inputs.ndim < 2 or len(inputs) == 0 or inputs[0].size != len(weights):
@@ -154,7 +154,7 @@ def mlp(widths, *, activation="relu", scheme=None, seed=0, dtype="float64"):
     Args:
         widths: (F, hidden ..., K), for example (784, 300, 100, 10).
         activation: key of ACTIVATIONS.
-        scheme: of the initial weights, see initialization.py; None for what suits the activation.  Biases start at 0.
+        scheme: of the initial weights, see initialization.py; None for the activation's own.  Biases start at 0.
 
     Raises:
         ValueError: fewer than two widths, one below 1, or an unknown name.
@@ -162,13 +162,13 @@ def mlp(widths, *, activation="relu", scheme=None, seed=0, dtype="float64"):
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths is {tuple(widths)}; give the numbers of inputs, hidden units and classes.")
     if activation not in ACTIVATIONS:
-        raise ValueError(f"There is no activation {activation!r}; there is {', '.join(ACTIVATIONS)}.")
+        raise ValueError(f"There is no activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}.")
     generator = np.random.default_rng(seed)
     layers = []
     for fan_in, fan_out in zip(widths[:-1], widths[1:]):
         weights = initialize(scheme or SCHEMES[activation], (fan_in, fan_out), seed=generator)
         layers += [Dense(weights.astype(dtype), np.zeros(fan_out, dtype)), ACTIVATIONS[activation]()]
-    return Network(layers[:-1])  # nothing comes after the logits
+    return Network(layers[:-1])  # no activation after the logits
 
 
 # Learning
@@ -177,11 +177,11 @@ MOMENTUM = SGD(momentum=0.9)  # eq. 9 of Rumelhart et al.; 0.9 is the usual choi
 
 
 class Optimizer:
-    """Moves a network's parameters, in place, by an update rule of optimizers.py."""
+    """Updates a network's parameters in place by a rule of optimizers.py."""
 
     def __init__(self, network, *, rate, rule=MOMENTUM):
         if not rate > 0:
-            raise ValueError(f"rate is {rate}; give a number above 0.")
+            raise ValueError(f"The learning rate is {rate}; give a number above 0.")
         self.network, self.rate, self.rule, self.steps = network, rate, rule, 0
         self.states = [rule.start(parameter) for parameter in network.parameters]
 
@@ -195,20 +195,20 @@ class Optimizer:
 
 
 class History(NamedTuple):
-    """What `train` saw in each of E epochs."""
+    """What `train` recorded in each of E epochs."""
 
-    losses: np.ndarray  # (E) mean over the batches, before each one's update
-    errors: np.ndarray  # (E) of the held-out examples, after the epoch
+    losses: np.ndarray  # (E) mean over the batches, each measured before its update
+    errors: np.ndarray  # (E) validation error rate after the epoch
     gradients: np.ndarray  # (E, L) mean over the batches of `gradient_sizes`
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the loss tells
-def train(optimizer, batches, held_out, *, epochs):
+@np.errstate(over="ignore", invalid="ignore")  # the check of the loss reports it
+def train(optimizer, batches, validation, *, epochs):
     """One update for each batch of each epoch.
 
     Args:
         optimizer: an `Optimizer`.
-        batches, held_out: functions () -> iterable of (inputs, labels), see `Network`; called once an epoch.
+        batches, validation: functions () -> iterable of (inputs, labels), see `Network`; called once an epoch.
 
     Raises:
         ValueError: no batches or epochs, or a loss that is no longer finite.
@@ -221,22 +221,24 @@ def train(optimizer, batches, held_out, *, epochs):
         for inputs, labels in batches():
             losses.append(optimizer.network.loss(inputs, labels))
             if not np.isfinite(losses[-1]):
-                raise ValueError(f"The loss is {losses[-1]} in epoch {epoch + 1}; lower the rate {optimizer.rate}.")
+                raise ValueError(
+                    f"The loss is {losses[-1]} in epoch {epoch + 1}; lower the learning rate {optimizer.rate}."
+                )
             gradients.append(gradient_sizes(optimizer.network))
             optimizer.step()
         if not losses:
             raise ValueError("There are no batches to train on.")
-        rows.append((np.mean(losses), error_rate(optimizer.network, held_out()), np.mean(gradients, axis=0)))
+        rows.append((np.mean(losses), error_rate(optimizer.network, validation()), np.mean(gradients, axis=0)))
     return History(*map(np.array, zip(*rows)))
 
 
 def error_rate(network, batches):
-    """Share of wrongly classified examples; `batches` is an iterable of (inputs, labels)."""
+    """Fraction of wrongly classified examples; `batches` is an iterable of (inputs, labels)."""
     wrong = np.concatenate([network.forward(inputs).argmax(axis=1) != labels for inputs, labels in batches])
     return float(wrong.mean())
 
 
-# Looking at gradients
+# Inspecting gradients
 
 
 def gradient_sizes(network):
@@ -244,17 +246,17 @@ def gradient_sizes(network):
     return np.array([np.sqrt((layer.weights_gradient**2).mean()) for layer in network.dense])
 
 
-def gradient_error(network, inputs, labels, *, directions=8, seed=0):
-    """How far the gradients are from central differences, relative.
+def gradient_check(network, inputs, labels, *, directions=8, seed=0):
+    """Relative error of the gradients against central differences.
 
-    The loss is taken along random directions d of length 1 in the space of all weights, where its derivative should
-    be g . d.  In float64 about 1e-8 is left by rounding; a wrong backward pass leaves 0.01 or more.  The weights come
-    back as they were.
+    Along random directions d of length 1 in the space of all weights, the derivative of the loss should be g . d.
+    In float64, rounding causes an error of about 1e-8; a wrong backward pass causes 0.01 or more.  The weights are
+    restored.
     """
     generator = np.random.default_rng(seed)
     network.loss(inputs, labels)
     starts = [parameter.copy() for parameter in network.parameters]
-    length = np.sqrt(sum(start.size for start in starts))  # of a direction; long moves would bend ReLUs
+    length = np.sqrt(sum(start.size for start in starts))  # of a direction; long moves would switch ReLUs
     moves = [generator.standard_normal((directions, *start.shape)) / length for start in starts]
     exact = sum(np.tensordot(move, gradient, gradient.ndim) for move, gradient in zip(moves, network.gradients))
 
@@ -269,10 +271,10 @@ def gradient_error(network, inputs, labels, *, directions=8, seed=0):
 
 
 def checked_labels(labels, shape):
-    """As an array, or ValueError."""
+    """`labels` as an array; ValueError if they do not fit."""
     labels, (count, classes) = np.asarray(labels), shape
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"The labels are {labels.dtype} of shape {labels.shape}; give integers ({count},).")
     if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"The labels reach from {labels.min()} to {labels.max()}; give 0 to {classes - 1}.")
+        raise ValueError(f"The labels range from {labels.min()} to {labels.max()}; give 0 to {classes - 1}.")
     return labels

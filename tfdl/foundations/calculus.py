@@ -1,8 +1,8 @@
-"""Calculus on the computer: derivatives by differences, Taylor polynomials, and the ways down a surface.
+"""Calculus on the computer: derivatives by differences, Taylor polynomials, and paths of optimizers on a surface.
 
-Differences need only values of the function but lose half of the digits; they are there to check the exact derivatives
-of autodiff.py.  The central difference (f(x + h) - f(x - h)) / 2h errs by h^2 f'''/6, which shrinks with the step h,
-and by the rounding of f over h, which grows: the best step balances the two.
+Differences need only values of the function but lose a third or more of the digits; here they check the exact
+derivatives of autodiff.py.  The central difference (f(x + h) - f(x - h)) / 2h has a truncation error of h^2 f'''/6,
+which shrinks with the step h, and a rounding error proportional to 1/h, which grows: the best step balances the two.
 
 Source: Nocedal and Wright 2006, "Numerical Optimization", 2nd ed., chapters 2, 3 and 8.
 Shapes: N coordinates of a point, T steps of a path.
@@ -18,7 +18,10 @@ import numpy as np
 from tfdl.foundations.autodiff import Tensor, grad, hessian, jacobian
 
 EPSILON = np.finfo(np.float64).eps
-FIRST, SECOND = EPSILON ** (1 / 3), EPSILON ** (1 / 4)  # steps that balance the errors (Nocedal & Wright, eq. 8.6, 8.9)
+FIRST, SECOND = (
+    EPSILON ** (1 / 3),
+    EPSILON ** (1 / 4),
+)  # steps that balance the two errors (Nocedal & Wright, eq. 8.6, 8.9)
 
 
 # --- derivatives by central differences ------------------------------------------------------------------------------
@@ -42,7 +45,7 @@ def numeric_jacobian(function, x, step=FIRST):
         ahead[j] += step * max(1.0, abs(x[j]))
         behind[j] -= step * max(1.0, abs(x[j]))
         rise = np.asarray(function(ahead), np.float64) - np.asarray(function(behind), np.float64)
-        columns.append(rise / (ahead[j] - behind[j]))  # the step that was taken, after rounding
+        columns.append(rise / (ahead[j] - behind[j]))  # the actual step, after rounding
     return np.stack(columns, axis=-1).reshape(columns[0].shape + x.shape)
 
 
@@ -50,10 +53,10 @@ def numeric_gradient(function, x, step=FIRST):
     """Gradient of a scalar function, array -> number, by central differences.  -> array of the shape of `x`.
 
     Raises:
-        ValueError: the function's value is no scalar.
+        ValueError: the function's value is not a scalar.
     """
     if (shape := np.shape(function(np.asarray(x, np.float64)))) != ():
-        raise ValueError(f"The function has values of shape {shape}, not scalars: numeric_jacobian takes those.")
+        raise ValueError(f"The function returns shape {shape}, not a scalar: use numeric_jacobian.")
     return numeric_jacobian(function, x, step)
 
 
@@ -63,7 +66,7 @@ def numeric_hessian(function, x, step=SECOND):
 
 
 def difference_errors(function, derivative, x, steps):
-    """How wrong one-sided and central differences are, for each step: truncation at one end, rounding at the other.
+    """Relative errors of one-sided and central differences: truncation for large steps, rounding for small ones.
 
     Args:
         function, derivative: array -> array, elementwise.
@@ -81,21 +84,21 @@ def difference_errors(function, derivative, x, steps):
 
 
 def gradcheck(function, *inputs, step=FIRST):
-    """Largest error of the engine's Jacobians against central differences.
+    """Largest error of autodiff's Jacobians against central differences.
 
-    A gradient can be checked as well, which checks second derivatives:
+    Checking a gradient function checks second derivatives:
     `gradcheck(lambda x: grad(f(x), x, create_graph=True), x)`.
 
     Args:
         function: Tensors -> Tensor of any shape.
-        inputs: float64 array for each of them.
+        inputs: a float64 array for each argument of the function.
 
     Returns:
-        max |exact - numeric|, divided by max |numeric| where that is above 1, over all inputs.  Correct rules give
-        1e-8 or less for functions with values near 1; a wrong one gives 0.01 or more.
+        max |exact - numeric|, divided by max |numeric| where that is above 1; the largest over all inputs.  Correct
+        rules give 1e-8 or less for functions with values near 1; a wrong one gives 0.01 or more.
 
     Raises:
-        ValueError: an input is not float64, in which differences drown in rounding.
+        ValueError: an input is not float64; rounding in float32 would hide errors.
     """
     if other := [np.asarray(x).dtype.name for x in inputs if np.asarray(x).dtype != np.float64]:
         raise ValueError(f"gradcheck needs float64 inputs, not {', '.join(other)}: use x.astype('float64').")
@@ -115,14 +118,14 @@ def gradcheck(function, *inputs, step=FIRST):
 
 
 def taylor(function, center, order):
-    """Coefficients of the Taylor polynomial, by differentiating again and again.
+    """Coefficients of the Taylor polynomial, by repeated differentiation.
 
-    Simple, but the record grows: each order takes three to five times as long as the one before (sin and exp, whose
-    derivatives do not branch, excepted), so 8 to 10 is as far as it goes.
+    The recorded computation grows: each order takes three to five times as long as the one before (except for sin and
+    exp, whose derivatives stay simple), so orders up to 8 or 10 are practical.
 
     Args:
         function: Tensor -> Tensor, elementwise.
-        center: number or array, where the polynomial touches the function.
+        center: number or array, a, the point of expansion.
         order: degree of the polynomial.
 
     Returns:
@@ -130,14 +133,16 @@ def taylor(function, center, order):
         `numpy.polynomial.polynomial.polyval(x - center, coefficients)`.
 
     Raises:
-        ValueError: a negative order, or the function changes the shape, so it is not elementwise.
+        ValueError: a negative order, or a function that is not elementwise.
     """
     if order < 0:
-        raise ValueError(f"A Taylor polynomial has an order of 0 or more, not {order}.")
+        raise ValueError(f"The order of a Taylor polynomial is {order}; give 0 or more.")
     x = Tensor(np.asarray(center, np.float64))
     derivative = function(x)
     if derivative.shape != x.shape:
-        raise ValueError(f"The function maps shape {x.shape} to {derivative.shape}: taylor needs an elementwise one.")
+        raise ValueError(
+            f"The function maps shape {x.shape} to {derivative.shape}: taylor needs an elementwise function."
+        )
     coefficients = [derivative.value]
     for k in range(1, order + 1):
         derivative = grad(derivative.sum(), x, create_graph=True)
@@ -145,7 +150,7 @@ def taylor(function, center, order):
     return np.stack(coefficients)
 
 
-# --- ways down -------------------------------------------------------------------------------------------------------
+# --- optimization paths ----------------------------------------------------------------------------------------------
 
 
 class Descent(NamedTuple):
@@ -165,26 +170,27 @@ class Descent(NamedTuple):
 
 
 def gradient_descent(gradient, start, *, rate, momentum=0.0, steps=10_000, tolerance=1e-6):
-    """x <- x - rate * gradient(x) + momentum * (the last step): steepest descent, or Polyak's heavy ball.
+    """x <- x - rate * gradient(x) + momentum * (previous step): steepest descent, or Polyak's heavy ball.
 
-    On a quadratic whose curvatures span 1 ... kappa times the smallest, the best rate without momentum shrinks the
-    error by (kappa - 1) / (kappa + 1) in each step; the best with momentum, (sqrt(kappa) - 1) / (sqrt(kappa) + 1)
+    On a quadratic of condition number kappa, the best learning rate without momentum multiplies the error by
+    (kappa - 1) / (kappa + 1) in each step; with momentum, the best factor is (sqrt(kappa) - 1) / (sqrt(kappa) + 1)
     (Polyak 1964).
 
     Args:
         gradient: point (N,) -> (N,).
         start: point (N,).
-        steps: at most so many.
+        rate: the learning rate.
+        steps: maximum number of steps.
         tolerance: norm of the gradient at which to stop.
 
     Returns:
         a `Descent`.
 
     Raises:
-        ValueError: rate <= 0, momentum outside [0, 1), or the path leaves the finite numbers.
+        ValueError: rate <= 0, momentum outside [0, 1), or a gradient on the path is not finite.
     """
     if rate <= 0 or not 0 <= momentum < 1:
-        raise ValueError(f"Descent needs a rate above 0 and a momentum in [0, 1), not {rate} and {momentum}.")
+        raise ValueError(f"Descent needs a learning rate above 0 and a momentum in [0, 1), not {rate} and {momentum}.")
     last = np.zeros(np.shape(start))
 
     def step(point, slope):
@@ -192,13 +198,13 @@ def gradient_descent(gradient, start, *, rate, momentum=0.0, steps=10_000, toler
         last = momentum * last - rate * slope
         return last
 
-    return follow(step, gradient, start, steps, tolerance, remedy=f"lower the rate, which is {rate}")
+    return follow(step, gradient, start, steps, tolerance, remedy=f"lower the learning rate, which is {rate}")
 
 
 def newton(gradient, hessian, start, *, saddle_free=False, steps=100, tolerance=1e-6):
-    """x <- x - H(x)^-1 gradient(x): jump to where the local quadratic is flat, be it a minimum, maximum or saddle.
+    """x <- x - H(x)^-1 gradient(x): jump to the local quadratic's stationary point (minimum, maximum or saddle).
 
-    Near a point with a regular Hessian the error is squared in each step.
+    Converges quadratically near a stationary point with a regular Hessian.
 
     Args:
         gradient: point (N,) -> (N,).
@@ -212,7 +218,7 @@ def newton(gradient, hessian, start, *, saddle_free=False, steps=100, tolerance=
         a `Descent`.
 
     Raises:
-        ValueError: the Hessian is singular at a point of the path, or the path leaves the finite numbers.
+        ValueError: the Hessian is singular at a point of the path, or a gradient on the path is not finite.
     """
 
     def step(point, slope):
@@ -244,13 +250,13 @@ def follow(step, gradient, start, steps, tolerance, *, remedy):
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """f(x, y) with a usual start for minimizers; its derivatives come from autodiff.py.
+    """A test function f(x, y) with a start for minimizers; its derivatives come from autodiff.py.
 
     Attributes:
         function: x, y (arrays or Tensors of one shape) -> values of that shape.
         start: (2,).
         minima: all of them, (K, 2).
-        x_range, y_range: (low, high) of a picture.
+        x_range, y_range: (low, high) of the region to plot.
     """
 
     function: Callable
@@ -270,11 +276,11 @@ class Surface:
 
     @property
     def picture(self):
-        """What `tfdl.figures.surfaces` needs to know of it."""
+        """The arguments of `tfdl.figures.surfaces` that describe this surface."""
         return {"x_range": self.x_range, "y_range": self.y_range, "minima": self.minima}
 
-    def ways_down(self, *, rate, momentum, steps):
-        """Name of the method -> its `Descent` from the start; rate, momentum and steps are for the first two."""
+    def optimization_paths(self, *, rate, momentum, steps):
+        """Name of the method -> its `Descent` from the start; the arguments apply to the first two methods."""
         return {
             "gradient descent": gradient_descent(self.gradient, self.start, rate=rate, steps=steps),
             "momentum": gradient_descent(self.gradient, self.start, rate=rate, momentum=momentum, steps=steps),

@@ -1,8 +1,8 @@
-"""Convolution and pooling in the automatic differentiation engine: windows become rows, one product does the rest.
+"""Convolution and pooling in the automatic differentiation engine: windows become rows of one matrix product.
 
-`im2col` copies every window out of the images, `col2im` adds windows back to where they came from.  Each is the other's
-gradient rule, so all that is built on them here can be differentiated any number of times, and no gradient is written
-twice: that of a convolution's images is `col2im` of a product, that of a maximum goes to the pixel that won.
+`im2col` copies every window out of the images, `col2im` adds windows back at their positions.  Each is the other's
+gradient rule, so everything built on them here can be differentiated any number of times: the gradient of a
+convolution's images is `col2im` of a product, the gradient of a maximum goes to the largest pixel.
 
 Source: Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for Document Processing", section 2.1;
 strides, padding and dilation: Dumoulin and Visin 2016, arXiv:1603.07285, chapters 2, 3 and section 5.1.
@@ -17,12 +17,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from tfdl.foundations.autodiff import Tensor, grad, scatter, where
 
-KERNELS = {  # (K, L), to be used as a cross-correlation; the first four sum to 1 and so keep the brightness
+KERNELS = {  # (K, L), for cross-correlation; the first four sum to 1 and so preserve brightness
     "identity": np.pad([[1.0]], 1),
     "box blur": np.full((5, 5), 1 / 25),
-    "binomial blur": np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256,  # close to a Gaussian of deviation 1
+    "binomial blur": np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256,  # close to a Gaussian of standard deviation 1
     "sharpen": np.array([[0.0, -1, 0], [-1, 5, -1], [0, -1, 0]]),  # identity minus Laplace
-    "Laplace": np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]),  # second derivatives, added
+    "Laplace": np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]),  # sum of the second derivatives
     "Sobel across": np.outer([1, 2, 1], [-1.0, 0, 1]),  # difference of columns, smoothed along them
     "Sobel down": np.outer([-1.0, 0, 1], [1, 2, 1]),
     "emboss": np.array([[-2.0, -1, 0], [-1, 0, 1], [0, 1, 2]]),  # slope along the diagonal: light from the top left
@@ -37,8 +37,8 @@ def conv2d(images, kernel, *, stride=1, padding="valid", dilation=1, groups=1):
         kernel: Tensor (K, L, C/G, D).
         stride: of the windows, in both directions.
         padding: "valid", or "same": zeros around, an odd one below and right, so that H' = ceil(H / stride).
-        dilation: distance between neighbors within a window; 1 leaves no gaps.
-        groups: G; each part of C/G channels makes its own D/G channels.  G = C is a depthwise convolution.
+        dilation: distance between neighboring pixels of a window; 1 is the ordinary convolution.
+        groups: G; each group of C/G input channels gives D/G output channels.  G = C is a depthwise convolution.
 
     Returns:
         Tensor (B, H', W', D).
@@ -71,7 +71,7 @@ def max_pool2d(images, window, *, stride=None, padding="valid"):
         stride: distance between them; None: they do not overlap.
         padding: "valid", or "same", where only pixels of the image count.
 
-    The gradient goes to the winner alone, to the first one if several tie, as in TensorFlow.  Raises as `conv2d`.
+    The gradient goes to the largest pixel only, the first one if several tie, as in TensorFlow.  Raises as `conv2d`.
     """
     columns = pool_windows(images, window, stride, padding, fill=-np.inf)  # (B, H', W', K, K, C)
     rows = columns.reshape(-1, window * window, images.shape[3])  # (B H' W', K K, C)
@@ -88,7 +88,7 @@ def average_pool2d(images, window, *, stride=None, padding="valid"):
 
 
 def global_average_pool(images):
-    """One number a channel, whatever the size (Lin et al. 2013, arXiv:1312.4400).  Tensor (B, H, W, C) -> (B, C)."""
+    """The mean of each channel (Lin et al. 2013, arXiv:1312.4400).  Tensor (B, H, W, C) -> (B, C)."""
     return images.mean((1, 2))
 
 
@@ -98,37 +98,39 @@ def global_max_pool(images):
 
 
 def receptive_field(layers):
-    """Side of the square of pixels that one value depends on, after each layer.  -> (layers,) integers.
+    """Side of the receptive field, the pixels that a value depends on, after each layer.  -> (layers,) integers.
 
-    A layer adds its kernel's reach in pixels, r <- r + (k - 1) d j, and its stride takes neighbors apart, j <- j s
+    A layer adds its kernel's extent in pixels, r <- r + (k - 1) d j, and its stride multiplies the spacing, j <- j s
     (Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill).
 
     Args:
         layers: (kernel k, stride s, dilation d) of each convolution or pooling.
 
     Raises:
-        ValueError: something else, or a number below 1.
+        ValueError: not three numbers for each layer, or a number below 1.
     """
     layers = np.asarray(layers, int)
     if layers.ndim != 2 or layers.shape[1] != 3 or layers.min() < 1:
-        raise ValueError(f"receptive_field takes (kernel, stride, dilation) >= 1 of each layer, not {layers.tolist()}.")
+        raise ValueError(
+            f"receptive_field takes (kernel, stride, dilation), each 1 or more, for every layer, not {layers.tolist()}."
+        )
     kernel, stride, dilation = layers.T
-    jump = np.cumprod(np.r_[1, stride[:-1]])  # pixels between neighbors of the map that the layer sees
+    jump = np.cumprod(np.r_[1, stride[:-1]])  # pixels between neighbors of the layer's input map
     return 1 + np.cumsum((kernel - 1) * dilation * jump)
 
 
 def seen_by_center(layers, size):
-    """How strongly each pixel of a square image acts on the middle of the map, after each layer.
+    """Effective receptive field: how strongly each pixel of a square image influences the center, after each layer.
 
-    The gradient through averaging convolutions, zeros around them: nothing outside the receptive field, and in it the
-    more, the more paths lead from the pixel to the middle (Luo et al. 2016, arXiv:1701.04128).
+    It is the gradient through averaging convolutions with zero padding: 0 outside the receptive field, and inside
+    larger where more paths lead from the pixel to the center (Luo et al. 2016, arXiv:1701.04128).
 
     Args:
         layers: as for `receptive_field`.
         size: side of the image in pixels.
 
     Returns:
-        array (layers, size, size), the strongest pixel of each is 1.
+        array (layers, size, size), scaled so that the largest value of each layer is 1.
     """
     image = maps = Tensor(np.ones((1, size, size, 1)))
     seen = []
@@ -146,7 +148,7 @@ def seen_by_center(layers, size):
 def windows(images, window, stride, padding, dilation=1, fill=0.0):
     """`im2col` of the images after padding them with `fill`.  (B, H, W, C) -> (B, H', W', K, L, C)."""
     if images.ndim != 4:
-        raise ValueError(f"Windows are taken from images (B, H, W, C), not from {images.shape}.")
+        raise ValueError(f"The images must have shape (B, H, W, C), not {images.shape}.")
     if min(stride, dilation, *window) < 1 or padding not in ("valid", "same"):
         raise ValueError(
             'Windows need a side, stride >= 1 and dilation >= 1, and padding "valid" or "same", not'
@@ -168,7 +170,7 @@ def pool_windows(images, side, stride, padding, fill=0.0):
 
 
 def pad_same(images, reach, stride, fill):
-    """Puts `fill` around the images, so that ceil(H / stride) windows of height `reach` fit, and so for the width."""
+    """Pads the images with `fill` until ceil(H / stride) windows of height `reach` fit, and likewise for the width."""
     b, h, w, c = images.shape
     totals = [max((-(-n // stride) - 1) * stride + r - n, 0) for n, r in zip((h, w), reach)]
     index = (slice(None), *(slice(t // 2, t // 2 + n) for t, n in zip(totals, (h, w))))
@@ -190,10 +192,10 @@ def im2col(images, window, stride, dilation=1):
 
 
 def col2im(columns, stride, dilation, shape):
-    """Adds the windows up where they came from.  (B, H', W', K, L, C) -> `shape` (B, H, W, C)."""
+    """Adds the windows up at their positions.  (B, H', W', K, L, C) -> `shape` (B, H, W, C)."""
     _, high, wide, *window, _ = columns.shape
     value = np.zeros(shape, columns.dtype)
-    for i, j in itertools.product(*map(range, window)):  # within one place of the window no two windows overlap
+    for i, j in itertools.product(*map(range, window)):  # for a fixed (i, j), windows do not overlap
         y, x = i * dilation, j * dilation
         value[:, y : y + stride * high : stride, x : x + stride * wide : stride] += columns.value[:, :, :, i, j]
     return Tensor(value, ((columns, lambda g, y: im2col(g, tuple(window), stride, dilation)),), "col2im")

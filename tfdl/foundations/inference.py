@@ -1,10 +1,10 @@
-"""From data to statements about where it came from: Bayes, likelihood, intervals, tests, Monte Carlo, Markov chains.
+"""Statistical inference: Bayes' rule, maximum likelihood, intervals, tests, Monte Carlo, Markov chains.
 
     beta_bernoulli(Beta(1, 1), tosses).interval(0.95)      where a coin's probability lies, given its tosses
-    t_test(observations, mean=0.0).p_value                 how often pure chance would look as extreme
-    monte_carlo(function(draws)).standard_error            how far off an average of random draws may be
+    t_test(observations, mean=0.0).p_value                 probability of a result this extreme by chance
+    monte_carlo(function(draws)).standard_error            standard error of an average of random draws
 
-Observations are (..., N), independent along the last axis; the leading axes are so many separate problems.
+Observations are (..., N), independent along the last axis; the leading axes are a batch of separate problems.
 
 Sources: Bishop 2006, Pattern Recognition and Machine Learning, chapters 2 and 11; Wasserman 2004, All of Statistics,
 chapters 6 to 11, 23 and 24.
@@ -39,7 +39,7 @@ def bayes(prior, likelihood):
     """Bayes' rule over K hypotheses: P(h | data) = P(h) P(data | h) / P(data).  (..., K), (..., K) -> (..., K).
 
     Raises:
-        ValueError: a bad prior, a negative likelihood, or data that no hypothesis allows.
+        ValueError: an invalid prior, a negative likelihood, or data of probability 0 under every hypothesis.
     """
     prior, likelihood = np.asarray(prior, "float64"), np.asarray(likelihood, "float64")
     require_simplex("prior", prior)
@@ -51,24 +51,24 @@ def bayes(prior, likelihood):
 
 
 def beta_bernoulli(prior, observations):
-    """Beta prior, observations (..., N) of 0 or 1 -> Beta posterior: counts are added (Bishop 2006, eq. 2.18)."""
+    """Beta prior, observations (..., N) of 0 or 1 -> Beta posterior: the counts are added (Bishop 2006, eq. 2.18)."""
     x = sample_of(observations, least=0, binary=True)
     return Beta(prior.alpha + x.sum(-1), prior.beta + (1 - x).sum(-1))
 
 
 def gamma_poisson(prior, observations):
-    """Gamma prior on the rate, counts (..., N) -> Gamma posterior: arrivals and units of time are added."""
+    """Gamma prior on the rate, counts (..., N) -> Gamma posterior: adds arrivals to the shape, time to the rate."""
     x = sample_of(observations, least=0, counts=True)
     return Gamma(prior.shape + x.sum(-1), prior.rate + x.shape[-1])
 
 
-def normal_normal(prior, observations, *, deviation):
-    """Normal prior on the mean, observations (..., N) of a known `deviation` -> Normal posterior.
+def normal_normal(prior, observations, *, standard_deviation):
+    """Normal prior on the mean, observations (..., N) of known `standard_deviation` -> Normal posterior.
 
-    Precisions (1 / variance) are added; the mean is weighted by them (Bishop 2006, eqs. 2.141, 2.142).
+    The precisions (1 / variance) add up and weight the means (Bishop 2006, eqs. 2.141, 2.142).
     """
     x = sample_of(observations, least=0)
-    each = 1 / Normal(0, deviation).variance
+    each = 1 / Normal(0, standard_deviation).variance
     precision = 1 / prior.variance + x.shape[-1] * each
     mean = (prior.mean / prior.variance + x.sum(-1) * each) / precision
     return Normal(mean, 1 / np.sqrt(precision))
@@ -92,7 +92,7 @@ class Dirichlet(Distribution):
         return scale + x_log_y(self.concentration - 1, np.asarray(x)).sum(-1)
 
     def draw(self, rng, shape):
-        """Gammas over their sum, as a softmax of their logarithms, which never underflow."""
+        """Gammas divided by their sum, as a softmax of their logarithms, which never underflow."""
         logs = log_gamma_draws(rng, self.concentration, (*shape, self.concentration.shape[-1]))
         parts = np.exp(logs - logs.max(-1, keepdims=True))
         return parts / parts.sum(-1, keepdims=True)
@@ -110,31 +110,31 @@ def dirichlet_categorical(prior, labels):
 
 
 def fit_normal(observations):
-    """Most likely Normal: mean and (biased: / N) deviation of the observations (..., N)."""
+    """Maximum-likelihood Normal: mean and standard deviation (divided by N: biased) of the observations (..., N)."""
     x = sample_of(observations, least=2)
     return Normal(x.mean(-1), x.std(-1))
 
 
 def fit_bernoulli(observations):
-    """Most likely Bernoulli: the share of ones among the observations (..., N)."""
+    """Maximum-likelihood Bernoulli: the fraction of ones among the observations (..., N)."""
     return Bernoulli(sample_of(observations, binary=True).mean(-1))
 
 
 def fit_poisson(observations):
-    """Most likely Poisson: its rate is the mean of the counts (..., N)."""
+    """Maximum-likelihood Poisson: its rate is the mean of the counts (..., N)."""
     return Poisson(sample_of(observations, counts=True).mean(-1))
 
 
 def fit_gamma(observations, *, shape_prior=None):
-    """Most likely Gamma, or the most probable one (MAP) under a Gamma `shape_prior` with shape 1 or more.
+    """Maximum-likelihood Gamma, or the MAP estimate under a Gamma `shape_prior` with shape 1 or more.
 
     The rate is shape / mean.  The shape k has no closed form: the slope of the log-likelihood,
         N (log k - digamma(k) - s) with s = log(mean x) - mean(log x), plus (a - 1) / k - b from a prior Gamma(a, b),
-    bends so little as a function of 1 / k that Newton's method there converges from anywhere in a few steps
+    is nearly linear in 1 / k, so that Newton's method in 1 / k converges from anywhere in a few steps
     (Minka 2002, Estimating a Gamma distribution).
 
     Raises:
-        ValueError: observations that are not positive, or all the same: their likelihood has no peak.
+        ValueError: observations that are not positive, or all equal: their likelihood has no maximum.
     """
     x = sample_of(observations, least=2)
     require(x > 0, "observation", x, "above 0")
@@ -146,25 +146,25 @@ def fit_gamma(observations, *, shape_prior=None):
     for _ in range(30):
         digamma, trigamma = polygammas(shape)
         slope = size * (np.log(shape) - digamma - spread) + (prior.shape - 1) / shape - prior.rate
-        bend = size * (1 / shape - trigamma) - (prior.shape - 1) / shape**2
-        shape = 1 / (1 / shape + slope / (shape**2 * bend))
+        curvature = size * (1 / shape - trigamma) - (prior.shape - 1) / shape**2
+        shape = 1 / (1 / shape + slope / (shape**2 * curvature))
     return Gamma(shape, shape / x.mean(-1))
 
 
 def polygammas(x):
-    """First and second derivative of log Gamma at x > 0, to 1e-11: a series at x + 10, then ten steps back."""
+    """First and second derivative of log Gamma at x > 0, to 1e-11: series at x + 10, then recurrence down to x."""
     y, steps = x + 10, [1 / (x + i) for i in range(10)]
     first = np.log(y) - 1 / (2 * y) - y**-2 * (1 / 12 - y**-2 * (1 / 120 - y**-2 * (1 / 252 - y**-2 / 240)))
     second = 1 / y + 1 / (2 * y**2) + y**-3 * (1 / 6 - y**-2 * (1 / 30 - y**-2 * (1 / 42 - y**-2 / 30)))
     return first - sum(steps), second + sum(step**2 for step in steps)
 
 
-# --- confidence intervals: 95 of 100 hold the truth ----------------------------------------------------------------
+# --- confidence intervals: 95 of 100 contain the true value ----------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class StudentT(Distribution):
-    """A standard normal over the root of chi-square / degrees: a mean measured in its own estimated deviation."""
+    """A standard normal divided by sqrt(chi-square / degrees): a sample mean divided by its standard error."""
 
     degrees: np.ndarray
     positive, bracket = ("degrees",), (-1.0, 1.0)
@@ -179,7 +179,9 @@ class StudentT(Distribution):
 
     def cdf(self, x):
         total = self.degrees + np.square(x)
-        inner = incomplete_beta(0.5, self.degrees / 2, np.square(x) / total)  # both: each is exact where it is small
+        inner = incomplete_beta(
+            0.5, self.degrees / 2, np.square(x) / total
+        )  # each of the two is accurate where it is small
         outer = incomplete_beta(self.degrees / 2, 0.5, self.degrees / total)
         return np.where(np.less(x, 0), np.where(inner < 0.5, 1 - inner, outer), 1 + inner) / 2
 
@@ -198,19 +200,19 @@ def mean_interval(observations, *, level=0.95):
 def proportion_interval(successes, trials, *, level=0.95):
     """(low, high), each (...), of a probability after `successes` in `trials`, both (...): Wilson 1927.
 
-    Unlike p +- z sqrt(p (1 - p) / n) it stays inside [0, 1] and is sound at 0 successes.
+    Unlike p +- z sqrt(p (1 - p) / n) it stays inside [0, 1] and is valid at 0 successes.
     """
     successes, trials = np.asarray(successes, "float64"), np.asarray(trials, "float64")
     require(trials >= 1, "number of trials", trials, "1 or more")
     require((successes >= 0) & (successes <= trials), "number of successes", successes + 0 * trials, "0 ... trials")
     z = Normal().interval(level)[1]
-    share, weight = successes / trials, z**2 / trials
-    center, half = share + weight / 2, np.sqrt(weight * (share * (1 - share) + weight / 4))
+    fraction, weight = successes / trials, z**2 / trials
+    center, half = fraction + weight / 2, np.sqrt(weight * (fraction * (1 - fraction) + weight / 4))
     return np.maximum(center - half, 0) / (1 + weight), np.minimum((center + half) / (1 + weight), 1)
 
 
 def bootstrap_interval(observations, statistic, *, level=0.95, resamples=2000, seed):
-    """(low, high), each (...), of any statistic: quantiles of what it gives on resampled observations (Efron 1979).
+    """(low, high), each (...), of any statistic: quantiles of its values on resampled observations (Efron 1979).
 
     `statistic(array, axis=-1)` reduces the last axis, as `np.median` does.
     """
@@ -225,28 +227,28 @@ def bootstrap_interval(observations, statistic, *, level=0.95, resamples=2000, s
 
 
 class Significance(NamedTuple):
-    """`p_value` (...): how often chance alone gives a `statistic` (...) at least as extreme, if nothing is there."""
+    """`p_value` (...): probability, under the null hypothesis, of a `statistic` (...) at least as extreme."""
 
     statistic: np.ndarray
     p_value: np.ndarray
 
 
-def z_test(observations, *, mean, deviation):
-    """Is the mean of observations (..., N) of known `deviation` another than `mean`?  Two-sided."""
+def z_test(observations, *, mean, standard_deviation):
+    """Does the mean of observations (..., N) of known `standard_deviation` differ from `mean`?  Two-sided."""
     x = sample_of(observations)
-    z = (x.mean(-1) - mean) / Normal(mean, deviation).deviation * np.sqrt(x.shape[-1])
+    z = (x.mean(-1) - mean) / Normal(mean, standard_deviation).standard_deviation * np.sqrt(x.shape[-1])
     return Significance(z, 2 * Normal().cdf(-np.abs(z)))
 
 
 def t_test(observations, *, mean):
-    """Is the mean of normal observations (..., N) another than `mean`?  Two-sided; the deviation is estimated."""
+    """Does the mean of normal observations (..., N) differ from `mean`?  Two-sided, standard deviation estimated."""
     x = sample_of(observations, least=2, varied=True)
     t = (x.mean(-1) - mean) / (x.std(-1, ddof=1) / np.sqrt(x.shape[-1]))
     return Significance(t, 2 * StudentT(x.shape[-1] - 1).cdf(-np.abs(t)))
 
 
 def permutation_test(first, second, *, resamples=10_000, seed):
-    """Do two samples have different means?  Assumes no distribution: shuffles who belongs to which (Fisher 1935).
+    """Do two samples have different means?  Assumes no distribution: shuffles the values between them (Fisher 1935).
 
     Args:
         first, second: (N,) and (M,).
@@ -255,14 +257,14 @@ def permutation_test(first, second, *, resamples=10_000, seed):
     require(np.array([x.ndim, y.ndim]) == 1, "number of axes", [x.ndim, y.ndim], "1 in both samples")
     pooled = np.broadcast_to(np.concatenate([x, y]), (resamples, x.size + y.size))
     shuffled = np.random.default_rng(seed).permuted(pooled, axis=-1)
-    parted = shuffled[:, : x.size].mean(-1) - shuffled[:, x.size :].mean(-1)
+    differences = shuffled[:, : x.size].mean(-1) - shuffled[:, x.size :].mean(-1)
     difference = x.mean() - y.mean()
-    extreme = np.abs(parted) >= np.abs(difference) * (1 - 1e-12)  # ties count, whatever the rounding
+    extreme = np.abs(differences) >= np.abs(difference) * (1 - 1e-12)  # ties count in spite of rounding
     return Significance(difference, (1 + extreme.sum()) / (1 + resamples))
 
 
 def chi_square_test(observed, expected):
-    """Do counts (..., K) differ from the expected ones (..., K)?  Pearson 1900; trust it from 5 expected in each on."""
+    """Do counts (..., K) differ from the expected ones (..., K)?  Pearson 1900; reliable if all expected are >= 5."""
     observed, expected = np.asarray(observed, "float64"), np.asarray(expected, "float64")
     require(observed >= 0, "observed count", observed, "0 or more")
     require(expected > 0, "expected count", expected, "above 0")
@@ -276,19 +278,19 @@ def chi_square_test(observed, expected):
 
 
 class Estimate(NamedTuple):
-    """A `value` (...) and its `standard_error` (...), the deviation that it would show from run to run."""
+    """A `value` (...) and its `standard_error` (...), its standard deviation over repeated runs."""
 
     value: np.ndarray
     standard_error: np.ndarray
 
     def interval(self, level=0.95):
-        """(low, high) by the central limit theorem: right for many draws."""
+        """(low, high) by the central limit theorem: valid for many draws."""
         half = Normal().interval(level)[1] * self.standard_error
         return self.value - half, self.value + half
 
 
 def monte_carlo(values):
-    """The mean of values (..., N) of independent draws, for their expectation; the error falls as N^-1/2."""
+    """Estimates an expectation by the mean of independent draws (..., N); the error falls as N^-1/2."""
     x = sample_of(values, least=2)
     return Estimate(x.mean(-1), x.std(-1, ddof=1) / np.sqrt(x.shape[-1]))
 
@@ -305,7 +307,7 @@ def running_monte_carlo(values):
 def importance_sampling(function, target, proposal, *, draws, seed):
     """Expectation of `function` under `target`, from draws of `proposal` weighted by target / proposal density.
 
-    `function` maps draws (N, ...) to values (N, batch); the proposal must be wide where |function| target is large.
+    `function` maps draws (N, ...) to values (N, batch); the proposal must be large where |function| target is large.
     """
     x = proposal.sample((draws,), seed=seed)
     weights = np.exp(target.log_density(x) - proposal.log_density(x))
@@ -313,7 +315,7 @@ def importance_sampling(function, target, proposal, *, draws, seed):
 
 
 def standardized_means(distribution, *, size, repetitions, seed):
-    """(mean - true mean) / (deviation / sqrt(size)) of many samples, (repetitions, *batch).
+    """(mean - true mean) / (standard deviation / sqrt(size)) of many samples, (repetitions, *batch).
 
     The central limit theorem: whatever the distribution (of finite variance), this tends to Normal(0, 1) as size grows.
     """
@@ -321,7 +323,7 @@ def standardized_means(distribution, *, size, repetitions, seed):
     return (means - distribution.mean) / np.sqrt(distribution.variance / size)
 
 
-# --- Markov chains: draws that depend on the one before ------------------------------------------------------------
+# --- Markov chains: each draw depends on the previous one ----------------------------------------------------------
 
 
 def propagate(start, transition, *, steps):
@@ -337,12 +339,12 @@ def propagate(start, transition, *, steps):
 
 
 def stationary(transition):
-    """The one distribution p (..., K) that a step of the chain (..., K, K) leaves as it is: p = p P.
+    """The unique distribution p (..., K) that a step of the chain (..., K, K) leaves unchanged: p = p P.
 
     p (I - P + 1) = (1 ... 1), where 1 is the matrix of ones: p (I - P) is 0 and the entries of p sum to 1.
 
     Raises:
-        ValueError: the chain falls into parts that never meet, each with a distribution of its own.
+        ValueError: the chain splits into unconnected parts, each with its own stationary distribution.
     """
     transition = chain_of(transition)
     matrix = np.eye(transition.shape[-1]) - transition + 1
@@ -351,32 +353,33 @@ def stationary(transition):
 
 
 def metropolis(log_density, start, *, steps, scale, seed):
-    """Draws from a density known up to a factor: normal steps, each taken with probability min(1, new / old).
+    """Draws from an unnormalized density: normal steps, each accepted with probability min(1, new / old).
 
-    Metropolis et al. 1953.  Neighboring draws are alike, and the first ones remember the start: drop them.
+    Metropolis et al. 1953.  Successive draws are correlated, and the first ones depend on the start: discard them.
 
     Args:
         log_density: chains (C,) or (C, D) -> (C,).
         start: (C,) or (C, D), where each chain begins.
-        scale: deviation of the steps; best where a quarter to a half are taken.
+        scale: standard deviation of the steps; best where a quarter to a half are accepted.
 
     Returns:
-        (draws (steps, C) or (steps, C, D), share of the steps that were taken (C,)).
+        (draws (steps, C) or (steps, C, D), fraction of accepted steps (C,)).
     """
     rng, state, draws = np.random.default_rng(seed), np.asarray(start, "float64"), []
-    density, taken = log_density(state), 0
+    density, accepted_count = log_density(state), 0
     require(np.isfinite(density), "log density at the start", density, "finite")
     for _ in range(steps):
         proposal = state + scale * standard_normal(rng, state.shape)
         proposed = log_density(proposal)
         accepted = np.log1p(-rng.random(density.shape)) < proposed - density
         state = np.where(accepted.reshape(accepted.shape + (1,) * (state.ndim - accepted.ndim)), proposal, state)
-        density, taken = np.where(accepted, proposed, density), taken + accepted
+        density = np.where(accepted, proposed, density)
+        accepted_count = accepted_count + accepted
         draws.append(state)
-    return np.stack(draws), taken / steps
+    return np.stack(draws), accepted_count / steps
 
 
-# --- errors at the door ----------------------------------------------------------------------------------------------
+# --- input validation ------------------------------------------------------------------------------------------------
 
 
 def chain_of(transition):
@@ -389,12 +392,12 @@ def chain_of(transition):
 
 
 def sample_of(observations, *, least=1, counts=False, binary=False, varied=False):
-    """Observations (..., N) as float64; ValueError if they are too few, not finite, or not what the method is about."""
+    """Observations (..., N) as float64; ValueError if they are too few, not finite, or not of the kind asked for."""
     x = np.asarray(observations, "float64")
     size = x.shape[-1] if x.ndim else -1
     require(size >= least, "number of observations along the last axis", max(size, 0), f"{least} or more")
     require(np.isfinite(x), "observation", x, "finite")
-    require((x >= 0) & (x % 1 == 0) | (not counts), "observation", x, "a whole number from 0 on")
+    require((x >= 0) & (x % 1 == 0) | (not counts), "observation", x, "a whole number, 0 or more")
     require((x == 0) | (x == 1) | (not binary), "observation", x, "0 or 1")
     require((x != x[..., :1]).any(-1) | (not varied), "range of the observations", np.zeros(x.shape[:-1]), "above 0")
     return x

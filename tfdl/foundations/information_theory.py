@@ -1,11 +1,11 @@
-"""How much there is to say: entropy, divergence, mutual information, and the Huffman code that meets the bound.
+"""Information theory: entropy, divergence, mutual information, and Huffman codes, whose length approaches the entropy.
 
     entropy([0.5, 0.25, 0.25], base=BITS)              1.5 bits
-    kl_divergence(p, q, axis=-1)                       what it costs to expect q where p is true
+    kl_divergence(p, q, axis=-1)                       extra nats from coding p with a code for q
     code = huffman_code(Counter(text))                 symbol -> "0101"
 
-Tables are probabilities along `axis`, where they sum to 1; the other axes are so many separate problems.  0 log 0 is 0.
-`base` is the unit: e (the default) for nats, 2 for bits.
+Tables are probabilities along `axis`, where they sum to 1; the other axes are a batch of separate problems.
+0 log 0 is 0.  `base` is the unit: e (the default) for nats, 2 for bits.
 
 Sources: Cover and Thomas 2006, Elements of Information Theory, chapters 2, 5 and 8; Huffman 1952, A method for the
 construction of minimum-redundancy codes.
@@ -29,7 +29,7 @@ def entropy(p, *, axis=-1, base=NATS):
 
 
 def cross_entropy(p, q, *, axis=-1, base=NATS):
-    """-sum p log q, the mean surprise of one who expects q where p is true; inf if q excludes what p allows.
+    """-sum p log q, the mean surprise under q if p is true; inf if q is 0 where p is not.
 
     Args:
         p, q: tables of the same length along `axis`; the other axes broadcast.
@@ -38,24 +38,24 @@ def cross_entropy(p, q, *, axis=-1, base=NATS):
         ValueError: negative or unnormalized probabilities, lengths that differ, or a base of 1 or less.
     """
     p, q = tables(axis, p, q)
-    return 0.0 - x_log_y(p, q).sum(-1) / unit(base)  # not -sum: there is no -0.0 of surprise
+    return 0.0 - x_log_y(p, q).sum(-1) / unit(base)  # not -sum, which could give -0.0
 
 
 def kl_divergence(p, q, *, axis=-1, base=NATS):
-    """KL(p || q) = sum p log(p / q): 0 only where p = q, inf where q excludes what p allows (eq. 2.26)."""
+    """KL(p || q) = sum p log(p / q): 0 only where p = q, inf if q is 0 where p is not (eq. 2.26)."""
     p, q = tables(axis, p, q)
     return (x_log_y(p, p) - x_log_y(p, q)).sum(-1) / unit(base)
 
 
 def js_divergence(p, q, *, axis=-1, base=NATS):
-    """Jensen-Shannon: the mean KL of p and q to their mixture; symmetric, 0 to 1 bit (Lin 1991)."""
+    """Jensen-Shannon: the mean KL of p and q to their average; symmetric, 0 to 1 bit (Lin 1991)."""
     p, q = tables(axis, p, q)
     middle = (p + q) / 2
     return (kl_divergence(p, middle, base=base) + kl_divergence(q, middle, base=base)) / 2
 
 
 def mutual_information(joint, *, base=NATS):
-    """I(X; Y) = KL(p(x, y) || p(x) p(y)): what X tells of Y (eq. 2.28).  Joint tables (..., X, Y) -> (...)."""
+    """I(X; Y) = KL(p(x, y) || p(x) p(y)): what X tells about Y (eq. 2.28).  Joint tables (..., X, Y) -> (...)."""
     joint = np.asarray(joint, "float64")
     if joint.ndim < 2:
         raise ValueError(f"A joint table has two axes or more; got shape {joint.shape}: give (..., X, Y).")
@@ -65,24 +65,24 @@ def mutual_information(joint, *, base=NATS):
 
 
 def joint_table(x, y):
-    """How often each pair occurs among N observations, as shares: x (N, ...), y (N,) -> (..., X, Y).
+    """Relative frequency of each pair among N observations: x (N, ...), y (N,) -> (..., X, Y).
 
-    Mutual information estimated from such a table comes out about (X - 1) (Y - 1) / (2 N) nats too high (Miller 1955).
+    Mutual information estimated from this table is about (X - 1) (Y - 1) / (2 N) nats too high (Miller 1955).
 
     Raises:
-        ValueError: N differs, or a value is no whole number from 0 on.
+        ValueError: N differs, or a value is not a whole number, 0 or more.
     """
     x, y = np.asarray(x), np.asarray(y)
     if y.ndim != 1 or x.shape[:1] != y.shape or not y.size:
         raise ValueError(f"joint_table needs x (N, ...) and y (N,) with N at least 1; got {x.shape} and {y.shape}.")
     for name, values in (("x", x), ("y", y)):
-        require((values >= 0) & (values % 1 == 0), name, values, "a whole number from 0 on")
+        require((values >= 0) & (values % 1 == 0), name, values, "a whole number, 0 or more")
     ones = [(values[..., None] == np.arange(values.max() + 1)).astype("float64") for values in (x, y)]
     return np.einsum("n...x,ny->...xy", *ones) / len(y)
 
 
 def perplexity(p, q, *, axis=-1):
-    """exp of the cross-entropy: the number of faces of a fair die as surprising as q is where p is true."""
+    """exp of the cross-entropy: the number of equally likely outcomes with the same surprise."""
     return np.exp(cross_entropy(p, q, axis=axis))
 
 
@@ -96,14 +96,14 @@ def gaussian_entropy(gaussian, *, base=NATS):
 
 
 def gaussian_kl(p, q, *, base=NATS):
-    """KL(p || q) of two MultivariateNormals over as many dimensions, shape of their common batch.
+    """KL(p || q) of two MultivariateNormals of equal dimension, shape of their common batch.
 
     (tr(S_q^-1 S_p) + |m_q - m_p|^2 measured in S_q - D + log det S_q - log det S_p) / 2; through the Cholesky factors,
     the trace is |L_q^-1 L_p|^2 and the distance |L_q^-1 (m_q - m_p)|^2.
     """
     width = p.mean.shape[-1]
     if q.mean.shape[-1] != width:
-        raise ValueError(f"KL needs Gaussians of one width; got {width} and {q.mean.shape[-1]} dimensions.")
+        raise ValueError(f"KL needs Gaussians of equal dimension; got {width} and {q.mean.shape[-1]}.")
     trace = (np.linalg.solve(q.factor, p.factor) ** 2).sum((-2, -1))
     distance = (np.linalg.solve(q.factor, (q.mean - p.mean)[..., None]) ** 2).sum((-2, -1))
     return (trace + distance - width + q.log_determinant - p.log_determinant) / 2 / unit(base)
@@ -115,25 +115,27 @@ def gaussian_mutual_information(gaussian, first, *, base=NATS):
     With one coordinate each and correlation r it is -log(1 - r^2) / 2 (Example 8.5.1).
     """
     width = gaussian.mean.shape[-1]
-    require(0 < first < width, "first", first, f"above 0 and below {width}, the width of the Gaussian")
+    require(0 < first < width, "first", first, f"above 0 and below {width}, the dimension of the Gaussian")
     marginals = gaussian.covariance[..., :first, :first], gaussian.covariance[..., first:, first:]
-    apart = sum(np.linalg.slogdet(marginal).logabsdet for marginal in marginals)
-    return (apart - gaussian.log_determinant) / 2 / unit(base)
+    separate = sum(np.linalg.slogdet(marginal).logabsdet for marginal in marginals)
+    return (separate - gaussian.log_determinant) / 2 / unit(base)
 
 
-# --- Huffman: a code as short as the entropy allows ------------------------------------------------------------------
+# --- Huffman: the shortest prefix-free code -----------------------------------------------------------------------
 
 
 def huffman_code(counts):
-    """The prefix-free binary code of least mean length, as symbol -> "0101".
+    """The prefix-free binary code of smallest expected length, as symbol -> "0101".
 
-    The two rarest groups of symbols become one, and their codes get a 0 and a 1 in front, until one group is left.  The
-    mean length is at least the entropy and less than 1 bit above it (Theorem 5.4.1).  A lone symbol gets "0".
+    The two rarest groups of symbols are merged, and their codes get a 0 and a 1 in front, until one group is left.  The
+    expected length is at least the entropy and less than 1 bit above it (Theorem 5.4.1).  A lone symbol gets "0".
 
     Args:
-        counts: dict symbol -> count or probability, all above 0; equal ones are joined in the dict's order.
+        counts: dict symbol -> count or probability, all above 0; ties are merged in the dict's order.
     """
-    require(np.array([*counts.values()]) > 0, "count", [*counts.values()], "above 0: leave out what never occurs")
+    require(
+        np.array([*counts.values()]) > 0, "count", [*counts.values()], "above 0: leave out symbols that never occur"
+    )
     if not counts:
         raise ValueError("huffman_code got no symbols; count at least one.")
     code = dict.fromkeys(counts, "" if len(counts) > 1 else "0")
@@ -150,33 +152,35 @@ def huffman_code(counts):
 def encode(symbols, code):
     """The codewords of the symbols one after another, a string of 0 and 1."""
     if unknown := set(symbols) - code.keys():
-        raise ValueError(f"The code has no word for {min(unknown, key=repr)!r}; make it from counts that include it.")
+        raise ValueError(
+            f"The code has no codeword for {min(unknown, key=repr)!r}; build it from counts that include this symbol."
+        )
     return "".join(code[symbol] for symbol in symbols)
 
 
 def decode(bits, code):
-    """The list of symbols of a string of 0 and 1: no word begins another, so the first that fits is right."""
+    """The symbols of a string of 0 and 1: no codeword is a prefix of another, so the first match is right."""
     symbols, words, start = [], {word: symbol for symbol, word in code.items()}, 0
     for end in range(1, len(bits) + 1):
         if (word := bits[start:end]) in words:
             symbols.append(words[word])
             start = end
     if start < len(bits):
-        raise ValueError(f"The bits from {start} on, {bits[start : start + 20]!r}, are no whole codeword.")
+        raise ValueError(f"The bits from {start} on, {bits[start : start + 20]!r}, are not a complete codeword.")
     return symbols
 
 
-def mean_length(counts, code):
-    """Mean bits a symbol of `code` (symbol -> word) where symbols occur as in `counts` (symbol -> count)."""
+def expected_length(counts, code):
+    """Expected bits per symbol of `code` (symbol -> codeword) for symbols with these `counts` (symbol -> count)."""
     return sum(n * len(code[symbol]) for symbol, n in counts.items()) / sum(counts.values())
 
 
 def kraft_sum(code):
-    """The sum of 2^-length over all words: at most 1 if it is prefix-free, 1 if no bit is wasted (Theorem 5.2.1)."""
+    """Sum of 2^-length over all codewords: at most 1 for a prefix-free code, 1 for a complete one (Theorem 5.2.1)."""
     return sum(2.0 ** -len(word) for word in code.values())
 
 
-# --- errors at the door ----------------------------------------------------------------------------------------------
+# --- input validation ------------------------------------------------------------------------------------------------
 
 
 def tables(axis, p, q):
@@ -192,6 +196,6 @@ def tables(axis, p, q):
 
 
 def unit(base):
-    """log(base): what turns nats into the unit."""
+    """log(base): nats per unit."""
     require(base > 1, "base", base, "above 1: e for nats, 2 for bits")
     return math.log(base)

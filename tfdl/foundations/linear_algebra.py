@@ -1,14 +1,14 @@
-"""Vectors, matrices and what they do to space: norms, subspaces, linear maps, principal components.
+"""Linear algebra: norms, subspaces, linear maps, principal components.
 
-A matrix turns the unit sphere into an ellipsoid.  Its singular values are the half axes, and most questions about the
-matrix are questions about them: how far it stretches (norms), how many directions survive (rank, null space), how close
-it is to losing one (condition number), and which directions carry most of a set of points (PCA).
+A matrix maps the unit sphere to an ellipsoid.  Its singular values are the semi-axes and describe most of its
+properties: how far it stretches (norms), the dimension of its image (rank, null space), how close it is to being
+singular (condition number), and the directions of largest variance of a set of points (PCA).
 
     linear_systems.py   LU, Cholesky, QR; solve, inverse, least squares
     spectra.py          power iteration, eigenvalues, singular values
-    this file           what they are good for
+    this file           norms, subspaces, linear maps, PCA
 
-Matrices are (..., m, n), vectors (..., n), leading axes are a batch; float32 and float64 stay what they are.
+Matrices are (..., m, n), vectors (..., n), leading axes are a batch; float32 and float64 inputs keep their dtype.
 Source: Golub and Van Loan 2013, Matrix Computations, 4th ed., sections 2.2 to 2.6, 5.5; Strang 2016, Introduction to
 Linear Algebra, 5th ed., chapters 4 and 7.
 """
@@ -21,21 +21,21 @@ import numpy as np
 from tfdl.foundations.linear_systems import as_floats, as_matrix, orthonormal, refuse
 from tfdl.foundations.spectra import SVD, svd
 
-# --- norms: how long, how much longer --------------------------------------------------------------------------------
+# --- norms -----------------------------------------------------------------------------------------------------------
 
 
 def vector_norm(x, order=2):
     """Length of each vector, section 2.2.  (..., n) -> (...).
 
     Args:
-        order: 1, sum of sizes; 2, Euclid's; np.inf, the largest size.
+        order: 1, the sum of absolute values; 2, Euclidean; np.inf, the largest absolute value.
 
     Raises:
         ValueError: another order, or a number in place of a vector.
     """
     sizes = np.abs(as_floats(x, "vector"))
     if sizes.ndim == 0:
-        raise ValueError(f"A vector has at least one axis; this is the number {sizes}.")
+        raise ValueError(f"A vector needs at least one axis; got the number {sizes}.")
     largest = sizes.max(-1)
     if order == 1:
         return sizes.sum(-1)
@@ -51,8 +51,8 @@ def matrix_norm(matrix, order="frobenius"):
     """Size of each matrix, section 2.3.  (..., m, n) -> (...).
 
     Args:
-        order: 1, the largest column sum, is the most that |x|_1 can grow; np.inf, the largest row sum, the same for
-            |x|_inf; "spectral", the largest singular value, the same for |x|_2; "nuclear", the sum of the singular
+        order: 1, the largest column sum of absolute values, induced by |x|_1; np.inf, the largest row sum, induced by
+            |x|_inf; "spectral", the largest singular value, induced by |x|_2; "nuclear", the sum of the singular
             values; "frobenius", the root of the sum of their squares, or of the squares of all entries.
 
     Raises:
@@ -72,11 +72,11 @@ def matrix_norm(matrix, order="frobenius"):
     raise ValueError(f"Unknown order {order!r} of a matrix norm; give 1, np.inf, 'frobenius', 'spectral' or 'nuclear'.")
 
 
-# --- what the singular values tell -----------------------------------------------------------------------------------
+# --- rank, conditioning, approximation -------------------------------------------------------------------------------
 
 
 def rank(matrix):
-    """Dimension of the image: how many singular values stand above the rounding errors.  (..., m, n) -> (...) int."""
+    """Dimension of the image: the number of singular values above rounding error.  (..., m, n) -> (...) int."""
     a = as_matrix(matrix)
     return np.count_nonzero(above_rounding(svd(a)), axis=-1)
 
@@ -88,13 +88,13 @@ def above_rounding(decomposition):
 
 
 def condition_number(matrix):
-    """Largest by smallest singular value: how much A x = b magnifies a relative error of b at worst, section 2.6.
+    """Largest divided by smallest singular value, section 2.6: the worst-case growth of relative errors in A x = b.
 
-    1 for rotations; infinite, or above 1 / eps, for matrices that lose a direction.  (..., m, n) -> (...).
+    1 for rotations; infinite, or above 1 / eps, for singular matrices.  (..., m, n) -> (...).
     """
     values = svd(matrix).values
     smallest = values[..., -1]
-    with np.errstate(over="ignore"):  # beyond the range is infinite too
+    with np.errstate(over="ignore"):  # overflow gives infinity, as intended
         ratio = values[..., 0] / np.where(smallest == 0, 1, smallest)
     return np.where(smallest == 0, np.inf, ratio).astype(values.dtype)[()]
 
@@ -118,7 +118,7 @@ def low_rank(decomposition, keep):
         keep: 1 to min(m, n).
 
     Returns:
-        (..., m, n).  Its distance is the next singular value, or the root of the sum of squares of all that are cut.
+        (..., m, n).  Its distance is the next singular value, or the root of the sum of squares of all dropped ones.
 
     Raises:
         ValueError: no such rank.
@@ -130,16 +130,16 @@ def low_rank(decomposition, keep):
 
 
 class Compressed(NamedTuple):
-    """Pictures from fewer numbers, for R ranks."""
+    """Low-rank approximations of an image, for R ranks."""
 
-    images: np.ndarray  # (R, H, W, C), cut off to 0 ... 1
+    images: np.ndarray  # (R, H, W, C), clipped to 0 ... 1
     psnr: np.ndarray  # (R,) peak signal to noise ratio in dB: -10 log10 of the mean squared error
-    savings: np.ndarray  # (R,) numbers of the picture for each number kept
+    savings: np.ndarray  # (R,) compression ratio: numbers in the image / numbers stored
     values: np.ndarray  # all singular values
 
 
 def compress(image, ranks):
-    """A picture as the closest matrix of each rank, its C colors side by side: k (H + W C + 1) numbers for rank k.
+    """Closest matrix of each rank to an image, its C colors side by side: rank k stores k (H + W C + 1) numbers.
 
     Args:
         image: (H, W, C), values 0 to 1.
@@ -155,7 +155,7 @@ def compress(image, ranks):
     decomposition = svd(matrix)
     closest = np.stack([np.clip(low_rank(decomposition, keep), 0, 1) for keep in ranks])
     error = ((closest - matrix) ** 2).mean((1, 2))
-    psnr = np.full(error.shape, np.inf)  # of a picture without error
+    psnr = np.full(error.shape, np.inf)  # for an image without error
     psnr[error > 0] = -10 * np.log10(error[error > 0])
     savings = image.size / (np.array(ranks) * (sum(matrix.shape) + 1))
     return Compressed(closest.reshape(-1, *image.shape), psnr, savings, decomposition.values)
@@ -165,7 +165,7 @@ def column_space(matrix):
     """An orthonormal basis of all A x.  (..., m, n) -> (..., m, rank).
 
     Raises:
-        ValueError: A = 0, which reaches only the origin, or a batch of different ranks.
+        ValueError: A = 0, whose column space is the origin, or a batch of different ranks.
     """
     decomposition = svd(matrix)
     dimension = common_rank(decomposition)
@@ -175,23 +175,23 @@ def column_space(matrix):
 
 
 def null_space(matrix):
-    """An orthonormal basis of all x with A x = 0.  (..., m, n) -> (..., n, n - rank); nothing but 0: no columns.
+    """An orthonormal basis of all x with A x = 0.  (..., m, n) -> (..., n, n - rank), without columns if x = 0 only.
 
     Raises:
         ValueError: a batch of different ranks.
     """
     a = as_matrix(matrix)
     m, n = a.shape[-2:]
-    # Rows of zeros change no solution, and let V^T have all n rows.
+    # Rows of zeros do not change the solutions; with them V^T has all n rows.
     padded = np.concatenate([a, np.zeros((*a.shape[:-2], max(n - m, 0), n), a.dtype)], -2)
     decomposition = svd(padded)
     return np.swapaxes(decomposition.vt[..., common_rank(decomposition) :, :], -2, -1)
 
 
 def common_rank(decomposition):
-    """The rank that all matrices of a batch share; bases of different sizes would not stack."""
+    """The common rank of all matrices of a batch; bases of different sizes could not be stacked."""
     ranks = np.count_nonzero(above_rounding(decomposition), axis=-1)
-    refuse(ranks != np.ravel(ranks)[0], "has another rank than the first. Treat them one at a time.")
+    refuse(ranks != np.ravel(ranks)[0], "has another rank than the first. Process them one at a time.")
     return int(np.ravel(ranks)[0])
 
 
@@ -199,21 +199,21 @@ def common_rank(decomposition):
 
 
 def rotation(angle):
-    """Turns the plane counterclockwise about the origin.  Radians (...) -> (..., 2, 2)."""
+    """Rotates the plane counterclockwise about the origin.  Radians (...) -> (..., 2, 2)."""
     angle = as_floats(angle, "angle")
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
 
 
 def shear(slope):
-    """Slides (x, y) sideways by slope * y: squares become parallelograms of the same area.  (...) -> (..., 2, 2)."""
+    """Adds slope * y to x: squares become parallelograms of the same area.  (...) -> (..., 2, 2)."""
     slope = as_floats(slope, "slope")
     one, zero = np.ones_like(slope), np.zeros_like(slope)
     return np.stack([np.stack([one, slope], -1), np.stack([zero, one], -1)], -2)
 
 
 def projection(basis):
-    """Sends each point to the nearest one in the span of the columns: P = Q Q^T.  (..., n, k) -> (..., n, n).
+    """Maps each point to the nearest point in the span of the columns: P = Q Q^T.  (..., n, k) -> (..., n, n).
 
     Raises:
         ValueError: linearly dependent columns.
@@ -223,7 +223,7 @@ def projection(basis):
 
 
 def reflection(basis):
-    """Mirrors space at the span of the columns: 2 P - I, its own inverse.  (..., n, k) -> (..., n, n).
+    """Reflects across the span of the columns: 2 P - I, its own inverse.  (..., n, k) -> (..., n, n).
 
     Raises:
         ValueError: linearly dependent columns.
@@ -237,15 +237,15 @@ def reflection(basis):
 
 @dataclass(frozen=True)
 class PCA:
-    """The directions in which points spread most: right singular vectors of the centered points.  Pearson 1901.
+    """Directions of largest variance: right singular vectors of the centered points.  Pearson 1901.
 
-    Points (..., N, D) lose the least, in squares, if they are kept as K coordinates along these K directions.
+    Projecting points (..., N, D) to K coordinates along these K directions minimizes the squared error.
     """
 
     mean: np.ndarray  # (..., 1, D)
-    components: np.ndarray  # (..., K, D), orthonormal rows, widest spread first
-    variances: np.ndarray  # (..., K) along each component, of the sample: divided by N - 1
-    ratios: np.ndarray  # (..., K) shares of the total variance of all D coordinates
+    components: np.ndarray  # (..., K, D), orthonormal rows, largest variance first
+    variances: np.ndarray  # (..., K) sample variance along each component: divided by N - 1
+    ratios: np.ndarray  # (..., K) fractions of the total variance of all D coordinates
 
     @classmethod
     def fit(cls, points, components):
@@ -260,7 +260,7 @@ class PCA:
         if x.shape[-2] < 2:
             raise ValueError(f"PCA needs two points or more; these have shape {x.shape}.")
         mean = x.mean(-2, keepdims=True)
-        refuse((x == x[..., :1, :]).all((-2, -1)), "of points holds the same point over and over: it has no spread.")
+        refuse((x == x[..., :1, :]).all((-2, -1)), "of points holds the same point N times: it has no variance.")
         _, values, vt = svd(x - mean)
         variances = values**2 / (x.shape[-2] - 1)
         ratios = variances / variances.sum(-1, keepdims=True)
@@ -271,26 +271,26 @@ class PCA:
         return (self.checked(points, self.mean.shape[-1]) - self.mean) @ np.swapaxes(self.components, -2, -1)
 
     def inverse(self, coordinates):
-        """The points with these coordinates, on the plane of the components.  (..., N, K) -> (..., N, D)."""
+        """The points with these coordinates, in the span of the components.  (..., N, K) -> (..., N, D)."""
         return self.checked(coordinates, self.components.shape[-2]) @ self.components + self.mean
 
     def keep(self, count):
-        """The same with the first `count` components only.  ValueError if there are fewer."""
+        """A PCA with the first `count` components only.  ValueError if there are fewer."""
         if not 1 <= count <= self.components.shape[-2]:
-            raise ValueError(f"This PCA has {self.components.shape[-2]} components; {count} of them can't be kept.")
+            raise ValueError(f"This PCA has {self.components.shape[-2]} components; cannot keep {count}.")
         return PCA(self.mean, self.components[..., :count, :], self.variances[..., :count], self.ratios[..., :count])
 
     def rebuild(self, points):
-        """What is left of points that are stored as K coordinates: the nearest in the plane of the components."""
+        """Points reconstructed from K coordinates: the nearest ones in the span of the components."""
         return self.inverse(self.transform(points))
 
     def error(self, points):
-        """Root of the mean squared difference between points and what is left of them.  (..., N, D) -> (...)."""
+        """Root mean squared difference between points and their reconstructions.  (..., N, D) -> (...)."""
         return np.sqrt(((self.rebuild(points) - points) ** 2).mean((-2, -1)))
 
     def checked(self, x, width):
         """`x` as (..., N, width); ValueError if it is not."""
         x = as_matrix(x)
         if x.shape[-1] != width:
-            raise ValueError(f"This PCA expects {width} numbers a point; the shape is {x.shape}.")
+            raise ValueError(f"This PCA expects {width} numbers per point; the shape is {x.shape}.")
         return x

@@ -1,11 +1,11 @@
-"""Solving A x = b: factor A into triangles and rotations, then substitute.
+"""Solving A x = b: factor A into triangular and orthogonal matrices, then substitute.
 
     P A = L U      solve, determinant, inverse     any regular square matrix
-    A = L L^T      cholesky_solve                  symmetric and positive definite, at half the price
-    A = Q R        least_squares                   tall: the x that leaves the smallest residual
+    A = L L^T      cholesky_solve                  symmetric and positive definite, at half the cost
+    A = Q R        least_squares                   tall matrices: the x of smallest residual
 
-All matrices are (..., m, n): the last two axes are rows and columns, all before them are a batch.  float32 and float64
-stay what they are, integers become float64.  A right-hand side is (m,) for one vector, else (..., m, k): k columns.
+All matrices are (..., m, n): the last two axes are rows and columns, all others are a batch.  float32 and float64
+inputs keep their dtype, integers become float64.  A right-hand side is (m,) for a vector, else (..., m, k): k columns.
 Source: Golub and Van Loan 2013, Matrix Computations, 4th ed., chapters 3 to 5.
 """
 
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-# --- at the door ---------------------------------------------------------------------------------------------------
+# --- input validation ----------------------------------------------------------------------------------------------
 
 
 def as_floats(x, name):
     """`x` as a finite float32 or float64 array: integers become float64, float16 becomes float32.
 
     Raises:
-        ValueError: complex numbers, text and the like; no elements; NaN or infinity.
+        ValueError: not real numbers (complex, text), no elements, or NaN or infinity.
     """
     x = np.asarray(x)
     if x.dtype.kind in "biu":
@@ -32,27 +32,29 @@ def as_floats(x, name):
     if x.size == 0:
         raise ValueError(f"The {name} is empty: its shape is {x.shape}.")
     if not np.isfinite(x).all():
-        raise ValueError(f"The {name} holds a value that is not finite: {x[~np.isfinite(x)][0]}. Clean it first.")
+        raise ValueError(f"The {name} holds a value that is not finite: {x[~np.isfinite(x)][0]}. Remove or replace it.")
     return x
 
 
 def as_matrix(matrix, *, square=False, symmetric=False):
-    """`matrix` as finite floats (..., m, n), checked to be square or symmetric where that is asked for.
+    """`matrix` as finite floats (..., m, n), checked to be square or symmetric if asked.
 
     Raises:
         ValueError: as `as_floats`; fewer than two axes, or not square, or not symmetric.
     """
     a = as_floats(matrix, "matrix")
     if a.ndim < 2:
-        raise ValueError(f"A matrix has rows and columns, shape (..., m, n); this has shape {a.shape}.")
+        raise ValueError(f"A matrix has rows and columns, shape (..., m, n); got shape {a.shape}.")
     if (square or symmetric) and a.shape[-2] != a.shape[-1]:
         raise ValueError(f"The matrix must be square; it has {a.shape[-2]} rows and {a.shape[-1]} columns.")
     if symmetric:
         mirrored = np.swapaxes(a, -2, -1)
-        gap = np.abs(a - mirrored).max((-2, -1))
-        # 100 roundings: what a product like Q D Q^T may be off by.
-        asymmetric = gap > 100 * np.finfo(a.dtype).eps * np.abs(a).max((-2, -1))
-        refuse(asymmetric, f"is not symmetric: a_ij and a_ji differ by up to {gap.max():.3g}. Try (A + A^T) / 2.")
+        difference = np.abs(a - mirrored).max((-2, -1))
+        # 100 rounding errors: enough for a product like Q D Q^T.
+        asymmetric = difference > 100 * np.finfo(a.dtype).eps * np.abs(a).max((-2, -1))
+        refuse(
+            asymmetric, f"is not symmetric: a_ij and a_ji differ by up to {difference.max():.3g}. Try (A + A^T) / 2."
+        )
         a = (a + mirrored) / 2
     return a
 
@@ -84,26 +86,26 @@ def refuse(bad, complaint):
 SINGULAR = "is singular, so A x = b has no unique solution. Try pseudo_inverse."
 
 
-# --- P A = L U: Gaussian elimination, kept ---------------------------------------------------------------------------
+# --- P A = L U: Gaussian elimination -------------------------------------------------------------------------------
 
 
 class LU(NamedTuple):
     """Row `order[i]` of A is row i of `lower @ upper`."""
 
     order: np.ndarray  # (..., n) a permutation of 0 ... n-1
-    lower: np.ndarray  # (..., n, n), ones on the diagonal, no entry above 1 in size
+    lower: np.ndarray  # (..., n, n), ones on the diagonal, no absolute value above 1
     upper: np.ndarray  # (..., n, n)
 
 
 def lu(matrix):
     """Gaussian elimination with partial pivoting, Algorithm 3.4.1.  (..., n, n) -> LU.
 
-    A singular matrix has one too: with a pivot that is zero, or as good as zero.
+    A singular matrix has one too, with a pivot that is zero up to rounding.
 
     Raises:
         ValueError: not square, not finite.
     """
-    a = as_matrix(matrix, square=True)  # copies of it turn into U on and above the diagonal, L below it
+    a = as_matrix(matrix, square=True)  # its copies become U on and above the diagonal, L below it
     n = a.shape[-1]
     order = np.broadcast_to(np.arange(n), a.shape[:-1])
     for k in range(n - 1):
@@ -137,10 +139,10 @@ def solve(matrix, right):
 
 
 def regular_lu(a):
-    """`lu` of a checked matrix, refused if the matrix is singular to the precision of its dtype.
+    """`lu` of a checked matrix; ValueError if the matrix is singular to the precision of its dtype.
 
-    Entries are known to one rounding, |dA| <= eps |A|, and | |A^-1| |A| | (Skeel 1979) is how much that matters.  It is
-    the same however the rows are scaled; columns are brought to one size here.
+    Entries have a rounding error |dA| <= eps |A|; Skeel's condition number | |A^-1| |A| | (1979) bounds its effect.  It
+    does not depend on the scaling of rows; columns are scaled to equal size here.
     """
     order, lower, upper = lu(a)
     pivots = np.abs(np.diagonal(upper, axis1=-2, axis2=-1))
@@ -161,7 +163,7 @@ def substitute(triangle, columns, *, lower):
     Args:
         triangle: (..., n, n) floats without a zero on the diagonal; the other half is not read.
         columns: (..., n, k).
-        lower: from the first row down, else from the last row up.
+        lower: whether the triangle is the lower one, solved from the first row; else from the last row.
     """
     n = triangle.shape[-1]
     batch = np.broadcast_shapes(triangle.shape[:-2], columns.shape[:-2])
@@ -178,14 +180,14 @@ def determinant(matrix):
 
     Raises:
         ValueError: not square.
-        OverflowError: beyond the largest number of the dtype.
+        OverflowError: larger than the largest number of the dtype.
     """
     order, _, upper = lu(matrix)
     inversions = np.triu(order[..., :, None] > order[..., None, :]).sum((-2, -1))
     with np.errstate(over="ignore"):
         product = np.diagonal(upper, axis1=-2, axis2=-1).prod(-1)
     if not np.isfinite(product).all():
-        raise OverflowError(f"The determinant exceeds {upper.dtype}'s range; divide the matrix by a number first.")
+        raise OverflowError(f"The determinant exceeds {upper.dtype}'s range; scale the matrix down first.")
     return np.where(inversions % 2, -product, product)[()]
 
 
@@ -203,7 +205,7 @@ def inverse(matrix):
 
 
 def cholesky(matrix):
-    """Lower triangle L with A = L L^T and a positive diagonal, section 4.2.  (..., n, n) -> (..., n, n).
+    """Lower triangular L with A = L L^T and a positive diagonal, section 4.2.  (..., n, n) -> (..., n, n).
 
     Raises:
         ValueError: not symmetric, or not positive definite (to the precision of the dtype).
@@ -212,10 +214,12 @@ def cholesky(matrix):
     n, eps = a.shape[-1], np.finfo(a.dtype).eps
     lower = np.zeros_like(a)
     for j in range(n):
-        column = a[..., j:, j] - (lower[..., j:, :j] @ lower[..., j, :j, None])[..., 0]  # what L has not explained yet
+        column = a[..., j:, j] - (lower[..., j:, :j] @ lower[..., j, :j, None])[..., 0]  # the remainder A - L L^T
         pivot = column[..., 0]
-        hopeless = pivot <= n * eps * np.abs(a[..., j, j])
-        refuse(hopeless, f"is not positive definite: pivot {j} is not above zero. A small multiple of I may help.")
+        indefinite = pivot <= n * eps * np.abs(a[..., j, j])
+        refuse(
+            indefinite, f"is not positive definite: pivot {j} is not above zero. Adding a small multiple of I may help."
+        )
         lower[..., j:, j] = column / np.sqrt(pivot)[..., None]
     return lower
 
@@ -237,17 +241,17 @@ def cholesky_solve(matrix, right):
 
 
 def householder(x):
-    """The mirror H = I - beta v v^T that throws x onto the first axis: H x = (±|x|, 0, ..., 0), section 5.1.
+    """The reflection H = I - beta v v^T that maps x onto the first axis: H x = (±|x|, 0, ..., 0), section 5.1.
 
     Args:
         x: (..., m) floats.
 
     Returns:
-        v (..., m) and beta (...); x = 0 stays where it is, with beta = 0.
+        v (..., m) and beta (...); beta = 0, so H = I, for x = 0.
     """
     largest = np.abs(x).max(-1, keepdims=True)
-    v = x / np.where(largest == 0, 1, largest)  # the mirror depends on x's direction only: nothing over- or underflows
-    v[..., 0] += np.copysign(np.sqrt((v * v).sum(-1)), v[..., 0])  # the far side: no cancellation
+    v = x / np.where(largest == 0, 1, largest)  # H depends on x's direction only; scaling avoids over- and underflow
+    v[..., 0] += np.copysign(np.sqrt((v * v).sum(-1)), v[..., 0])  # this sign avoids cancellation
     square = (v * v).sum(-1)
     return v, np.where(square == 0, 0, 2 / np.where(square == 0, 1, square)).astype(x.dtype)
 
@@ -260,7 +264,7 @@ def reflect(a, v, beta):
 def qr(matrix):
     """Householder's QR, Algorithm 5.2.1.  (..., m, n) -> Q (..., m, k), R (..., k, n) with k = min(m, n).
 
-    Q has orthonormal columns whatever the rank of the matrix; R is upper triangular, of any sign on its diagonal.
+    Q has orthonormal columns whatever the rank of the matrix; R is upper triangular, signs not normalized.
 
     Raises:
         ValueError: not a matrix, not finite.
@@ -268,13 +272,15 @@ def qr(matrix):
     a = as_matrix(matrix).copy()
     m, n = a.shape[-2:]
     k = min(m, n)
-    mirrors = []
+    reflections = []
     for j in range(k):
-        mirrors.append(householder(a[..., j:, j]))
-        reflect(a[..., j:, j:], *mirrors[-1])
+        reflections.append(householder(a[..., j:, j]))
+        reflect(a[..., j:, j:], *reflections[-1])
     q = np.broadcast_to(np.eye(m, k, dtype=a.dtype), (*a.shape[:-2], m, k)).copy()
-    for j in reversed(range(k)):  # Q = H_0 H_1 ... H_(k-1), from the last: columns before j are still those of I
-        reflect(q[..., j:, j:], *mirrors[j])
+    for j in reversed(
+        range(k)
+    ):  # Q = H_0 H_1 ... H_(k-1), starting with the last: columns before j are still those of I
+        reflect(q[..., j:, j:], *reflections[j])
     return q, np.triu(a[..., :k, :])
 
 
@@ -290,14 +296,14 @@ def orthonormal(matrix):
     distances = np.abs(np.diagonal(r, axis1=-2, axis2=-1))  # of each column from the span of those before it
     limit = m * np.finfo(a.dtype).eps * np.sqrt((r * r).sum(-2)[..., : min(m, n)])
     dependent = (n > m) | (distances <= limit).any(-1)
-    refuse(dependent, f"of shape {(m, n)} has linearly dependent columns. Drop some, or use pseudo_inverse.")
+    refuse(dependent, f"of shape {(m, n)} has linearly dependent columns. Remove some, or use pseudo_inverse.")
     return q, r
 
 
 def least_squares(matrix, right):
     """The x of smallest |A x - b|, section 5.3: R x = Q^T b.  (..., m, n), (m,) or (..., m, k) -> (n,) or (..., n, k).
 
-    The normal equations A^T A x = A^T b give the same x but square the condition number on the way.
+    The normal equations A^T A x = A^T b give the same x but square the condition number.
 
     Raises:
         ValueError: dependent columns (also: fewer rows than columns), or shapes that don't fit.

@@ -1,19 +1,18 @@
-"""The update rules that train networks, written once from their papers: SGD, AdaGrad, RMSprop, Adam, AdamW.
+"""Update rules of optimizers, written from their papers: SGD, AdaGrad, RMSprop, Adam, AdamW.
 
-A rule is a frozen set of hyper-parameters and one pure function of arrays:
+A rule is a frozen set of hyperparameters and one pure function of arrays:
 
     rule = Adam(beta_1=0.9)
     state = rule.start(weight)                                               # {"m": zeros, "v": zeros}
     weight, state = rule(weight, gradient, state, rate=0.001, step=1)        # step counts from 1
 
-Only arithmetic operators are used, so NumPy arrays and Keras tensors of any shape and floating dtype go in alike, and
-`tfdl.train.optimizers` runs these very lines in real training.  `g` is the gradient, all operations are element by
-element.  Keras 3 and PyTorch publish different updates under the same names; `convention` chooses between them exactly
-where they differ:
+Only arithmetic operators are used, so the rules work on NumPy arrays and Keras tensors of any shape and floating dtype;
+`tfdl.train.optimizers` uses this code in training.  `g` is the gradient, `rate` the learning rate; all operations are
+elementwise.  Keras 3 and PyTorch define different updates under the same names; `convention` chooses where they differ:
 
 | what                           | convention="keras"                 | convention="torch"                       |
 |--------------------------------|------------------------------------|------------------------------------------|
-| SGD, RMSprop: momentum         | holds the rate: u = a u + rate g   | holds none: u = a u + g, step = rate u   |
+| SGD, RMSprop: momentum         | includes rate: u = a u + rate g    | without rate: u = a u + g, step = rate u |
 | Adam, AdamW: epsilon           | before the bias correction, 1e-7   | after it, 1e-8                           |
 | RMSprop: epsilon               | inside the root, 1e-7              | outside it, 1e-8                         |
 | RMSprop: rho                   | 0.9                                | 0.99                                     |
@@ -22,7 +21,7 @@ where they differ:
 | weight decay                   | decoupled in every rule            | L2 in the gradient, decoupled in AdamW   |
 | AdamW: weight decay            | 0.004                              | 0.01                                     |
 
-The two momenta are the same until the rate changes: then Keras's goes on with the old rate in its memory.
+The two momenta are equal until the learning rate changes: then Keras's velocity still contains the old one.
 """
 
 import dataclasses
@@ -35,20 +34,20 @@ CONVENTIONS = ("keras", "torch")
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What all rules share; a rule adds its hyper-parameters, its slots and its `increment`.
+    """Base class of all rules; a rule adds its hyperparameters, its slots and its `increment`.
 
     Args:
-        convention: "keras" or "torch"; a hyper-parameter left None takes that library's default.
-        weight_decay: lambda >= 0.  Coupled, it is the gradient of lambda/2 |w|^2 and goes through the rule,
+        convention: "keras" or "torch"; a hyperparameter of None takes that library's default.
+        weight_decay: lambda >= 0.  Coupled, the gradient of lambda/2 |w|^2 is added to g,
             w <- w - increment(g + lambda w).  Decoupled (Loshchilov & Hutter 2019, arXiv:1711.05101, eq. 1, here times
-            the rate), it shrinks all weights by the same factor, w <- (1 - rate lambda) w - increment(g).
+            the learning rate), it shrinks all weights by the same factor, w <- (1 - rate lambda) w - increment(g).
 
     Raises:
         ValueError: an unknown convention, a decay rate outside [0, 1), or a negative number.
     """
 
     defaults = {"keras": {}, "torch": {}}  # convention -> what None stands for
-    coupled = ("torch",)  # conventions whose weight decay goes through the gradient
+    coupled = ("torch",)  # conventions that add weight decay to the gradient
 
     convention: str = "keras"
     weight_decay: float | None = 0.0
@@ -67,11 +66,11 @@ class Rule:
                 raise ValueError(f"{type(self).__name__}: {field.name}={value} should be 0 or more.")
 
     def slots(self):
-        """Name -> initial value of each array that the rule remembers from step to step."""
+        """Name -> initial value of each state array."""
         raise NotImplementedError
 
     def increment(self, gradient, state, rate, step):
-        """The paper's equation.  Returns what to subtract from the weight, and the new state."""
+        """The paper's equation.  Returns the amount to subtract from the weight, and the new state."""
         raise NotImplementedError
 
     def start(self, weight):
@@ -106,8 +105,8 @@ class SGD(Rule):
         keras       u <- a u + rate g;    increment = u;         Nesterov: increment = a u + rate g
         torch       u <- a u + g;         increment = rate u;    Nesterov: increment = rate (a u + g)
 
-    Nesterov's gradient is taken where the momentum alone will lead; as usual (Bengio et al. 2013, arXiv:1212.0901) it
-    is that point which the weight holds.
+    Nesterov's gradient is taken at the point ahead, w plus the momentum step; as usual (Bengio et al. 2013,
+    arXiv:1212.0901) the weight variable stores that point.
     """
 
     momentum: float = 0.0
@@ -132,13 +131,13 @@ class SGD(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaGrad(Rule):
-    """A rate for each weight, which falls with its past gradients.  Duchi et al. 2011, JMLR 12, fig. 1 (diagonal).
+    """One learning rate per weight, falling with its past gradients.  Duchi et al. 2011, JMLR 12, fig. 1 (diagonal).
 
         s <- s + g^2
         keras       increment = rate g / sqrt(s + epsilon);      s starts at 0.1
         torch       increment = rate g / (sqrt(s) + epsilon);    s starts at 0
 
-    From 0, the first step has the length of the rate whatever the gradient; from 0.1, small gradients make small steps.
+    From 0, the first step equals the learning rate for any gradient; from 0.1, small gradients make small steps.
     """
 
     defaults = {"keras": {"epsilon": 1e-7, "initial": 0.1}, "torch": {"epsilon": 1e-10, "initial": 0.0}}
@@ -156,9 +155,9 @@ class AdaGrad(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(Rule):
-    """AdaGrad that forgets.  Tieleman & Hinton 2012, lecture 6e; centered: Graves 2013, arXiv:1308.0850, eq. 38-41.
+    """Moving-average AdaGrad.  Tieleman & Hinton 2012, lecture 6e; centered: Graves 2013, arXiv:1308.0850, eq. 38-41.
 
-        v <- rho v + (1 - rho) g^2;    centered: m <- rho m + (1 - rho) g as well, and v - m^2 in the place of v below
+        v <- rho v + (1 - rho) g^2;    centered: m <- rho m + (1 - rho) g as well, and v - m^2 replaces v below
         keras       n = g / sqrt(v + epsilon);      u <- a u + rate n;    increment = u
         torch       n = g / (sqrt(v) + epsilon);    u <- a u + n;         increment = rate u
 
@@ -181,7 +180,7 @@ class RMSprop(Rule):
         if self.centered:
             new["m"] = self.rho * state["m"] + (1 - self.rho) * gradient
             variance = variance - new["m"] * new["m"]
-            variance = (variance + abs(variance)) / 2  # rounding must not make it negative: its root would be NaN
+            variance = (variance + abs(variance)) / 2  # at least 0: rounding could make it negative and its root NaN
         direction = gradient / root(variance, self.epsilon, self.convention)
         if not self.momentum:
             return rate * direction, new
@@ -191,21 +190,21 @@ class RMSprop(Rule):
 
 
 def root(squares, epsilon, convention):
-    """The divisor of AdaGrad and RMSprop: epsilon inside the root (Keras) or outside it (PyTorch)."""
+    """The denominator of AdaGrad and RMSprop: epsilon inside the root (Keras) or outside it (PyTorch)."""
     return (squares + epsilon) ** 0.5 if convention == "keras" else squares**0.5 + epsilon
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moments(Rule):
-    """Adam's equations, Kingma & Ba 2015, arXiv:1412.6980, which Adam and AdamW share.
+    """The equations of Adam and AdamW, Kingma & Ba 2015, arXiv:1412.6980.
 
         m <- beta_1 m + (1 - beta_1) g              v <- beta_2 v + (1 - beta_2) g^2
         m_hat = m / (1 - beta_1^t)                  v_hat = v / (1 - beta_2^t)
         torch       increment = rate m_hat / (sqrt(v_hat) + epsilon)                                  Algorithm 1
         keras       increment = rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)      end of section 2
 
-    The second order of computation saves two divisions per weight.  Its epsilon is the paper's "epsilon hat": it equals
-    Algorithm 1 with epsilon / sqrt(1 - beta_2^t), in step 1 some 32 times as much.
+    The second form saves two divisions per weight.  Its epsilon is the paper's "epsilon hat": it equals
+    Algorithm 1 with epsilon / sqrt(1 - beta_2^t), in step 1 about 32 times as much.
     """
 
     defaults = {"keras": {"epsilon": 1e-7}, "torch": {"epsilon": 1e-8}}
@@ -230,14 +229,14 @@ class Moments(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Moments):
-    """Adam; PyTorch's adds weight decay to the gradient, where dividing by sqrt(v) takes most of its effect away."""
+    """Adam; PyTorch's adds weight decay to the gradient, where division by sqrt(v) cancels most of its effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW(Moments):
     """Adam with decoupled weight decay.  Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 2.
 
-    The paper multiplies lambda by the schedule alone; both libraries multiply it by the whole rate, as `Rule` does.
+    The paper multiplies lambda by the schedule alone; both libraries multiply it by the learning rate, as `Rule` does.
     """
 
     defaults = {"keras": {"epsilon": 1e-7, "weight_decay": 0.004}, "torch": {"epsilon": 1e-8, "weight_decay": 0.01}}
@@ -250,25 +249,25 @@ RULES = {"sgd": SGD, "adagrad": AdaGrad, "rmsprop": RMSprop, "adam": Adam, "adam
 
 
 def descend(rule, gradient, start, *, rate, steps):
-    """Follows `rule` downhill from `start`.
+    """Minimizes a function with `rule` from `start`.
 
     Args:
         gradient: (...) -> (...), the gradient of the function at a point.
         start: the first point, any shape.
-        rate: positive number, or a sequence of at least `steps` rates.
+        rate: the learning rate, a positive number, or a sequence of at least `steps` of them.
         steps: number of updates >= 0.
 
     Returns:
         the path (steps + 1, ...) with `start` as its first row, float64.
 
     Raises:
-        ValueError: a rate isn't positive, there are too few of them, or `steps` is negative.
+        ValueError: a learning rate is not positive, there are too few of them, or `steps` is negative.
     """
     if steps < 0:
         raise ValueError(f"steps={steps} is not a number of updates; give 0 or more.")
     rates = np.broadcast_to(rate, steps) if np.ndim(rate) == 0 else np.asarray(rate, "float64")
     if len(rates) < steps or not np.all(rates > 0):
-        raise ValueError(f"rate={rate} should be one positive number or {steps} of them, one for each step.")
+        raise ValueError(f"rate={rate} should be a positive number, or {steps} of them, one per step.")
     path = np.empty((steps + 1, *np.shape(start)))
     path[0] = point = np.asarray(start, "float64")
     state = rule.start(point)

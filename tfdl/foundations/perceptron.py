@@ -1,30 +1,32 @@
-"""The perceptron: a linear classifier that learns only from its mistakes, and the proof of how few they are.
+"""The perceptron: a linear classifier that learns only from its mistakes, and Novikoff's bound on their number.
 
 Sources: Rosenblatt 1958, Psychological Review 65(6), the rule; Novikoff 1962, "On convergence proofs for
 perceptrons", the bound; Block & Levin 1970, "On the boundedness of an iterative procedure for solving a system of
-linear inequalities", what happens where no line separates; Wolfe 1976, "Finding the nearest point in a polytope".
+linear inequalities", inseparable data; Wolfe 1976, "Finding the nearest point in a polytope".
 
 Shapes: N points of F features; labels -1 or +1; weights (F + 1), of which the last is the bias.  The bias is the weight
-of a coordinate that is always 1, so that a hyperplane anywhere is one through the origin of one more dimension.
+of a coordinate that is always 1, so every hyperplane passes through the origin of a space of one more dimension.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-TOLERANCE = 1e-12  # of squared norms, the largest scaled to 1: below it float64 cannot tell a point from the origin
+TOLERANCE = (
+    1e-12  # of squared norms, the largest scaled to 1: below it float64 cannot distinguish a point from the origin
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Perceptron:
-    """What `train` found.
+    """The result of `train`.
 
     Attributes:
         history: (M + 1, F + 1) weights at the start (zeros) and after each of the M mistakes.
         mistakes: tuple of the mistakes made in each epoch; the last is 0 where it converged.
-        converged: an epoch passed without a mistake.
-        cycle: epochs after which the weights repeat themselves forever, the proof that it never converges;
-            None where they were not seen to.
+        converged: whether an epoch passed without a mistake.
+        cycle: period, in epochs, with which the weights repeat, which proves that training never converges;
+            None if no repetition was found.
     """
 
     history: np.ndarray
@@ -39,27 +41,27 @@ class Perceptron:
 
 
 def train(points, labels, *, epochs=10_000):
-    """Rosenblatt's rule: while a point x of label y lies on the wrong side, w <- w + y x.
+    """Rosenblatt's rule: while a point x of label y is on the wrong side, w <- w + y x.
 
-    The points come in the given order, the same in every epoch.  No step size: starting from zero weights it would
-    scale all weights alike, and change no prediction.
+    The points come in the given order, the same in every epoch.  There is no learning rate: with zero
+    initial weights it would only scale the weights and change no prediction.
 
     Args:
         points: (N, F) finite.
         labels: (N), -1 or +1.
-        epochs: at most so many passes.  All weights on the way are kept: of a large set that may be inseparable, a few.
+        epochs: maximum number of passes.  All weights are stored: use few for large sets that may be inseparable.
 
     Raises:
-        ValueError: a wrong shape or label, no points, a value that is not finite, or epochs below 1.
+        ValueError: invalid shapes or labels, no points, a value that is not finite, or epochs below 1.
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; give 1 or more.")
-    signed = signed_points(points, labels)  # (N, F + 1): w is right about point i where signed[i] @ w > 0
+    signed = signed_points(points, labels)  # (N, F + 1): w classifies point i correctly if signed[i] @ w > 0
     weights = np.zeros(signed.shape[1])
     history, mistakes, seen, cycle = [weights], [], {tuple(weights): 0}, None
     for epoch in range(1, epochs + 1):
         before, row = len(history), 0
-        while (wrong := np.flatnonzero(signed[row:] @ weights <= 0)).size:  # 0, on the line, is a mistake too
+        while (wrong := np.flatnonzero(signed[row:] @ weights <= 0)).size:  # a score of 0 is a mistake too
             row += wrong[0] + 1
             weights = weights + signed[row - 1]
             history.append(weights)
@@ -67,7 +69,7 @@ def train(points, labels, *, epochs=10_000):
         if mistakes[-1] == 0:
             break
         first = seen.setdefault(tuple(weights), epoch)
-        if first < epoch:  # same weights, same order of points: the same epochs again, without end
+        if first < epoch:  # same weights and order of points: the epochs repeat forever
             cycle = epoch - first
             break
     return Perceptron(np.stack(history), tuple(mistakes), converged=mistakes[-1] == 0, cycle=cycle)
@@ -77,14 +79,14 @@ def predict(weights, points):
     """The side of the hyperplane, -1 or +1; -1 on it.
 
     Args:
-        weights: (..., F + 1), one hyperplane or many at once.
+        weights: (..., F + 1), a batch of hyperplanes.
         points: (N, F).
 
     Returns:
         (..., N) int64.
 
     Raises:
-        ValueError: weights and points do not fit together.
+        ValueError: the shapes of weights and points do not fit.
     """
     return np.where(scores(weights, points) > 0, 1, -1)
 
@@ -101,7 +103,7 @@ def scores(weights, points):
 
 
 def accuracy(weights, points, labels):
-    """Share of points on their side.  Weights (..., F + 1) -> (...)."""
+    """Fraction of correctly classified points.  Weights (..., F + 1) -> (...)."""
     return (scores(weights, points) * check_labels(labels, len(points)) > 0).mean(axis=-1)
 
 
@@ -109,17 +111,17 @@ def accuracy(weights, points, labels):
 
 
 def widest_margin(points, labels):
-    """The hyperplane farthest from its nearest point, in the space with the constant coordinate.
+    """The separating hyperplane of largest margin, in the space with the constant coordinate.
 
-    All signed points z = y (x, 1) lie on one side of a hyperplane through the origin just where their convex hull
-    does not contain the origin.  The nearest point of the hull is then the normal of the widest margin, and its
-    distance is the margin: the dual of the hard-margin support vector machine.
+    A hyperplane through the origin has all signed points z = y (x, 1) on one side if and only if their convex hull
+    does not contain the origin.  The hull's point nearest to the origin is then the normal of the widest margin, and
+    its norm is the margin: the dual of the hard-margin support vector machine.
 
     Returns:
         (weights (F + 1) of norm 1, gamma): every signed point has `weights @ z >= gamma > 0`.
 
     Raises:
-        ValueError: no hyperplane separates the labels, or bad input as in `train`.
+        ValueError: no hyperplane separates the labels, or invalid input as in `train`.
     """
     signed = signed_points(points, labels)
     nearest = nearest_to_origin(signed)
@@ -138,66 +140,66 @@ def margin(weights, points, labels):
 
 
 def novikoff_bound(points, labels, weights=None):
-    """At most (R / gamma)^2 mistakes, in whatever order the points come.
+    """Novikoff's bound on the mistakes, (R / gamma)^2, for any order of the points.
 
     R is the largest norm of a point (x, 1), gamma the margin of a hyperplane that separates them.  Each mistake adds
-    at least gamma to the weights along that hyperplane's normal, but at most R^2 to their squared norm, and after M
+    at least gamma to the weights along that hyperplane's normal and at most R^2 to their squared norm, so after M
     mistakes M gamma <= |w| <= sqrt(M) R.
 
     Args:
-        weights: (F + 1) of any separating hyperplane; None for that of the widest margin, which bounds tightest.
+        weights: (F + 1) of any separating hyperplane; None for the one of widest margin, the tightest bound.
 
     Raises:
         ValueError: the weights do not separate the labels, or nothing does.
     """
     gamma = widest_margin(points, labels)[1] if weights is None else margin(weights, points, labels)
     if not gamma > 0:
-        raise ValueError(f"These weights have the margin {gamma:.3g}; give weights that separate the labels.")
+        raise ValueError(f"These weights have margin {gamma:.3g}; give weights that separate the labels.")
     return squared_radius(signed_points(points, labels)) / gamma**2
 
 
 def nearest_to_origin(points):
     """The point of the convex hull of `points` (N, D) with the smallest norm, (D): Wolfe 1976.
 
-    It is held as a mixture of a few corners.  Each round takes in the corner that reaches farthest back to the
-    origin, then moves to the nearest point of the flat through the corners, dropping those that it meets on the way
-    out of their hull.  The norm falls with every round, so no set of corners comes twice and the end is exact.
+    It is stored as a convex combination of a few corners.  Each iteration adds the corner of smallest inner product
+    with the current point, then moves to the nearest point of the corners' affine hull, dropping corners whose
+    coefficient reaches 0.  The norm falls in every iteration, so no set of corners repeats and the result is exact.
     """
     scale = np.sqrt(squared_radius(points))
     if scale == 0:
         return points[0]
     points = points / scale
-    corners, shares = [int(np.argmin((points**2).sum(axis=1)))], np.ones(1)
+    corners, coefficients = [int(np.argmin((points**2).sum(axis=1)))], np.ones(1)
     nearest = points[corners[0]]
     while True:
         reach = points @ nearest
         farthest = int(np.argmin(reach))
         if nearest @ nearest - reach[farthest] <= TOLERANCE:
             return scale * nearest
-        corners, shares = corners + [farthest], np.append(shares, 0.0)
-        while (wanted := flat_shares(points[corners])).min() <= 0:
-            falling = wanted <= 0  # the first of these to reach a share of 0 sets the length of the step
-            step = (shares[falling] / np.maximum(shares[falling] - wanted[falling], TOLERANCE)).min()
-            shares = shares + step * (wanted - shares)
-            kept = (shares > TOLERANCE) | ~falling
+        corners, coefficients = corners + [farthest], np.append(coefficients, 0.0)
+        while (wanted := affine_coefficients(points[corners])).min() <= 0:
+            falling = wanted <= 0  # the first coefficient to reach 0 sets the length of the step
+            step = (coefficients[falling] / np.maximum(coefficients[falling] - wanted[falling], TOLERANCE)).min()
+            coefficients = coefficients + step * (wanted - coefficients)
+            kept = (coefficients > TOLERANCE) | ~falling
             corners = [corner for corner, keep in zip(corners, kept) if keep]
-            shares = shares[kept] / shares[kept].sum()
-        before, shares = nearest, wanted
-        nearest = shares @ points[corners]
-        if nearest @ nearest >= before @ before:  # rounding has eaten the progress
+            coefficients = coefficients[kept] / coefficients[kept].sum()
+        before, coefficients = nearest, wanted
+        nearest = coefficients @ points[corners]
+        if nearest @ nearest >= before @ before:  # no progress beyond rounding
             return scale * before
 
 
-def flat_shares(corners):
-    """Shares of sum 1, of either sign, whose mixture of `corners` (K, D) has the smallest norm.  -> (K).
+def affine_coefficients(corners):
+    """Coefficients of sum 1, of any sign, whose combination of `corners` (K, D) has the smallest norm.  -> (K).
 
-    With G = corners corners', stationary means G shares = a multiple of the ones, and so does (G + 1 1') shares.
+    With G = corners corners', stationarity means that G coefficients and (G + 1 1') coefficients are multiples of 1.
     """
-    shares = np.linalg.lstsq(corners @ corners.T + 1.0, np.ones(len(corners)))[0]
-    return shares / shares.sum()
+    coefficients = np.linalg.lstsq(corners @ corners.T + 1.0, np.ones(len(corners)))[0]
+    return coefficients / coefficients.sum()
 
 
-# Input
+# Input validation
 
 
 def homogeneous(points):
@@ -206,7 +208,7 @@ def homogeneous(points):
 
 
 def signed_points(points, labels):
-    """y (x, 1): a separating w has w . z > 0 for all of them.  (N, F) and (N) -> (N, F + 1)."""
+    """y (x, 1): w . z > 0 for all of them if w separates the labels.  (N, F) and (N) -> (N, F + 1)."""
     points = finite_matrix(points)
     return check_labels(labels, len(points))[:, None] * homogeneous(points)
 
@@ -216,18 +218,18 @@ def squared_radius(points):
 
 
 def finite_matrix(points):
-    """As float64 (N, F), or ValueError."""
+    """`points` as float64 (N, F); ValueError if they do not fit."""
     points = np.asarray(points, "float64")
     if points.ndim != 2 or 0 in points.shape:
-        raise ValueError(f"The points have shape {points.shape}; give (N, F), at least one point of one feature.")
+        raise ValueError(f"The points have shape {points.shape}; give (N, F), with at least one point and one feature.")
     if not np.isfinite(points).all():
         row, column = np.argwhere(~np.isfinite(points))[0]
-        raise ValueError(f"Point {row} has {points[row, column]} in feature {column}; remove or fill such values.")
+        raise ValueError(f"Point {row} has {points[row, column]} in feature {column}; remove or replace such values.")
     return points
 
 
 def check_labels(labels, count):
-    """As float64 (count), or ValueError."""
+    """`labels` as float64 (count); ValueError if they do not fit."""
     labels = np.asarray(labels)
     if labels.shape != (count,):
         raise ValueError(f"The labels have shape {labels.shape}; give one for each of the {count} points.")

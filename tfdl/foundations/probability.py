@@ -1,4 +1,4 @@
-"""Distributions from scratch: log-density, sampling, moments, and the special functions that measure areas.
+"""Distributions from scratch: log-density, sampling, moments, and the special functions behind them.
 
     coin = Beta(alpha=2, beta=2)
     coin.log_density(0.7), coin.mean, coin.variance, coin.mode, coin.cdf(0.5), coin.quantile(0.975), coin.interval(0.95)
@@ -19,8 +19,8 @@ EPSILON = np.finfo("float64").eps
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """What all share: `mean`, `variance`, `sample`, and `log_density(x)`, the natural logarithm of the density, or of
-    the mass if x is discrete; -inf outside the support.  Those over real numbers also have `quantile` and `interval`.
+    """Base class: `mean`, `variance`, `sample`, and `log_density(x)`, the natural logarithm of the density, or of the
+    probability if x is discrete; -inf outside the support.  Continuous ones also have `cdf`, `quantile`, `interval`.
     """
 
     positive = ()  # names of the parameters that must be above 0
@@ -39,15 +39,15 @@ class Distribution:
         return broadcast(type(self).__name__, *(getattr(self, field.name).shape for field in fields(self)))
 
     def sample(self, shape=(), *, seed):
-        """Independent draws, (*shape, *batch), and (D,) behind it for vectors.
+        """Independent draws, (*shape, *batch), followed by (D,) for vectors.
 
         Args:
-            seed: a number for the same draws every time, or a `numpy.random.Generator` that goes on.
+            seed: a number, for reproducible draws, or a `numpy.random.Generator`, which is advanced.
         """
         return self.draw(np.random.default_rng(seed), (*shape, *self.batch))
 
     def quantile(self, p):
-        """The x with cdf(x) = p, for 0 < p < 1 of shape (...): brackets double until they hold x, then halve."""
+        """The x with cdf(x) = p, for 0 < p < 1 of shape (...): doubling finds a bracket, bisection the root."""
         p = np.asarray(p, "float64")
         require((p > 0) & (p < 1), "probability", p, "above 0 and below 1")
         low, high = (np.full(np.broadcast_shapes(p.shape, self.batch), end) for end in self.bracket)
@@ -55,41 +55,44 @@ class Distribution:
             high = np.where(short, 2 * high, high)
         while np.any(beyond := self.cdf(low) > p):
             low = np.where(beyond, 2 * low, low)
-        while np.any(((middle := (low + high) / 2) > low) & (middle < high)):  # until no float lies between
+        while np.any(((middle := (low + high) / 2) > low) & (middle < high)):  # until no float lies between them
             below = self.cdf(middle) < p
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return high[()]
 
     def interval(self, level=0.95):
-        """(low, high): probability `level` lies between, and as much above as below."""
+        """(low, high): the central interval of probability `level`."""
         require(0 < level < 1, "level", level, "above 0 and below 1")
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
 
-# --- over real numbers ---------------------------------------------------------------------------------------------
+# --- continuous ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Normal(Distribution):
-    """exp(-(x - mean)^2 / (2 deviation^2)) / (deviation sqrt(2 pi)); deviation > 0."""
+    """exp(-(x - mean)^2 / (2 s^2)) / (s sqrt(2 pi)), with s = standard_deviation > 0."""
 
     mean: np.ndarray = 0.0
-    deviation: np.ndarray = 1.0
-    positive, bracket = ("deviation",), (-1.0, 1.0)
+    standard_deviation: np.ndarray = 1.0
+    positive, bracket = ("standard_deviation",), (-1.0, 1.0)
 
     mode = property(lambda self: self.mean)
-    variance = property(lambda self: self.deviation**2)
+    variance = property(lambda self: self.standard_deviation**2)
 
     def log_density(self, x):
-        return -(((x - self.mean) / self.deviation) ** 2) / 2 - np.log(self.deviation) - np.log(2 * np.pi) / 2
+        z = (x - self.mean) / self.standard_deviation
+        return -(z**2) / 2 - np.log(self.standard_deviation) - np.log(2 * np.pi) / 2
 
     def cdf(self, x):
-        z = (x - self.mean) / self.deviation
-        inner, outer = incomplete_gamma(0.5, z**2 / 2)  # erf(|z| / sqrt(2)) and 1 - erf: shares within and beyond |z|
+        z = (x - self.mean) / self.standard_deviation
+        inner, outer = incomplete_gamma(
+            0.5, z**2 / 2
+        )  # erf(|z| / sqrt(2)) and 1 - erf: probabilities within and beyond |z|
         return np.where(z < 0, outer, 1 + inner) / 2
 
     def draw(self, rng, shape):
-        return self.mean + self.deviation * standard_normal(rng, shape)
+        return self.mean + self.standard_deviation * standard_normal(rng, shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +190,7 @@ class MultivariateNormal(Distribution):
         return self.mean + (self.factor @ standard_normal(rng, (*shape, self.mean.shape[-1], 1)))[..., 0]
 
 
-# --- over integers -------------------------------------------------------------------------------------------------
+# --- discrete ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,14 +235,14 @@ class Categorical(Distribution):
             return np.log((one_hot * self.probabilities).sum(-1))
 
     def draw(self, rng, shape):
-        """Inverse transform: how many cumulative sums a uniform number has passed."""
-        steps = self.probabilities.cumsum(-1)[..., :-1]  # without the last, which rounding may leave below 1
+        """Inverse transform: the number of cumulative sums that a uniform number exceeds."""
+        steps = self.probabilities.cumsum(-1)[..., :-1]  # without the last, which may be below 1 by rounding
         return (rng.random((*shape, 1)) >= steps).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
 class Poisson(Distribution):
-    """rate^k exp(-rate) / k! for k = 0, 1, 2 ...: the number of arrivals in one unit of time; rate > 0."""
+    """rate^k exp(-rate) / k! for k = 0, 1, 2 ...: arrivals in one unit of time; rate > 0."""
 
     rate: np.ndarray
     positive = ("rate",)
@@ -252,22 +255,22 @@ class Poisson(Distribution):
         return np.where(inside, n * np.log(self.rate) - self.rate - log_gamma(n + 1), -np.inf)
 
     def cdf(self, k):
-        """At most k arrivals by time 1: arrival k + 1, whose time is gamma distributed, comes later."""
+        """P(arrival k + 1, whose time has a gamma distribution, comes after time 1)."""
         return np.where(np.less(k, 0), 0, incomplete_gamma(np.maximum(np.floor(k), 0) + 1, self.rate)[1])
 
     def draw(self, rng, shape):
-        """Counts arrivals, with exponential waiting times between, until time 1: about `rate` rounds."""
+        """Counts arrivals with exponential waiting times until time 1: about `rate` iterations."""
         counts, time = np.zeros(shape, "int64"), np.zeros(shape)
         while np.any((time := time - np.log1p(-rng.random(shape)) / self.rate) < 1):
             counts += time < 1
         return counts
 
 
-# --- random numbers from uniform ones --------------------------------------------------------------------------------
+# --- sampling from uniform numbers ----------------------------------------------------------------------------------
 
 
 def standard_normal(rng, shape):
-    """Box and Muller 1958: length and angle of a normal vector in the plane are independent and easy to draw."""
+    """Box and Muller 1958: length and angle of a normal vector in the plane are independent."""
     length = np.sqrt(-2 * np.log1p(-rng.random(shape)))
     return length * np.cos(2 * np.pi * rng.random(shape))
 
@@ -275,8 +278,8 @@ def standard_normal(rng, shape):
 def log_gamma_draws(rng, alpha, shape):
     """Logarithms of draws from Gamma(alpha, 1), (*shape): Marsaglia and Tsang 2000.
 
-    d v, with v = (1 + c x)^3 and x normal, is almost gamma; a rejection makes it exact.  It needs a shape of 1 or more:
-    below, alpha + 1 is drawn and multiplied by U^(1 / alpha).
+    d v, with v = (1 + c x)^3 and x normal, is almost gamma distributed; rejection makes it exact.  This needs
+    alpha >= 1; below, a draw for alpha + 1 is multiplied by U^(1 / alpha).
     """
     alpha = np.broadcast_to(alpha, shape).ravel()
     d = np.where(alpha < 1, alpha + 1, alpha) - 1 / 3
@@ -311,9 +314,9 @@ def log_beta(a, b):
 
 
 def incomplete_gamma(a, x):
-    """Shares (P, Q) of Gamma(a, 1) below and above x, with errors up to 2e-15 (a + 10).  (...) -> two of (...).
+    """Probabilities (P, Q) of Gamma(a, 1) below and above x, with errors up to 2e-15 (a + 10).  (...) -> two of (...).
 
-    erf(z) is P(1/2, z^2).  A series gives P up to x = a + 1, a continued fraction Q from there (eqs. 6.2.5, 6.2.7).
+    erf(z) is P(1/2, z^2).  A series gives P for x < a + 1, a continued fraction gives Q otherwise (eqs. 6.2.5, 6.2.7).
     """
     a, x = np.broadcast_arrays(np.asarray(a, "float64"), np.clip(x, 0, 1e150))
     below = x < a + 1
@@ -331,9 +334,9 @@ def incomplete_gamma(a, x):
 
 
 def incomplete_beta(a, b, x):
-    """Share of Beta(a, b) below x, to about 1e-14 (a + b + 10).  (...) -> (...).
+    """Probability of Beta(a, b) below x, to about 1e-14 (a + b + 10).  (...) -> (...).
 
-    Continued fraction of eq. 6.4.5, fast up to the mean; beyond it I(a, b, x) = 1 - I(b, a, 1 - x).
+    Continued fraction of eq. 6.4.5, which converges fast below the mean; above it I(a, b, x) = 1 - I(b, a, 1 - x).
     """
     a, b, x = np.broadcast_arrays(np.asarray(a, "float64"), np.asarray(b, "float64"), np.clip(x, 0.0, 1.0))
     swap = x > (a + 1) / (a + b + 2)
@@ -345,8 +348,8 @@ def incomplete_beta(a, b, x):
         return top * x / ((a + n - 1) * (a + n)), 1.0
 
     scale = np.exp(x_log_y(a, x) + x_log_y(b, 1 - x) - log_beta(a, b)) / a
-    share = scale / continued_fraction(np.ones(x.shape), coefficients)
-    return np.where(swap, 1 - share, share)
+    lower = scale / continued_fraction(np.ones(x.shape), coefficients)
+    return np.where(swap, 1 - lower, lower)
 
 
 def continued_fraction(start, coefficients):
@@ -367,7 +370,7 @@ def x_log_y(x, y):
         return np.where(np.equal(x, 0), 0.0, np.multiply(x, np.log(y)))
 
 
-# --- errors at the door ----------------------------------------------------------------------------------------------
+# --- input validation ------------------------------------------------------------------------------------------------
 
 
 def require(accepted, name, values, condition):
@@ -385,7 +388,7 @@ def require_simplex(name, values, axis=-1):
 
 
 def broadcast(name, *shapes):
-    """The shape that all broadcast to, or a ValueError that names them."""
+    """The common broadcast shape; ValueError with the shapes if there is none."""
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:

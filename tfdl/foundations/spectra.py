@@ -1,11 +1,11 @@
-"""Eigenvalues and singular values: power iteration, and Jacobi's rotations.
+"""Eigenvalues and singular values: power iteration and Jacobi rotations.
 
     A v = l v        power_iteration     the largest eigenvalue alone
     A = V L V^T      symmetric_eigen     two-sided Jacobi: rotate pairs of axes until A is diagonal
     A = U S V^T      svd                 one-sided Jacobi: rotate pairs of columns until all are orthogonal
 
-All matrices are (..., m, n), leading axes are a batch; float32 and float64 stay what they are.  Eigenvalues and
-singular values come largest first.  Vectors are unique up to their sign: here, the largest entry of each is positive.
+All matrices are (..., m, n), leading axes are a batch; float32 and float64 inputs keep their dtype.  Eigenvalues and
+singular values come largest first.  Signs of vectors are arbitrary: here, the largest entry is positive.
 Source: Golub and Van Loan 2013, Matrix Computations, 4th ed., sections 7.3, 8.5 and 8.6.
 """
 
@@ -15,14 +15,14 @@ import numpy as np
 
 from tfdl.foundations.linear_systems import as_matrix, qr
 
-MAX_SWEEPS = 60  # Jacobi needs about log2(n) + 4 sweeps; a cap, so that a bug can't loop forever
+MAX_SWEEPS = 60  # Jacobi needs about log2(n) + 4 sweeps; a limit, so that a bug cannot loop forever
 
 
 # --- one eigenvalue --------------------------------------------------------------------------------------------------
 
 
 class PowerIteration(NamedTuple):
-    """The last estimate, and how it came about."""
+    """The last estimate, and the estimates of all steps."""
 
     value: np.ndarray  # (...)
     vector: np.ndarray  # (..., n), length 1
@@ -31,10 +31,10 @@ class PowerIteration(NamedTuple):
 
 
 def power_iteration(matrix, *, steps, seed):
-    """Multiply by A and normalize, again and again: what is left is the eigenvector of the largest |l|, section 7.3.1.
+    """Repeated multiplication by A and normalization gives the eigenvector of the largest |l|, section 7.3.1.
 
-    For a symmetric matrix the residual shrinks by |l2 / l1| a step, and the error of the value, a Rayleigh quotient
-    v^T A v, by its square.  There is no limit if two different eigenvalues are largest in size, such as l and -l.
+    For a symmetric matrix the residual shrinks by |l2 / l1| in each step, and the error of the value, a Rayleigh
+    quotient v^T A v, by its square.  It does not converge if two different eigenvalues are largest, such as l and -l.
 
     Args:
         matrix: (..., n, n).
@@ -64,8 +64,8 @@ def power_iteration(matrix, *, steps, seed):
 def tournament(n):
     """Every pair of 0 ... n-1 once, in rounds of disjoint pairs that can be rotated at the same time.
 
-    The circle method of tournaments: player 0 keeps its seat, the others move up one seat a round; for odd n a
-    player without an opponent sits out.  Returns a list of (p, q), index arrays with p < q.
+    The circle method of tournaments: player 0 keeps its seat, the others move by one seat each round; for odd n one
+    player pauses in each round.  Returns a list of (p, q), index arrays with p < q.
     """
     seats, rounds = np.arange(n + n % 2), []
     for _ in range(len(seats) - 1):
@@ -79,7 +79,7 @@ def jacobi_rotation(alpha, beta, gamma):
     """Cosine and sine of the angle of at most 45 degrees that diagonalizes [[alpha, gamma], [gamma, beta]].
 
     With J = [[c, s], [-s, c]], J^T [[alpha, gamma], [gamma, beta]] J is diagonal; section 8.5.2, in a form that
-    divides by zero for no input.
+    never divides by zero.
     """
     difference = beta - alpha
     denominator = np.abs(difference) + np.hypot(difference, 2 * gamma)
@@ -104,8 +104,8 @@ class Eigen(NamedTuple):
 def symmetric_eigen(matrix):
     """All eigenvalues and orthonormal eigenvectors of a symmetric matrix, by Jacobi's method of 1846, section 8.5.
 
-    Each rotation of two axes makes one pair of off-diagonal entries zero.  It spoils others, but their sum of squares
-    has shrunk; sweeps over all pairs converge quadratically in the end.
+    Each rotation of two axes makes one pair of off-diagonal entries zero.  It changes others, but the sum of squares of
+    all off-diagonal entries falls; sweeps over all pairs finally converge quadratically.
 
     Args:
         matrix: (..., n, n).
@@ -115,7 +115,7 @@ def symmetric_eigen(matrix):
     """
     a = as_matrix(matrix, symmetric=True)
     n, scale = a.shape[-1], np.abs(a).max((-2, -1), keepdims=True)
-    a = a / np.where(scale == 0, 1, scale)  # squares neither over- nor underflow
+    a = a / np.where(scale == 0, 1, scale)  # avoids over- and underflow of squares
     rotated = np.broadcast_to(np.eye(n, dtype=a.dtype), a.shape).copy()  # rows become the eigenvectors
     small = np.finfo(a.dtype).eps * np.sqrt((a * a).sum((-2, -1)))[..., None]
     rounds = tournament(n)
@@ -157,8 +157,8 @@ class SVD(NamedTuple):
 def svd(matrix):
     """Singular value decomposition by one-sided Jacobi rotations, section 8.6.
 
-    A rotation of two columns makes them orthogonal.  Once all are, their lengths are the singular values.  The rounds
-    of the tournament rotate n / 2 pairs at once.
+    A rotation of two columns makes them orthogonal.  When all are, their lengths are the singular values.  Each round
+    of `tournament` rotates n / 2 pairs at once.
 
     Args:
         matrix: (..., m, n), of any rank.
@@ -177,10 +177,10 @@ def svd(matrix):
 
 
 def tall_svd(a):
-    """SVD of a (..., m, n) with m >= n, signs as they fall."""
+    """SVD of a (..., m, n) with m >= n; signs are not normalized."""
     scale = np.abs(a).max((-2, -1), keepdims=True)
     # R is small and square, and the R of its transpose is closer to diagonal (Drmac and Veselic 2008): two more
-    # passes halve the sweeps that a photograph needs.
+    # QR decompositions halve the number of sweeps for a photograph.
     left, r = qr(a / np.where(scale == 0, 1, scale))
     right, r = qr(np.swapaxes(r, -2, -1))
     turn, r = qr(np.swapaxes(r, -2, -1))  # a = left turn r right^T
@@ -198,7 +198,9 @@ def tall_svd(a):
 def orthogonalize(a):
     """Rotates pairs of rows until all are orthogonal.  (..., n, n) -> rows, J, both (..., n, n), with J a = rows."""
     n, eps = a.shape[-1], np.finfo(a.dtype).eps
-    both = np.concatenate([a, np.broadcast_to(np.eye(n, dtype=a.dtype), a.shape)], -1)  # the rotations act on I too
+    both = np.concatenate(
+        [a, np.broadcast_to(np.eye(n, dtype=a.dtype), a.shape)], -1
+    )  # the rotations are also applied to I
     rounds = tournament(n)
     for _ in range(MAX_SWEEPS):
         done = True
