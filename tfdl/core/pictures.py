@@ -59,6 +59,7 @@ def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=Fa
     content = tf.convert_to_tensor(content, tf.string)
     head = tf.cast(tf.io.decode_raw(content, tf.uint8, fixed_length=32), tf.int32)  # a shorter one ends in zeros
     small_jpeg, small_png = tf.unstack(is_small(head, content))
+    size = tf.constant(image_shape[:2])
 
     def of_small():
         pixels = tf.cond(
@@ -66,28 +67,30 @@ def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=Fa
             lambda: tf.io.decode_jpeg(content, stored_channels),
             lambda: tf.io.decode_png(content, stored_channels),
         )
+        return finished(pixels, image_shape[:2])
+
+    def finished(pixels, size):
         pixels = tf.ensure_shape(pixels, (None, None, stored_channels))
-        return fitted(with_channels(pixels, image_shape[2]), image_shape[:2], resize)
-
-    def of_others():
-        pixels = other_pixels(content, head, stored_channels)
-        return fitted(with_channels(pixels, image_shape[2]), image_shape[:2], resize)
-
-    def of_tiff():
-        pixels = tf.numpy_function(pillow_pixels, [content], tf.uint8, stateful=False)
-        pixels = tf.ensure_shape(pixels, (None, None, 3))
-        return fitted(with_channels(pixels, image_shape[2]), image_shape[:2], resize)
+        return fitted(with_channels(pixels, image_shape[2]), size, resize)
 
     def of_jpeg():
-        return fitted_jpeg(content, head, image_shape, resize, stored_channels)
+        orientation = jpeg_orientation(content, head)
+        return reduced_jpeg(content, tf.where(orientation < 5, size, size[::-1]), stored_channels), orientation
+
+    def of_others():
+        return other_pixels(content, head, stored_channels), 1
+
+    def of_tiff():
+        pixels = tf.ensure_shape(tf.numpy_function(pillow_pixels, [content], tf.uint8, stateful=False), (None, None, 3))
+        return with_channels(pixels, stored_channels), 1
 
     def of_no_jpeg():
-        if tiff or tf.executing_eagerly():
-            return tf.cond(is_tiff(head), of_tiff, of_others)
-        return of_others()
+        reads_tiff = tiff or tf.executing_eagerly()
+        return tf.cond(is_tiff(head), of_tiff, of_others) if reads_tiff else of_others()
 
     def of_any():
-        return tf.cond(starts(head, b"\xff\xd8\xff"), of_jpeg, of_no_jpeg)
+        pixels, orientation = tf.cond(starts(head, b"\xff\xd8\xff"), of_jpeg, of_no_jpeg)
+        return turned(finished(pixels, tf.where(orientation < 5, size, size[::-1])), orientation)
 
     return tf.ensure_shape(tf.cond(small_jpeg | small_png, of_small, apart(of_any)), image_shape)
 
@@ -162,16 +165,6 @@ def apart(function):
     if tf.executing_eagerly():
         return function
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
-
-
-def fitted_jpeg(content, head, image_shape, resize, stored_channels):
-    """A JPEG file, decoded, fitted and turned."""
-    is_plain = tf.reduce_all(tf.gather(head, list(PLAIN_JPEG)) == list(PLAIN_JPEG.values()))
-    orientation = tf.cond(is_plain, lambda: 1, apart(lambda: jpeg_orientation(content)))
-    size = tf.constant(image_shape[:2])
-    size = tf.where(orientation < 5, size, size[::-1])  # of the picture as it is stored
-    pixels = tf.ensure_shape(reduced_jpeg(content, size, stored_channels), (None, None, stored_channels))
-    return turned(fitted(with_channels(pixels, image_shape[2]), size, resize), orientation)
 
 
 def reduced_jpeg(content, size, channels):
@@ -259,8 +252,14 @@ def starts(head, letters):
 # Orientation: Exif 2.3, section 4.6.4, tag 274
 
 
-def jpeg_orientation(content):
+def jpeg_orientation(content, head):
     """1 to 8 from the EXIF segment of a JPEG file; 1 where there is none or it is damaged."""
+    is_plain = tf.reduce_all(tf.gather(head, list(PLAIN_JPEG)) == list(PLAIN_JPEG.values()))
+    return tf.cond(is_plain, lambda: 1, apart(lambda: exif_orientation(content)))
+
+
+def exif_orientation(content):
+    """As `jpeg_orientation`, by walking from segment to segment."""
     length = tf.strings.length(content)
 
     def searching(place, tiff, count):
@@ -312,7 +311,7 @@ def turned(image, orientation):
         seen = tf.cond(is_one_of(2, 3, 6, 7), lambda: seen[:, ::-1], lambda: seen)
         return tf.cond(is_one_of(3, 4, 7, 8), lambda: seen[::-1], lambda: seen)
 
-    return tf.cond(orientation == 1, lambda: image, apart(turn))
+    return tf.cond(orientation == 1, lambda: image, turn)
 
 
 # Sizes
@@ -347,7 +346,8 @@ def scaled(image, size):
     stored = tf.shape(image)[:2]
 
     def averaged():
-        return tf.cast(tf.round(tf.image.resize(image, size, "area")), tf.uint8)
+        pixels = tf.raw_ops.ResizeArea(images=image[None], size=size)[0]
+        return tf.cast(tf.round(pixels), tf.uint8)
 
     def interpolated():
         pixels = tf.image.resize(image, size, "bilinear", antialias=True)
@@ -356,4 +356,4 @@ def scaled(image, size):
     def changed():
         return tf.cond(tf.reduce_all(stored >= size), averaged, interpolated)
 
-    return tf.cond(tf.reduce_all(stored == size), lambda: image, apart(changed))
+    return tf.cond(tf.reduce_all(stored == size), lambda: image, changed)
