@@ -157,8 +157,10 @@ def png(figure, *, dpi=DPI):
 
 
 def write_png(figure, path, *, dpi=DPI):
-    """Writes a figure to `path`, whole or not at all; the folder is made."""
-    write_bytes(path, png(figure, dpi=dpi))
+    """Writes a figure to `path`, whole or not at all; the folder is made.  Returns the content of the file."""
+    content = png(figure, dpi=dpi)
+    write_bytes(path, content)
+    return content
 
 
 def finite(name, values):

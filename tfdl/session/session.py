@@ -53,7 +53,7 @@ from tfdl.train.reports.checkup import checkup
 from tfdl.train.reports.environment import environment
 from tfdl.train.reports.pictures import training_pictures
 from tfdl.train.reports.progress import progress
-from tfdl.train.reports.tensorboard import tensorboard_callbacks, write_figure
+from tfdl.train.reports.tensorboard import tensorboard_callbacks, write_drawn
 from tfdl.train.reports.tracking import tracker_callback
 from tfdl.train.statistics import FreshStatistics
 from tfdl.train.step import exact
@@ -412,9 +412,9 @@ class Session:
         """Saves a matplotlib figure as figures/NAME.png and as the image visuals/NAME in TensorBoard."""
         self.open()
         path = self.folder / "figures" / f"{name}.png"
-        write_png(figure, path)
+        content = write_png(figure, path)
         self.figures.append(path)
-        write_figure(self.writer, name, figure, 0)
+        write_drawn(self.writer, name, content, 0)
 
     def curve(self, name, values):
         """One scalar curve in TensorBoard: a point for each of `values`, from step 0 on."""

@@ -8,7 +8,7 @@ from tfdl.figures.pictures import prediction_groups
 from tfdl.figures.style import write_png
 from tfdl.figures.training import confusion_matrix, training_curves
 from tfdl.train.reports.predictions import class_names, is_classifier, predict
-from tfdl.train.reports.tensorboard import write_figure
+from tfdl.train.reports.tensorboard import write_drawn
 
 
 def training_pictures(model, data, history, folder, *, title="", best_epoch=None, board=None):
@@ -30,15 +30,13 @@ def training_pictures(model, data, history, folder, *, title="", best_epoch=None
     figures = {"curves": training_curves(history, best_epoch=best_epoch, title=f"{prefix}training")}
     if is_classifier(data):
         figures |= classification_figures(predict(model, data), data.labels, prefix)
-    paths = []
+    paths, drawn = [], {}
     for name, figure in figures.items():
         paths.append(Path(folder) / "figures" / f"{name}.png")
-        write_png(figure, paths[-1])
-    if board is not None and "confusion_matrix" in figures:
+        drawn[name] = write_png(figure, paths[-1])
+    if board is not None and "confusion_matrix" in drawn:
         writer = tf.summary.create_file_writer(str(board))
-        write_figure(
-            writer, "confusion_matrix", figures["confusion_matrix"], history[-1].get("epoch", len(history) - 1)
-        )
+        write_drawn(writer, "confusion_matrix", drawn["confusion_matrix"], history[-1].get("epoch", len(history) - 1))
         writer.close()
     return paths
 

@@ -27,7 +27,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
 from tfdl.figures.pictures import prediction_grid
-from tfdl.figures.style import png
+from tfdl.figures.style import DPI, png
 from tfdl.train.reports.predictions import (
     class_names,
     class_numbers,
@@ -283,11 +283,18 @@ class Flush(keras.callbacks.Callback):
 
 def write_figure(writer, name, figure, step):
     """A figure as the image visuals/NAME, after the scalars and before the weights in TensorBoard's order."""
+    write_image(writer, name, tf.io.decode_png(png(figure, dpi=SCREEN), channels=4), step)
+
+
+def write_drawn(writer, name, content, step):
+    """The same from the bytes of the figure's PNG file: drawing it a second time would take as long as all the rest."""
+    image = tf.io.decode_png(content, channels=4)
+    smaller = tf.nn.avg_pool2d(tf.cast(image, tf.float32)[None], DPI // SCREEN, DPI // SCREEN, "VALID")[0]
+    write_image(writer, name, tf.cast(tf.round(smaller), tf.uint8), step)
+
+
+def write_image(writer, name, image, step):
+    """An image (height, width, 4) uint8 as visuals/NAME."""
     with writer.as_default(step=step):
-        tf.summary.image(f"visuals/{name}", image_tensor(figure))
+        tf.summary.image(f"visuals/{name}", image[None])
     writer.flush()
-
-
-def image_tensor(figure):
-    """A figure as an image (1, height, width, 4) uint8 for `tf.summary.image`."""
-    return tf.io.decode_png(png(figure, dpi=SCREEN), channels=4)[None]
