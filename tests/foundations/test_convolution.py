@@ -202,5 +202,5 @@ def test_pool_that_does_not_fit_is_refused(pool):
 
 @pytest.mark.parametrize("layers", [[3, 1, 1], [], [(3, 0, 1)]])
 def test_receptive_field_of_no_layers_is_refused(layers):
-    with pytest.raises(ValueError, match="kernel, stride, dilation\)"):
+    with pytest.raises(ValueError, match=r"kernel, stride, dilation\)"):
         conv.receptive_field(layers)
