@@ -7,6 +7,7 @@ import pytest
 
 from tfdl.__main__ import main
 from tfdl.commands import bench
+from tfdl.export import benchmark
 from tfdl.export.graph import graph
 from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float
@@ -56,6 +57,16 @@ def test_a_folder_stands_for_the_files_in_it(tmp_path, capsys, content):
     assert [row.split()[0] for row in rows] == [str(tmp_path / "a.tflite"), str(tmp_path / "b.tflite")]
     (tmp_path / "empty").mkdir()
     assert f"no .tflite file in the folder {tmp_path / 'empty'}" in refused(capsys, str(tmp_path / "empty"))
+
+
+def test_threads_reach_the_runtime(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(benchmark, "interpreter", lambda content, threads: asked.append(threads) or 1 / 0)
+    (tmp_path / "a.tflite").write_bytes(b"x")
+    for threads in (1, 3):
+        with pytest.raises(ZeroDivisionError):
+            bench.measure([tmp_path / "a.tflite"], threads)
+    assert asked == [1, 3]
 
 
 @pytest.mark.parametrize("part", [b"", b"junk" * 100, "half", b"    TFL3"])

@@ -53,6 +53,13 @@ def test_a_run_folder_gives_every_format_with_its_labels_and_its_task(run, tmp_p
     assert "model_uint8.tflite" in out and f"`tfdl verify {tmp_path / 'out'}` checks the files again" in out
 
 
+def test_another_range_of_pixels_keeps_the_labels_of_the_run(run, tmp_path):
+    formats = ["--formats", "tflite"]
+    assert main(["export", str(run), str(tmp_path / "out"), "--input-range", "0", "255", *formats]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["labels"] == list("0123456789") and report["task"]["input_range"] == [0, 255]
+
+
 def test_the_files_are_calibrated_and_judged_on_validation_images(run):
     model = small((8, 8, 1), 10)
     found = np.concatenate(list(export.representative("digits", model).as_numpy_iterator()))
@@ -81,6 +88,13 @@ def test_a_table_has_no_pictures_to_calibrate_with(tmp_path, capsys):
     error = refused(capsys, file, str(tmp_path / "out"), "--representative", "digits")
     assert "names a set of pictures, but 'iris' takes (None, 4)" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_any_size_cannot_be_calibrated(tmp_path, capsys):
+    x = keras.Input((None, None, 3), name="images")
+    file = saved(keras.Model(x, keras.layers.GlobalAveragePooling2D()(x)), tmp_path)
+    error = refused(capsys, file, str(tmp_path / "out"), "--representative", "digits")
+    assert "takes (None, None, None, 3)" in error
 
 
 def test_a_lambda_is_refused_without_the_advice_to_run_it(tmp_path, capsys):

@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def python(text, *flags, shell="", **kwargs):
+def python(text, *flags, shell="", before="", **kwargs):
     """Runs Python text with `streams` made safe, through a shell line such as "| head -1"."""
-    text = "import os, sys\nfrom tfdl.core import streams\nstreams.make_safe()\n" + textwrap.dedent(text)
+    start = f"import os, sys\nfrom tfdl.core import streams\n{before}\nstreams.make_safe()\n"
+    text = start + textwrap.dedent(text)
     command = ["bash", "-c", f'set -o pipefail; "$0" "$@" {shell}', sys.executable, *flags, "-c", text]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, **kwargs)
 
@@ -42,6 +43,12 @@ def test_closed_streams_take_what_is_printed_and_files_keep_theirs(closing, tmp_
 def test_characters_that_the_terminal_lacks_are_escaped():
     done = python("print('\\udcff é')", env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert (done.stdout, done.returncode) == ("\\udcff \\xe9\n", 0)
+
+
+def test_what_was_printed_before_comes_first():
+    assert python("print('second', flush=True); os.write(1, b'third')", before="print('first')").stdout == (
+        "first\nsecond\nthird"
+    )
 
 
 def test_a_stream_that_somebody_put_in_place_stays():

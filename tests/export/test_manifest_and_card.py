@@ -23,6 +23,7 @@ def test_published_export_is_a_verified_copy_with_one_row(copied, tmp_path):
     verify_export(root / "tiny_digits")
     publish(copied, name="another", metric={"accuracy": 0.25}, root=root, **ROW)
     publish(copied, name="tiny_digits", metric={"accuracy": 0.75}, root=root, **ROW)
+    register(root / "another", name="another", metric={"accuracy": 0.25}, manifest=root / "MANIFEST.json", **ROW)
     rows = read_manifest(root / "MANIFEST.json")
     assert [(row["name"], row["metric"]["accuracy"]) for row in rows] == [("another", 0.25), ("tiny_digits", 0.75)]
 
@@ -80,6 +81,9 @@ def test_manifest_errors_say_what_to_do(copied, tmp_path):
         manifest.write_text(text)
         with pytest.raises(ValueError, match="restore it"):
             register(copied, name="tiny", metric={}, manifest=manifest, **ROW)
+        with pytest.raises(ValueError, match="restore it"):
+            publish(copied, name="tiny", metric={}, root=tmp_path, **ROW)
+        assert not (tmp_path / "tiny").exists()
     with pytest.raises(FileNotFoundError, match=r"no report\.json"):
         register(tmp_path, name="tiny", metric={}, manifest=tmp_path / "other.json", **ROW)
     assert read_manifest(tmp_path / "none.json") == []
@@ -117,7 +121,8 @@ def test_card_shows_the_reports_numbers_and_runnable_python(all_formats, report,
     ):
         assert part in text
     for file, row in report["artifacts"].items():
-        assert f"| `{file}` | {row['bytes']:,} | {row['difference']:.1e} |" in text
+        agreement = f"{100 * row['agreement']:.1f} %"
+        assert f"| `{file}` | {row['bytes']:,} | {row['difference']:.1e} | {agreement} |" in text
     assert "{" + "file}" not in text and 'createFromFile(context, "model_uint8.tflite")' in text
     monkeypatch.chdir(all_formats[1])
     code = text.split("```python\n")[1].split("```")[0]
