@@ -128,6 +128,15 @@ def test_speeds_are_shown_and_missed_targets_marked(tmp_path):
     assert "| mlp 64 | 55,050 | 1.5 | 2 | 0.7 | 0.22 | 0.7 | 5.5 | 1 |" in text
 
 
+def test_statistics_are_shown_as_means_over_seeds(tmp_path):
+    row = {"data": "digits", "seed": 0, "images": 1266, "commonest_class": 0.1, "steps": 20, "cost": 0.02}
+    first = row | {"moving_averages": [0.1, 0.1, 0.5], "taken_anew": [0.1, 0.6, 0.8]}
+    second = row | {"seed": 1, "moving_averages": [0.1, 0.3, 0.7], "taken_anew": [0.3, 0.8, 0.8], "cost": 0.03}
+    (tmp_path / "bench_statistics.json").write_text(json.dumps({"rows": [first, second]}), encoding="utf-8")
+    expected = "| digits | 1,266 | 20 | 0, 1 | 0.100, 0.200, 0.600 | 0.200, 0.700, 0.800 | 1.5 → 0.5 of 3 | 2.5% |"
+    assert expected in results_table.page(tmp_path)
+
+
 def test_comparing_some_models_keeps_the_rows_of_the_others():
     before = [comparison("alexnet"), comparison("resnet", logits=1.0), comparison("resnet", variant="50")]
     rows = parity.merged([comparison("resnet"), comparison("densenet")], before)

@@ -69,6 +69,18 @@ Two workers with one core each against one worker with one core, the same number
 |---|---|---|---|---|---|---|---|---|
 """  # noqa: E501 (a table's head is one line)
 
+STATISTICS = """
+## Statistics of BatchNorm
+
+Validation accuracy of the same weights by moving averages and by statistics taken anew: means over the seeds, after
+each third of the epochs, and in how many epochs it is not above the commonest class's share.  The cost of a pass is its
+share of an epoch's seconds.  From [results/bench_statistics.json](results/bench_statistics.json), which
+`python tools/bench_statistics.py` writes.
+
+| data | images | updates an epoch | seeds | moving averages | taken anew | epochs at chance | cost |
+|---|---|---|---|---|---|---|---|
+"""
+
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,6 +169,10 @@ def page(folder):
         text += SPEED + "".join(speed_line(row) for row in files["bench_vision"]["rows"])
     if "bench_scaling" in files:
         text += SCALING + "".join(scaling_line(row) for row in files["bench_scaling"]["rows"])
+    if "bench_statistics" in files:
+        rows = files["bench_statistics"]["rows"]
+        names = dict.fromkeys(row["data"] for row in rows)
+        text += STATISTICS + "".join(statistics_line([row for row in rows if row["data"] == name]) for name in names)
     return text
 
 
@@ -202,6 +218,28 @@ def scaling_line(row):
     keys = ("throughput_ratio", "step_ms_of_one", "extra_ms_of_two", "megabytes_reduced", "checkpoint_megabytes",
             "save_ms", "read_ms")  # fmt: skip
     cells = (row["network"], f"{row['parameters']:,}", *(f"{row[key]:g}" for key in keys))
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def statistics_line(rows):
+    """The trainings on one data set, which differ in their seed, as a row of the table."""
+    epochs = len(rows[0]["taken_anew"])
+    places = sorted({max(0, round(epochs * third / 3) - 1) for third in (1, 2, 3)})
+    curves, chance = [], []
+    for key in ("moving_averages", "taken_anew"):
+        means = [statistics.fmean(row[key][place] for row in rows) for place in places]
+        curves.append(", ".join(f"{mean:.3f}" for mean in means))
+        stuck = [sum(value <= row["commonest_class"] for value in row[key]) for row in rows]
+        chance.append(f"{statistics.fmean(stuck):.1f}")
+    cells = (
+        rows[0]["data"],
+        f"{rows[0]['images']:,}",
+        str(rows[0]["steps"]),
+        ", ".join(str(row["seed"]) for row in rows),
+        *curves,
+        f"{chance[0]} → {chance[1]} of {epochs}",
+        f"{statistics.fmean(row['cost'] for row in rows):.1%}",
+    )
     return "| " + " | ".join(cells) + " |\n"
 
 

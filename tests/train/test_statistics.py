@@ -75,6 +75,8 @@ def test_frozen_layers_keep_their_statistics():
     refresh(model, batches())
     assert (first.moving_mean.numpy() == 0).all() and (first.moving_variance.numpy() == 1).all()
     assert (second.moving_mean.numpy() != 0).all()
+    second.trainable = False
+    assert not refresh(model, batches()), "nothing is left to do"
 
 
 def test_models_without_batch_norm_read_no_data():

@@ -236,6 +236,11 @@ def test_gradient_norm_is_free_of_the_loss_scale():
     assert float(norm) == pytest.approx(6.0)
 
 
+def test_mean_over_nothing_is_zero():
+    assert float(gradients.mean_over(tf.constant(6.0), 4)) == 1.5
+    assert float(gradients.mean_over(tf.constant(6.0), 0)) == 0.0
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_padding_is_not_counted(accumulate):
     """The model always says class 0, which no word has."""
@@ -321,7 +326,9 @@ def test_unbuilt_models_train_and_lose_no_batch(make, jit_compile):
     assert len(taken) == 3
 
 
-def test_float16_overflow_leaves_statistics_and_weights_as_they_were():
+@pytest.mark.parametrize("image, target", [(1e6, 1.0), (1.0, 1e6)])
+def test_float16_overflow_leaves_statistics_and_weights_as_they_were(image, target):
+    """Infinite on the way forward, or only on the way back."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -331,8 +338,8 @@ def test_float16_overflow_leaves_statistics_and_weights_as_they_were():
         exact(model)
         old = model.get_weights()
         images = np.ones((4, 4, 4, 2), "float32")
-        images[2] = 1e6  # infinite in float16
-        model.train_on_batch(images, np.ones((4, 2)))
+        images[2] = image
+        model.train_on_batch(images, np.full((4, 2), target))
         for kept, weight in zip(old, model.get_weights()):
             np.testing.assert_array_equal(weight, kept)
         model.train_on_batch(np.ones((4, 4, 4, 2), "float32"), np.ones((4, 2)))

@@ -76,7 +76,6 @@ class FreshStatistics(keras.callbacks.Callback):
         if self.epoch is not None and optimizer.use_ema:
             self.due = True
             self.refresh_if_due()
-        self.epoch = self.due = None  # evaluations outside of `fit` are none of its business
 
     def refresh_if_due(self):
         if not self.due:
