@@ -2,8 +2,8 @@
 
 Stage 1 (foundation) - Goodfellow et al. 2016, "Deep Learning", sections 4.3, 5.1.4, 5.2 and 6.2.2
 Run:     tfdl run fit_regression
-Expect:  accuracy 0.94 of two species, 0.953 of three; error of a polynomial of degree 5 on new points 0.24, of 12 0.35
-         (seed 0)
+Expect:  training accuracy 0.94 of two species, 0.953 of three; error of a polynomial of degree 5 on new points 0.24, of
+         degree 12 0.35 (seed 0)
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,12 @@ class Config:
 
 
 def main(config: Config):
+    if config.samples <= max(DRAWN):
+        raise ValueError(f"--samples is {config.samples}; give {max(DRAWN) + 1} or more, one for each coefficient.")
+    if config.noise < 0:
+        raise ValueError(f"--noise is {config.noise}; give a standard deviation of 0 or more.")
+    if config.steps < 1:
+        raise ValueError(f"--steps is {config.steps}; give 1 or more.")
     run = config.run.start(config, name="regression")
 
     # Data: length and width of petals, standardized; 1 is the feature whose weight is the bias
@@ -67,7 +73,7 @@ def main(config: Config):
 
     border, logistic_losses = descend(logistic_loss, 3, config)
     metrics["logistic/cross_entropy"] = logistic_losses[-1]
-    metrics["logistic/accuracy"] = np.mean(np.sign(two_features @ border) == labels)
+    metrics["logistic/training_accuracy"] = np.mean(np.sign(two_features @ border) == labels)
 
     # Softmax regression: all three species, with a column of weights for each
     features = np.column_stack([petals, ones])
@@ -79,7 +85,7 @@ def main(config: Config):
     columns, softmax_losses = descend(softmax_loss, 9, config)
     columns = columns.reshape(3, 3)
     metrics["softmax/cross_entropy"] = softmax_losses[-1]
-    metrics["softmax/accuracy"] = np.mean((features @ columns).argmax(axis=1) == species)
+    metrics["softmax/training_accuracy"] = np.mean((features @ columns).argmax(axis=1) == species)
 
     # Overfitting: polynomials of rising degree through a few noisy points of a sine
     rng = np.random.default_rng(run.seed)
