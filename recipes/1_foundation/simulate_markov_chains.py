@@ -40,8 +40,12 @@ class Config:
 
 
 def main(config: Config):
+    if config.chains < 1:
+        raise ValueError(f"--chains is {config.chains}; give 1 or more.")
     run = config.run.start(config, name="markov_chains")
     steps = 200 if config.run.smoke else config.steps
+    if not 0 < config.burn_in < steps:
+        raise ValueError(f"--burn-in is {config.burn_in}; give 1 or more, below the {steps} steps of a chain.")
 
     # Weather: states are sun and rain; every row of the transition matrix sums to 1
     transition = np.array(
@@ -72,7 +76,9 @@ def main(config: Config):
         title="The weather forgets how it began",
     )
     run.show("weather", figure)
-    traces = {f"chain {number}": draws[: config.burn_in, number - 1] for number in (1, 2, 3)}
+    traces = {}
+    for number in range(min(3, config.chains)):
+        traces[f"chain {number + 1}"] = draws[: config.burn_in, number]
     title = "Metropolis chains leave their start"
     run.show("traces", curves(traces, x_label="step", y_label="probability of heads", title=title))
     panels = {
