@@ -34,6 +34,8 @@ class Config:
 
 
 def main(config: Config):
+    if config.steps < 2:
+        raise ValueError(f"--steps is {config.steps}; give 2 or more, as the last two tell how fast the error falls.")
     run = config.run.start(config, name="linear_algebra")
 
     # Data
@@ -88,7 +90,7 @@ def main(config: Config):
         config.ranks,
         compressed.psnr,
         compressed.savings,
-        title="A photograph of low rank",
+        title="A photograph rebuilt from its largest singular values",
     )
     run.show("photo", figure)
     matrix = rotation(0.5) @ shear(1.0)

@@ -35,6 +35,8 @@ class Config:
 
 
 def main(config: Config):
+    if not 2 <= config.levels <= 17:
+        raise ValueError(f"--levels is {config.levels}; give 2 to 17.")
     run = config.run.start(config, name="information")
 
     # Data: images of 8 x 8 pixels from 0 to 16, and the text that describes them

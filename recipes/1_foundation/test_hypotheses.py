@@ -35,6 +35,10 @@ class Config:
 
 
 def main(config: Config):
+    if config.repetitions < 1:
+        raise ValueError(f"--repetitions is {config.repetitions}; give 1 or more.")
+    if config.resamples < 1:
+        raise ValueError(f"--resamples is {config.resamples}; give 1 or more.")
     run = config.run.start(config, name="test_hypotheses")
     repetitions = 200 if config.run.smoke else config.repetitions
     rng = np.random.default_rng(run.seed)
