@@ -68,7 +68,7 @@ def main(config: Config):
         title="100 times the points, a tenth of the error",
     )
     run.show("pi", figure)
-    title = "Averages become normal (black), whatever they are averages of"
+    title = "Averages of waiting times become normal (black)"
     run.show("averages", densities.histograms(averages, x_label="standardized mean", title=title))
     return run.finish(None, metrics)
 

@@ -1,4 +1,4 @@
-"""Estimate unknown numbers from data: Bayes' rule, posteriors of a coin, and confidence intervals that keep their word.
+"""Estimate parameters from data: Bayes' rule, the posterior of a coin, and how often confidence intervals are right.
 
 Stage 1 (foundation) - Wasserman 2004, "All of Statistics", chapters 6 and 11; Gigerenzer 2002, "Calculated Risks"
 Run:     tfdl run estimate_parameters
