@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -8,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import forked
 from tfdl.core import pictures
 from tfdl.core.batches import check
 from tfdl.data import images as images_module
@@ -330,7 +328,7 @@ import sys
 import numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-from test_images import StartAt, digits, linear
+from tests.data.test_images import StartAt, digits, linear
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 data, single = digits(limit=48), digits(limit=48)
 for epoch, step in ((0, 0), (2, 1)):
@@ -359,11 +357,7 @@ print("right")
 
 
 def test_two_mirrored_devices_see_the_batches_of_one():
-    here = os.path.dirname(__file__)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *sys.path]), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, "-c", MIRRORED], env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = forked.code(MIRRORED)
     assert done.stdout.strip() == "right", done.stderr[-2000:]
 
 

@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import os
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tests import forked
 from tfdl.core.errors import explains_itself
 from tfdl.data import images
 from tfdl.session.folder import RunFolder, first_free, short_name
@@ -20,9 +21,6 @@ from tfdl.train import checkpoints
 from tfdl.train.callbacks import Interrupted
 from tfdl.train.precision import set_precision
 from tfdl.train.reports.tracking import tracker_callback
-
-ROOT = Path(__file__).parents[2]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
@@ -202,10 +200,13 @@ def test_unwritable_folder_is_named(tmp_path):
 
 
 def test_folder_in_use_names_the_process(tmp_path):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", LOCKING, str(tmp_path / "mine")], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    assert holder.stdout.readline() == "locked\n"
+    program, log = tmp_path / "program.py", tmp_path / "log"
+    program.write_text(LOCKING)
+    with open(log, "w") as stream:
+        holder = forked.start(program, tmp_path / "mine", log=stream)
+    while "locked\n" not in log.read_text():
+        assert holder.poll() is None, log.read_text()
+        time.sleep(0.01)
     options = {"flags": {"a": 1}, "environment": {"launch": None}}
     other = RunFolder(str(tmp_path / "mine"), "x", resume=True, **options)
     with pytest.raises(ValueError, match=rf"Process {holder.pid} on .* is training in"):
