@@ -22,6 +22,7 @@ from tfdl.train.callbacks import Interrupted
 from tfdl.train.precision import set_precision
 from tfdl.train.reports.tracking import tracker_callback
 
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     data: str = "digits"
