@@ -286,6 +286,8 @@ class Workshop:
                     return json.loads(message), files
                 for file in files:
                     os.close(file)
+                with contextlib.suppress(OSError):  # here as in the child: whoever comes first, before any kill
+                    os.setpgid(pid, pid)
                 self.children[pid] = asker
                 tell(asker, pid, None, self.cpu)
             for pid in list(self.children):

@@ -71,14 +71,14 @@ def test_orientation_is_found_behind_other_segments_and_damage_does_no_harm():
     place = plain.index(b"\xff\xe1")
     segment = b"\xff\xe2" + struct.pack(">H", 40_002) + bytes(40_000)
     behind = plain[:2] + segment * 3 + plain[place:]
-    assert int(pictures.jpeg_orientation(tf.constant(behind))) == 6
+    assert int(pictures.exif_orientation(tf.constant(behind))) == 6
     start = plain.index(b"Exif\0\0") + 6
     for length in range(start, start + 24):
-        int(pictures.jpeg_orientation(tf.constant(plain[:length])))  # cut off anywhere: no error
+        int(pictures.exif_orientation(tf.constant(plain[:length])))  # cut off anywhere: no error
     for offset in (4, 5, 6, 7, 8, 9):
         broken = bytearray(plain)
         broken[start + offset] = 0xFF
-        assert int(pictures.jpeg_orientation(tf.constant(bytes(broken)))) in range(1, 9)
+        assert int(pictures.exif_orientation(tf.constant(bytes(broken)))) in range(1, 9)
 
 
 def test_checkerboard_becomes_gray_where_it_shrinks():
