@@ -10,10 +10,11 @@ implemented yet.
 A model's key is the name of its file and of its builder function.  "Goodfellow et al. 2016" is the book Deep Learning.
 """
 
-import difflib
 import importlib
 import re
 from typing import NamedTuple
+
+from tfdl.core.names import nearest
 
 STAGES = {
     1: "Foundation",
@@ -118,12 +119,6 @@ def build(key: str, variant=None, *, weights=None, **kwargs):
     if importlib.import_module("keras").config.backend() == "tensorflow":
         importlib.import_module("tfdl.core.fused_norms").fuse_batch_norms(model)
     return model
-
-
-def nearest(name, names):
-    """The three of `names` most like `name`, as text: "'a', 'b' and 'c'"."""
-    *first, last = map(repr, difflib.get_close_matches(name, names, n=3, cutoff=0.0))
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 # What people also call a topic -> its key.

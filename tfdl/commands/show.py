@@ -11,7 +11,8 @@ import importlib
 import textwrap
 from pathlib import Path
 
-from tfdl.catalog import ALIASES, STAGES, find, following, nearest
+from tfdl.catalog import ALIASES, STAGES, find, following
+from tfdl.core.names import nearest
 from tfdl.interop.presets import of_variants
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -29,8 +29,8 @@ def choose_variant(variant, variants, *, model):
         return variant
     if variant not in variants:
         raise ValueError(
-            f"{model} has no variant {variant!r}; it has {', '.join(variants)}. For anything between, change one:"
-            f" dataclasses.replace(VARIANTS[{next(iter(variants))!r}], ...)."
+            f"{model} has no variant {variant!r}; it has {', '.join(variants)} (`tfdl show {model}`). In Python, one of"
+            f" your own is dataclasses.replace(VARIANTS[{next(iter(variants))!r}], ...)."
         )
     return variants[variant]
 
