@@ -3,7 +3,7 @@
 Stage 1 (foundation) - MobileNetV2, Sandler et al. 2018, arXiv:1801.04381; other models: tfdl list --stage 2
 Run:     tfdl run classify_images --data digits
          tfdl run resnet --data /path/to/photos --image-size 96
-Expect:  test accuracy 0.983 on digits with seed 0 in 2 minutes on two CPU cores
+Expect:  test accuracy 0.982 on digits in 1.5 minutes on two CPU cores (seeds 0 to 2: 0.980, 0.989, 0.977)
 """
 
 from dataclasses import dataclass
