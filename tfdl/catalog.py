@@ -992,7 +992,7 @@ TOPICS = (
     Topic(
         "gpt",
         "GPT",
-        None,
+        "tfdl.models.text.gpt",
         "Radford et al. 2018 and 2019, OpenAI technical reports",
         4,
         "Transformers",
@@ -1019,7 +1019,15 @@ TOPICS = (
         prerequisites=("vit",),
         recipe="tfdl run classify_images --model swin --variant small_images --data fashion_mnist --epochs 5",
     ),
-    Topic("llama", "LLaMA", None, "Touvron et al. 2023, arXiv:2302.13971", 4, "Language", prerequisites=("gpt",)),
+    Topic(
+        "llama",
+        "LLaMA",
+        "tfdl.models.text.llama",
+        "Touvron et al. 2023, arXiv:2302.13971",
+        4,
+        "Language",
+        prerequisites=("gpt",),
+    ),
     Topic(
         "mixtral",
         "Mixture of experts (Mixtral)",

@@ -4,9 +4,9 @@ A family's rules are pairs (pattern, replacement), tried in order against the pa
 matches the whole path gives the layer's name there.  A replacement is a template for `re.Match.expand`, or a function
 of the match and the set of all our paths, of layers and of variables, where a name depends on what a block has.  Some
 names say more: "NAME!" is the whole name of a parameter that sits in no layer there, "NAME_" is glued to the variable
-without a dot, "NAME as FORM" has the same numbers in another shape, a key of FORMS, and "A | B | C" are several layers
-that share the columns of our one (queries, keys and values) equally.  A layer of ours with a method `resized(array)`
-takes arrays of other sizes: position tables.
+without a dot, "NAME as FORM" has the same numbers in another shape, a key of FORMS, "A | B | C" are several layers
+that share the columns of our one (queries, keys and values) equally, and "NAME[0/3]" is the first third of the columns
+of one there.  A layer of ours with a method `resized(array)` takes arrays of other sizes: position tables.
 """
 
 import re
@@ -60,6 +60,7 @@ class Entry:
     part: tuple = (...,)  # index of what this one holds of our variable, where several share it
     resized: Callable | None = None  # array of another size -> of this one's, for position tables
     flattened: tuple[int, int, int] | None = None  # (H, W, C) of the map in front of a dense layer; PyTorch's is C H W
+    piece: tuple[int, int] = (0, 1)  # (i, n): ours is the i-th of n equal pieces of their columns
 
     def to_theirs(self, array):
         array = array[self.part]
@@ -78,13 +79,21 @@ class Entry:
         self.variable.assign(whole)
 
     def fitted(self, array):
-        """An array of theirs, resized if it is a position table of another size."""
+        """Our piece of an array of theirs, resized if it is a position table of another size."""
         theirs = self.their_shape
+        place, pieces = self.piece
+        if pieces > 1 and array.ndim == len(theirs) and array.shape[self.columns] % pieces == 0:
+            array = np.split(array, pieces, axis=self.columns)[place]
         alike = len(array.shape) == len(theirs) and array.shape[-1] == theirs[-1]
         if not (self.resized and alike) or array.shape == theirs:
             return array
         table = self.resized(array.reshape(*self.variable.shape[:-2], -1, array.shape[-1]))
         return table.reshape(*theirs[:-2], -1, theirs[-1])
+
+    @property
+    def columns(self):
+        """The axis of theirs along which the columns of our variable lie."""
+        return self.axes.index(len(self.axes) - 1)
 
     @property
     def their_shape(self):
@@ -98,6 +107,7 @@ FORMS = {  # (our shape, the layer, number of heads) -> theirs, before the axes 
     "heads": lambda shape, layer, heads: (*shape[:-1], heads, shape[-1] // heads),
     "of heads": lambda shape, layer, heads: (heads, shape[0] // heads, shape[1]),
     "rows": lambda shape, layer, heads: shape[1:],  # without an axis for the batch
+    "columns": lambda shape, layer, heads: shape,  # a dense layer whose kernel puts the input first, as ours
 }
 OF_ALL = ("heads", "rows")  # the others reshape kernels only
 
@@ -108,6 +118,7 @@ TORCH_LEAVES = {  # ours -> PyTorch's
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
+    "scale": "weight",  # of root-mean-square normalization
 }
 
 
@@ -151,7 +162,8 @@ def owned_variables(model):
     for layer in model._flatten_layers():
         own = [v for v in (*layer._trainable_variables, *layer._non_trainable_variables) if id(v) in weights]
         if own and not isinstance(layer, keras.Model):
-            found.append((layer, own[0].path.rpartition("/")[0], own))
+            path = own[0].path.removeprefix(f"{model.name}/")  # subclassed models put their name first
+            found.append((layer, path.rpartition("/")[0], own))
     return found
 
 
@@ -232,18 +244,22 @@ def counterparts(layout, layer, heads, there, index, variable):
 def entry(layout, layer, heads, there, index, variable, part, size):
     """The counterpart of `size` columns of one variable in the layer that is called `there`."""
     there, _, form = there.partition(" as ")
+    there, _, piece = there.partition("[")
     is_kernel, shape = variable.name == "kernel", (*variable.shape[:-1], size)
     form = form if is_kernel or form in OF_ALL else ""
     if form:
         shape = FORMS[form](shape, layer, heads)
     options = dict(part=part, resized=getattr(layer, "resized", None))
+    if piece:
+        options["piece"] = tuple(int(number) for number in piece.rstrip("]").split("/"))
     if not layout.torch:
         names = keras_names(there, variable.name, index)
         return Entry(variable, names[0], shape, tuple(range(len(shape))), names[1:], **options)
     leaf = TORCH_LEAVES.get(variable.name, variable.name)
     name = there[:-1] if there.endswith("!") else f"{there}{leaf}" if there.endswith("_") else f"{there}.{leaf}"
     flattened = flattened_map(layer) if is_kernel and form != "map" else None
-    return Entry(variable, name, shape, torch_axes(layer, variable.name, len(shape)), flattened=flattened, **options)
+    axes = tuple(range(len(shape))) if form == "columns" else torch_axes(layer, variable.name, len(shape))
+    return Entry(variable, name, shape, axes, flattened=flattened, **options)
 
 
 def keras_names(there, leaf, index):

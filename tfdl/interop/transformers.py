@@ -67,9 +67,48 @@ SWIN = (
     (r"logits", "classifier"),
 )
 
+
+def gpt_embedding(name_1, name_2):
+    """GPT-1, which has no last normalization, names its embeddings otherwise than GPT-2."""
+
+    def name(match, paths):
+        return f"transformer.{name_2 if 'norm' in paths else name_1}"
+
+    return name
+
+
+GPT = (
+    (r"tokens", gpt_embedding("tokens_embed", "wte")),
+    (r"positions", gpt_embedding("positions_embed", "wpe")),
+    (r"block(\d+)/attention_norm", r"transformer.h.\1.ln_1"),
+    (r"block(\d+)/attention/query", r"transformer.h.\1.attn.c_attn[0/3] as columns"),
+    (r"block(\d+)/attention/key", r"transformer.h.\1.attn.c_attn[1/3] as columns"),
+    (r"block(\d+)/attention/value", r"transformer.h.\1.attn.c_attn[2/3] as columns"),
+    (r"block(\d+)/attention/output", r"transformer.h.\1.attn.c_proj as columns"),
+    (r"block(\d+)/feed_forward_norm", r"transformer.h.\1.ln_2"),
+    (r"block(\d+)/feed_forward/up", r"transformer.h.\1.mlp.c_fc as columns"),
+    (r"block(\d+)/feed_forward/down", r"transformer.h.\1.mlp.c_proj as columns"),
+    (r"norm", r"transformer.ln_f"),
+)
+
+LLAMA = (
+    (r"tokens", "model.embed_tokens"),
+    (r"block(\d+)/attention_norm", r"model.layers.\1.input_layernorm"),
+    (r"block(\d+)/attention/query", r"model.layers.\1.self_attn.q_proj"),
+    (r"block(\d+)/attention/key", r"model.layers.\1.self_attn.k_proj"),
+    (r"block(\d+)/attention/value", r"model.layers.\1.self_attn.v_proj"),
+    (r"block(\d+)/attention/output", r"model.layers.\1.self_attn.o_proj"),
+    (r"block(\d+)/feed_forward_norm", r"model.layers.\1.post_attention_layernorm"),
+    (r"block(\d+)/feed_forward/(up|gate|down)", r"model.layers.\1.mlp.\2_proj"),
+    (r"norm", "model.norm"),
+    (r"logits", "lm_head"),
+)
+
 LAYOUT = Layout(
     name="transformers",
-    families={"resnet": RESNET, "swin": SWIN, "vit": VIT},
+    families={"gpt": GPT, "llama": LLAMA, "resnet": RESNET, "swin": SWIN, "vit": VIT},
     torch=True,
-    ignored=r".*\.(num_batches_tracked|relative_position_index)",
+    # Counters, masks and tables that are computed, and the embeddings again where they also give the logits.
+    ignored=r".*\.(num_batches_tracked|relative_position_index|attn\.(masked_)?bias|inv_freq)|lm_head\.weight",
+    old_names=((r"^(?=(wte|wpe|tokens_embed|positions_embed|h|ln_f)\.)", "transformer."),),
 )

@@ -7,6 +7,7 @@ tfdl.save_weights(model, "resnet50.safetensors", layout="torchvision")   # the e
 """
 
 import functools
+import inspect
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -77,8 +78,17 @@ def save_weights(model, path, *, layout=own.LAYOUT.name, family=None):
         ValueError: unknown layout, family or suffix.
         OSError: the file can't be written; what stood there before is unchanged.
     """
-    found = entries(model, chosen(layout), family)
-    write_arrays(path, {e.theirs: e.to_theirs(keras.ops.convert_to_numpy(e.variable.value)) for e in found})
+    pieces = {}  # their name -> entries that share it
+    for entry in entries(model, chosen(layout), family):
+        pieces.setdefault(entry.theirs, []).append(entry)
+    write_arrays(path, {name: joined(sharing) for name, sharing in pieces.items()})
+
+
+def joined(sharing):
+    """The array of theirs that consists of the pieces of these entries, mostly of a single one."""
+    sharing = sorted(sharing, key=lambda entry: entry.piece)
+    arrays = [entry.to_theirs(keras.ops.convert_to_numpy(entry.variable.value)) for entry in sharing]
+    return np.concatenate(arrays, axis=sharing[0].columns) if len(arrays) > 1 else arrays[0]
 
 
 def build(builder, key, variant, source, options):
@@ -107,7 +117,8 @@ def build(builder, key, variant, source, options):
         classes = classes_of(weights, outline(make, **options), key)
         options |= {} if classes is None else {"num_classes": classes}
     model = make(**options)
-    if not found and weights.layout is not own.LAYOUT and "normalize" not in options:
+    reads_pixels = "normalize" in inspect.signature(builder).parameters
+    if reads_pixels and not found and weights.layout is not own.LAYOUT and "normalize" not in options:
         mode = normalization_of(model)
         print(f"{weights.source} does not say how its pixels were normalized; this model has normalize={mode!r}.")
     return put(weights, model, key, skip_head=options.get("num_classes", 1) is None, other_classes=True)
@@ -230,7 +241,8 @@ def usual_names(arrays, layout, wanted):
     votes[""] = sum(name in known for name in renamed)
     prefix = max(votes, key=lambda text: (votes[text], -len(text)))
     renamed = {name.removeprefix(prefix): array for name, array in renamed.items()}
-    return {name: array for name, array in renamed.items() if not re.fullmatch(layout.ignored, name)}, prefix
+    kept = {name: a for name, a in renamed.items() if name in known or not re.fullmatch(layout.ignored, name)}
+    return kept, prefix
 
 
 def classes_of(weights, model, family):

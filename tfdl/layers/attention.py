@@ -21,15 +21,17 @@ NEVER = -1e9  # a score whose softmax is 0; finite, so that a query which sees n
 HIDDEN = -100.0  # what Swin's authors add instead: its softmax is 0 too, and 8-bit biases keep some of their range
 
 
-def attention_weights(q, k, *, bias=None, visible=None):
+def attention_weights(q, k, *, bias=None, visible=None, scale=None):
     """softmax(q k^T / sqrt(d) + bias).  (..., T, d), (..., S, d) -> (..., T, S), each row a distribution, float32.
 
     Args:
-        q, k: queries and keys.
+        q, k: queries and keys; k may have fewer heads, see `product`.
         bias: added to the scores, broadcast to (..., T, S).
         visible: bool, broadcast to (..., T, S): true where the query may see the key.
+        scale: factor of the scores; None is 1 / sqrt(d).
     """
-    scores = ops.matmul(q * q.shape[-1] ** -0.5, ops.swapaxes(k, -1, -2))  # (..., T, S)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    scores = product(q * scale, ops.swapaxes(k, -1, -2))  # (..., T, S)
     scores = ops.cast(scores, "float32")  # softmax sums many small numbers: 16 bits would lose them
     if bias is not None:
         scores = scores + ops.cast(bias, "float32")
@@ -38,10 +40,23 @@ def attention_weights(q, k, *, bias=None, visible=None):
     return ops.softmax(scores)
 
 
-def attend(q, k, v, *, bias=None, visible=None):
+def attend(q, k, v, *, bias=None, visible=None, scale=None):
     """Eq. 1.  Queries (..., T, d), keys (..., S, d), values (..., S, e) -> (..., T, e)."""
-    weights = attention_weights(q, k, bias=bias, visible=visible)
-    return ops.matmul(ops.cast(weights, v.dtype), v)
+    weights = attention_weights(q, k, bias=bias, visible=visible, scale=scale)
+    return product(ops.cast(weights, v.dtype), v)
+
+
+def product(x, y):
+    """x y for each head.  (..., h, T, n), (..., g, n, m) -> (..., h, T, m): h/g heads in a row share a matrix of y.
+
+    Sharing is that of grouped queries: Ainslie et al. 2023, arXiv:2305.13245.
+    """
+    if len(x.shape) < 3 or x.shape[-3] == y.shape[-3]:
+        return ops.matmul(x, y)
+    *batch, heads, queries, inner = ops.shape(x)
+    groups = y.shape[-3]
+    rows = ops.reshape(x, (*batch, groups, heads // groups * queries, inner))
+    return ops.reshape(ops.matmul(rows, y), (*batch, heads, queries, y.shape[-1]))
 
 
 def split_heads(x, heads):

@@ -26,30 +26,42 @@ class FeedForward(layers.Layer):
         expansion: the width between is this many times D; 4 in most papers.
         activation: a key of ACTIVATIONS.
         dropout: rate between the two dense layers.
+        gated: down(activation(gate(x)) * up(x)) instead, with one more dense layer: Shazeer 2020, arXiv:2002.05202,
+            eq. 6; SwiGLU where the activation is swish.
+        use_bias: of the dense layers.
 
     Raises:
         ValueError: unknown activation.
     """
 
-    def __init__(self, expansion=4.0, activation="gelu", dropout=0.0, **kwargs):
+    def __init__(self, expansion=4.0, activation="gelu", dropout=0.0, gated=False, use_bias=True, **kwargs):
         super().__init__(**kwargs)
         check_activation(activation, owner="FeedForward")
         self.expansion = expansion
         self.activation = activation
         self.dropout = dropout
+        self.gated = gated
+        self.use_bias = use_bias
 
     def build(self, shape):
         width = shape[-1]
         inner = round(self.expansion * width)
-        options = dict(kernel_initializer=fresh_normal(), dtype=self.dtype_policy)
-        self.up = layers.Dense(inner, activation=ACTIVATIONS[self.activation], name="up", **options)
+        options = dict(use_bias=self.use_bias, kernel_initializer=fresh_normal(), dtype=self.dtype_policy)
+        activation = ACTIVATIONS[self.activation]
+        self.up = layers.Dense(inner, activation=None if self.gated else activation, name="up", **options)
+        if self.gated:
+            self.gate = layers.Dense(inner, activation=activation, name="gate", **options)
+            self.gate.build(shape)
         self.drop = layers.Dropout(self.dropout, dtype=self.dtype_policy, name="drop")
         self.down = layers.Dense(width, name="down", **options)
         self.up.build(shape)
         self.down.build((*shape[:-1], inner))
 
     def call(self, x, training=False):
-        return self.down(self.drop(self.up(x), training=training))
+        y = self.up(x)
+        if self.gated:
+            y = self.gate(x) * y
+        return self.down(self.drop(y, training=training))
 
     def compute_output_shape(self, shape):
         return shape  # as Keras is told, it need not trace `call` to learn it

@@ -1,0 +1,53 @@
+"""Language models under the names of Hugging Face's files; make parity compares the numbers with its networks."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import tfdl
+from tests.models.decoders import TOKENS, nano
+
+
+def test_gpt_has_queries_keys_and_values_side_by_side_and_kernels_as_ours(tmp_path):
+    model = nano("gpt")
+    tfdl.save_weights(model, tmp_path / "gpt.safetensors", layout="transformers")
+    arrays = load_file(tmp_path / "gpt.safetensors")
+    attention = model.blocks[1].attention
+    parts = [np.array(layer.kernel) for layer in (attention.query, attention.key, attention.value)]
+    np.testing.assert_array_equal(arrays["transformer.h.1.attn.c_attn.weight"], np.concatenate(parts, axis=1))
+    assert arrays["transformer.h.1.attn.c_attn.bias"].shape == (72,)
+    np.testing.assert_array_equal(arrays["transformer.h.1.mlp.c_fc.weight"], model.blocks[1].feed_forward.up.kernel)
+    assert "transformer.ln_f.weight" in arrays and "transformer.wte.weight" in arrays
+
+
+def test_llama_has_kernels_as_pytorch_and_a_head_of_its_own(tmp_path):
+    model = nano("llama")
+    tfdl.save_weights(model, tmp_path / "llama.safetensors", layout="transformers")
+    arrays = load_file(tmp_path / "llama.safetensors")
+    np.testing.assert_array_equal(
+        arrays["model.layers.0.self_attn.k_proj.weight"], np.array(model.blocks[0].attention.key.kernel).T
+    )
+    assert arrays["lm_head.weight"].shape == (61, 24) and arrays["model.norm.weight"].shape == (24,)
+
+
+@pytest.mark.parametrize("key", ["gpt", "llama"])
+def test_weights_come_back_as_they_were_with_what_files_have_more(key, tmp_path):
+    model = nano(key)
+    tfdl.save_weights(model, tmp_path / "a.safetensors", layout="transformers")
+    arrays = load_file(tmp_path / "a.safetensors")
+    if key == "gpt":  # as the hub's gpt2 has it: no prefix, a mask in every block, the embeddings twice
+        arrays = {name.removeprefix("transformer."): array for name, array in arrays.items()}
+        arrays["h.0.attn.bias"] = np.ones((1, 1, 32, 32), "float32")
+        arrays["lm_head.weight"] = arrays["wte.weight"]
+    save_file(arrays, tmp_path / "b.safetensors")
+    again = tfdl.build(key, "nano", weights=str(tmp_path / "b.safetensors"))
+    np.testing.assert_array_equal(again(TOKENS), model(TOKENS))
+
+
+def test_columns_that_are_no_multiple_of_three_are_complained_about(tmp_path):
+    tfdl.save_weights(nano("gpt"), tmp_path / "a.safetensors", layout="transformers")
+    arrays = load_file(tmp_path / "a.safetensors")
+    arrays["transformer.h.0.attn.c_attn.weight"] = np.ones((24, 71), "float32")
+    save_file(arrays, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"c_attn.weight is \(24, 71\) and should be \(24, 24\)"):
+        tfdl.build("gpt", "nano", weights=str(tmp_path / "a.safetensors"))

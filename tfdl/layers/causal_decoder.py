@@ -1,0 +1,98 @@
+"""What models that write one token after another share: a pass over all tokens, and one over new tokens with a cache.
+
+    logits = model(tokens)                                   # training: all positions at once
+    cache = model.empty_cache(batch, length)
+    logits, cache = model.extend(prompt, cache, 0)           # reads the prompt
+    logits, cache = model.extend(token, cache, position)     # one more token: (B, 1)
+
+Source: Radford et al. 2018, "Improving language understanding by generative pre-training", section 3.1, for the
+model; the cache is folklore, described in Shazeer 2019, arXiv:1911.02150, section 2.
+Shapes: B batch, T tokens, S places of the cache, V vocabulary, D width, g groups of heads, d width of a head.
+"""
+
+from keras import layers, ops
+
+from tfdl.core.model import ConfiguredModel
+from tfdl.ops.visibility import both, causal
+
+
+class CausalDecoder(ConfiguredModel):
+    """Abstract: tokens (B, T) int32 -> logits (B, T, V) float32 of the token that follows each.
+
+    A model makes `blocks` (list of `TransformerBlock`) in its constructor and says `embed`, `logits`, and `rotation` if
+    it turns its queries and keys.  Its config has `context`, the most tokens that it sees, and may have `window`, the
+    most that one layer sees.
+    """
+
+    def embed(self, tokens, positions, training):
+        """Tokens (B, T) at positions (T,) or (B, T) -> (B, T, D)."""
+        raise NotImplementedError
+
+    def logits(self, x):
+        """(B, T, D) -> (B, T, V) float32."""
+        raise NotImplementedError
+
+    def rotation(self, positions):
+        """What the blocks' attention takes as `rotation`; None turns nothing."""
+        return None
+
+    def build(self, shape):
+        for layer in self.layers:
+            layer.build(shape if isinstance(layer, layers.Embedding) else (*shape, self.config.width))
+        self.built = True
+
+    def call(self, tokens, training=False):
+        positions = ops.arange(ops.shape(tokens)[1])
+        return self.through_blocks(tokens, positions, causal(positions, positions, self.window), training=training)[0]
+
+    def extend(self, tokens, cache, position, starts=None):
+        """Logits of new tokens, whose predecessors a cache remembers.
+
+        Args:
+            tokens: (B, T) int32, at the places `position` to `position + T - 1`.
+            cache: from `empty_cache` or an earlier call.
+            position: int32 scalar, how many places of the cache are taken.
+            starts: (B,) int32, the place of each row's first token, where shorter prompts were padded on the left.
+
+        Returns:
+            logits (B, T, V) float32, and the new cache.
+        """
+        places = position + ops.arange(ops.shape(tokens)[1])  # (T,)
+        keys = ops.arange(cache[0][0].shape[2])  # (S,)
+        visible, positions = causal(places, keys, self.window), places
+        if starts is not None:
+            visible = both(visible, (keys[None] >= starts[:, None])[:, None, None])  # (B, 1, T, S)
+            positions = ops.maximum(places[None] - starts[:, None], 0)  # (B, T)
+        return self.through_blocks(tokens, positions, visible, cache, position)
+
+    def through_blocks(self, tokens, positions, visible, cache=None, position=None, training=False):
+        """Logits, and keys and values of every block."""
+        x = self.embed(tokens, positions, training)
+        rotation, kept = self.rotation(positions), []
+        for i, block in enumerate(self.blocks):
+            own = None if cache is None else cache[i]
+            x, keys_values = block(
+                x, cache=own, position=position, visible=visible, rotation=rotation, training=training
+            )
+            kept.append(keys_values)
+        return self.logits(x), kept
+
+    @property
+    def window(self):
+        return getattr(self.config, "window", None)
+
+    def empty_cache(self, batch, length):
+        """Keys and values of nothing: for each block two of (B, g, length, d), in the compute dtype.
+
+        Raises:
+            ValueError: `length` is more than the model can see.
+        """
+        if not 1 <= length <= self.config.context:
+            raise ValueError(f"A cache of {length} places: {self.name} sees 1 to {self.config.context} tokens.")
+        caches = []
+        for block in self.blocks:
+            attention = block.attention
+            groups = attention.groups or attention.heads
+            shape = (batch, groups, length, attention.key.units // groups)
+            caches.append(tuple(ops.zeros(shape, self.compute_dtype) for _ in range(2)))
+        return caches

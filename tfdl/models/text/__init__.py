@@ -1,0 +1,1 @@
+"""Language models: transformers that read and write text, one family a file."""
