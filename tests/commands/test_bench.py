@@ -69,6 +69,34 @@ def test_threads_reach_the_runtime(tmp_path, monkeypatch):
     assert asked == [1, 3]
 
 
+def test_first_runs_only_warm_up(monkeypatch):
+    """The first two take 0.5 s each, those after them 1 ms ... 10 ms."""
+    seconds = iter([0.5, 0.5, *(i / 1000 for i in range(1, 11))])
+
+    class Clock:
+        now = 0.0
+
+        @classmethod
+        def perf_counter(cls):
+            return cls.now
+
+    class Runner:
+        def get_input_details(self):
+            return []
+
+        def _get_ops_details(self):
+            return [{"op_name": "DELEGATE"}, {"op_name": "CUSTOM"}]
+
+        def invoke(self):
+            Clock.now += next(seconds)
+
+    monkeypatch.setattr(benchmark, "time", Clock)
+    monkeypatch.setattr(benchmark, "interpreter", lambda content, threads: Runner())
+    found = benchmark.benchmark_tflite(b"", runs=10, warmup=2, seconds=60)
+    assert found["median_ms"] == pytest.approx(5.5) and found["p90_ms"] == pytest.approx(9.1)
+    assert found["runs"] == 10 and found["partitions"] == 1
+
+
 @pytest.mark.parametrize("part", [b"", b"junk" * 100, "half", b"    TFL3"])
 def test_a_damaged_file_is_named(tmp_path, capsys, content, part):
     file = tmp_path / "junk.tflite"

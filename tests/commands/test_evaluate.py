@@ -195,3 +195,11 @@ def test_long_names_and_many_rows_are_cut():
     lines = command.per_class(made(np.eye(100, dtype=int) * 3, names)).splitlines()
     assert len(lines) == 42 and lines[-1].startswith("(60 classes with a higher F1")
     assert max(map(len, lines)) < 80
+
+
+def test_of_many_classes_the_worst_are_shown_the_worst_first():
+    scores = made(np.eye(50, dtype=int) * 3, tuple(f"n{i}" for i in range(50)))
+    for number, row in scores.classes.items():
+        row["f1"] = (7 * number % 50) / 50
+    shown = [line.split()[0] for line in command.per_class(scores).splitlines()[1:-1]]
+    assert shown == [f"n{number}" for number in sorted(range(50), key=lambda number: 7 * number % 50)[:40]]

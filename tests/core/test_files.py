@@ -189,10 +189,10 @@ def test_foreign_folder_is_left_alone(tmp_path):
 
 
 def test_only_old_leftovers_of_killed_processes_are_removed(tmp_path):
-    leftovers = {".export.0123abcd.new": 2 * files.STALE, ".export.4567abcd.new": 60, ".export.mine.new": 10**7}
-    for name, age in leftovers.items():
+    hours = {".export.0123abcd.new": 25, ".export.4567abcd.new": 23, ".export.mine.new": 1000}  # a day is old
+    for name, age in hours.items():
         (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
+        os.utime(tmp_path / name, (time.time() - 3600 * age,) * 2)
     with files.replaced(tmp_path / "export", marker="mark"):
         pass
     assert names(tmp_path) == [".export.4567abcd.new", ".export.mine.new", "export"]

@@ -59,6 +59,21 @@ def test_shift_moves_each_image_as_a_whole():
     assert len(moves) > 1
 
 
+def test_every_shift_up_to_the_largest_is_drawn_as_often():
+    """Pixels that say where they came from: of each image the middle one tells how far it moved."""
+    places = tf.stack(tf.meshgrid(tf.range(5.0), tf.range(7.0), indexing="ij"), -1) - (2.0, 3.0)  # (5, 7, 2)
+    middle = random_shift(2)(tf.tile(places[None], (5000, 1, 1, 1)), (0, 0))[:, 2, 3].numpy()
+    moves, counts = np.unique(middle, axis=0, return_counts=True)
+    assert {tuple(move) for move in moves} == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
+    assert np.abs(counts - 200).max() < 5 * np.sqrt(200)
+
+
+def test_half_of_the_images_are_mirrored():
+    columns = tf.tile(tf.range(3.0)[None, None, :, None], (1000, 2, 1, 1))
+    first = random_flip()(columns, (0, 0))[:, 0, 0, 0].numpy()
+    assert set(first) == {0.0, 2.0} and abs((first == 2.0).sum() - 500) < 5 * np.sqrt(250)
+
+
 def test_chain_gives_each_stage_its_own_seed():
     noise = [lambda images, seed: images + tf.random.stateless_uniform((6, 1, 1, 1), seed)] * 2
     twice = (chain(*noise)(IMAGES, (0, 0)) - IMAGES).numpy().ravel()

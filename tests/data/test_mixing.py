@@ -68,6 +68,10 @@ def test_cutmix_shares_follow_equation_2():
     area = pasted.mean((1, 2))[pasted.any((1, 2))]
     # Of a side s, s - s^2/4 lies inside on average; E[(s - s^2/4)^2] = E[s^2] - E[s^3]/2 + E[s^4]/16, s^2 uniform.
     assert area.mean() == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=0.015)
+    # Where the box is from top to bottom says nothing of where it is from left to right.
+    middles = [np.argwhere(box).mean(0) for box in pasted if box.any()]
+    down, across = np.transpose(middles)
+    assert abs(np.corrcoef(down, across)[0, 1]) < 0.1 and np.ptp(down) > 36 < np.ptp(across)
 
 
 def test_keras_cut_mix_mislabels_small_images():

@@ -196,6 +196,22 @@ def test_numbers_keep_their_shape_and_type():
         assert result.dtype == np.int32
 
 
+def test_a_request_of_one_worker_is_known_to_all_after_the_same_step(monkeypatch):
+    """The other worker wants to save, this one to stop from its second step on."""
+
+    class Context:
+        def all_reduce(self, operation, own):
+            assert operation == "SUM"
+            return own + [0.0, 1.0]
+
+    monkeypatch.setattr(tf.distribute, "get_replica_context", Context)
+    requests = multi_worker.SharedRequests()
+    step = requests.after(lambda data: {"loss": data})
+    assert requests.share(False, False) == [False, False]
+    assert step(2.0) == {"loss": 2.0} and requests.share(True, False) == [False, True]
+    assert step(2.0) == {"loss": 2.0} and requests.share(True, False) == [True, True]
+
+
 def test_one_process_needs_no_talk():
     strategy = tf.distribute.get_strategy()
     assert multi_worker.count(strategy) == 1 and multi_worker.is_chief(strategy)

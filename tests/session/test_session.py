@@ -169,6 +169,22 @@ def test_start_that_fails_in_its_first_step_leaves_no_folder(tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
+def test_resumed_start_that_fails_keeps_what_was_there(tmp_path):
+    """A run that was stopped before its first checkpoint, and fails when it is continued."""
+    train(out="mine", epochs=1)
+    os.rename("mine/checkpoints/last", "gone")
+    before = {path.name for path in Path("mine").iterdir()}
+    run = start(out="mine", epochs=1, resume=True)
+
+    class Fails(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise OSError("the cable was pulled")
+
+    with pytest.raises(OSError, match="cable"):
+        run.fit(dense(run), digits(run), epochs=1, callbacks=[Fails()])
+    assert before <= {path.name for path in Path("mine").iterdir()}
+
+
 def test_second_run_of_the_same_command_gets_a_number(tmp_path):
     for _ in range(3):
         train(epochs=1)
@@ -396,6 +412,17 @@ def test_summary_is_of_the_best_epoch_not_of_the_last():
     assert json.loads((run.folder / "checkpoints/best/best.json").read_text())["epoch"] == best
     saved = keras.models.load_model(run.folder / "checkpoints" / "best" / "model.keras")
     np.testing.assert_array_equal(saved.get_weights()[0], model.get_weights()[0])
+
+
+def test_class_weights_reach_the_loss():
+    run = start(epochs=1)
+    run.limit = 50
+    data, model = digits(run), dense(run)
+    before = model.get_weights()
+    rows = run.fit(model, data, epochs=1, class_weight=dict.fromkeys(range(10), 0.0))
+    assert rows[0]["loss"] == 0.0 < rows[0]["val_loss"]
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_run_of_another_launch_is_not_continued(monkeypatch):

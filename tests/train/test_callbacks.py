@@ -131,6 +131,14 @@ def test_examples_per_second_leave_validation_out(tmp_path, monkeypatch):
     assert log.rows()[0]["examples_per_second"] == 50.0
 
 
+def test_log_of_a_resumed_run_drops_the_epochs_that_are_trained_again(tmp_path):
+    """Killed after a line was written and before its checkpoint: that epoch would stand there twice."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"epoch": epoch}) + "\n" for epoch in range(4)))
+    log = MetricsLog(path, examples=100, initial_epoch=2)
+    assert [row["epoch"] for row in log.rows()] == [0, 1]
+
+
 def test_line_is_not_appended_through_a_link(tmp_path):
     (tmp_path / "target").write_text("mine")
     os.symlink(tmp_path / "target", tmp_path / "metrics.jsonl")

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 from pathlib import Path
 
@@ -346,6 +347,19 @@ def test_float16_overflow_leaves_statistics_and_weights_as_they_were(image, targ
         np.testing.assert_allclose(norm.moving_mean, 0.01, rtol=1e-3)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def test_statistics_that_overflow_are_undone_though_the_update_is_finite():
+    """Behind a layer whose gradient is zero nobody else sees that a map overflowed."""
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    weight, lost, kept = (keras.Variable(np.ones(2, "float32")) for _ in range(3))
+    optimizer.build([weight])
+    with gradients.undone_if_skipped([lost, kept], optimizer):
+        lost.assign([math.nan, 5.0])
+        kept.assign([7.0, 8.0])
+        optimizer.apply([tf.zeros(2)], [weight])
+    assert int(optimizer.iterations) == 1
+    assert lost.numpy().tolist() == [1.0, 1.0] and kept.numpy().tolist() == [7.0, 8.0]
 
 
 def test_mask_reaches_synchronized_statistics():
