@@ -987,7 +987,13 @@ TOPICS = (
         prerequisites=("attention", "layer_normalization", "residual_connections"),
     ),
     Topic(
-        "bert", "BERT", None, "Devlin et al. 2018, arXiv:1810.04805", 4, "Transformers", prerequisites=("transformer",)
+        "bert",
+        "BERT",
+        "tfdl.models.text.bert",
+        "Devlin et al. 2018, arXiv:1810.04805",
+        4,
+        "Transformers",
+        prerequisites=("transformer",),
     ),
     Topic(
         "gpt",
@@ -1101,7 +1107,15 @@ TOPICS = (
         "Language",
         prerequisites=("bert",),
     ),
-    Topic("roberta", "RoBERTa", None, "Liu et al. 2019, arXiv:1907.11692", 4, "Language", prerequisites=("bert",)),
+    Topic(
+        "roberta",
+        "RoBERTa",
+        "tfdl.models.text.roberta",
+        "Liu et al. 2019, arXiv:1907.11692",
+        4,
+        "Language",
+        prerequisites=("bert",),
+    ),
     # Stage 5: Generative AI
     Topic(
         "dcgan",

@@ -6,6 +6,7 @@ from safetensors.numpy import load_file, save_file
 
 import tfdl
 from tests.models.decoders import TOKENS, nano
+from tests.models.encoders import nano as encoder
 
 
 def test_gpt_has_queries_keys_and_values_side_by_side_and_kernels_as_ours(tmp_path):
@@ -51,3 +52,31 @@ def test_columns_that_are_no_multiple_of_three_are_complained_about(tmp_path):
     save_file(arrays, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=r"c_attn.weight is \(24, 71\) and should be \(24, 24\)"):
         tfdl.build("gpt", "nano", weights=str(tmp_path / "a.safetensors"))
+
+
+def test_head_of_another_job_is_new_and_said(tmp_path, capsys):
+    before = encoder("bert", "pretraining")
+    tfdl.save_weights(before, tmp_path / "bert.safetensors", layout="transformers")
+    model = tfdl.build("bert", "nano", head="classifier", num_classes=3, weights=str(tmp_path / "bert.safetensors"))
+    printed = capsys.readouterr().out
+    assert "The head is new" in printed and "classifier.weight (3, 24)" in printed
+    np.testing.assert_array_equal(model.encode(TOKENS), before.encode(TOKENS))
+    np.testing.assert_array_equal(model.pooler.kernel, before.pooler.kernel)  # both have it
+
+
+def test_files_of_the_bare_network_leave_out_its_name(tmp_path):
+    before = encoder("bert")
+    tfdl.save_weights(before, tmp_path / "a.safetensors", layout="transformers")
+    arrays = {name.removeprefix("bert."): array for name, array in load_file(tmp_path / "a.safetensors").items()}
+    save_file(arrays, tmp_path / "b.safetensors")
+    again = tfdl.build("bert", "nano", weights=str(tmp_path / "b.safetensors"))
+    np.testing.assert_array_equal(again(TOKENS)["pooled"], before(TOKENS)["pooled"])
+
+
+def test_damaged_body_is_refused_even_where_the_head_is_new(tmp_path):
+    tfdl.save_weights(encoder("bert", "pretraining"), tmp_path / "a.safetensors", layout="transformers")
+    arrays = load_file(tmp_path / "a.safetensors")
+    del arrays["bert.encoder.layer.1.output.dense.weight"]
+    save_file(arrays, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="missing bert.encoder.layer.1.output.dense.weight"):
+        tfdl.build("bert", "nano", head="span", weights=str(tmp_path / "a.safetensors"))

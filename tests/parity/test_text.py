@@ -5,6 +5,7 @@ import pytest
 
 import tfdl
 from tests.parity.references import torch, transformers
+from tfdl.models.text.bert import BertConfig
 from tfdl.models.text.gpt import GPTConfig
 from tfdl.models.text.llama import LlamaConfig
 from tfdl.ops.positions import LongContext
@@ -93,6 +94,79 @@ def test_same_weights_give_the_same_logits_in_both_directions(pair, tmp_path):
     theirs.config.save_pretrained(tmp_path / "back")
     again = type(theirs).from_pretrained(tmp_path / "back").eval()
     np.testing.assert_allclose(again(torch().tensor(tokens)).logits.detach().numpy(), expected, atol=1e-6)
+
+
+BERT = dict(vocab_size=53, hidden_size=24, intermediate_size=96, num_hidden_layers=2, num_attention_heads=6)
+ENCODERS = {  # head -> (BERT's class, RoBERTa's, our answer in their words)
+    None: ("BertModel", "RobertaModel", {"sequence": "last_hidden_state", "pooled": "pooler_output"}),
+    "pretraining": ("BertForPreTraining", None, {"masked": "prediction_logits", "next": "seq_relationship_logits"}),
+    "masked_lm": ("BertForMaskedLM", "RobertaForMaskedLM", "logits"),
+    "classifier": ("BertForSequenceClassification", "RobertaForSequenceClassification", "logits"),
+    "tagger": ("BertForTokenClassification", "RobertaForTokenClassification", "logits"),
+    "span": ("BertForQuestionAnswering", "RobertaForQuestionAnswering", ("start_logits", "end_logits")),
+}
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("head", ENCODERS, ids=str)
+def test_encoder_with_each_head_gives_the_same_in_both_directions(family, head, tmp_path):
+    bert, roberta, answers = ENCODERS[head]
+    if family == "bert":
+        theirs = transformers().BertConfig(**BERT, max_position_embeddings=24, num_labels=3)
+        config, network = BertConfig(vocabulary=53, context=24, width=24, depth=2, heads=6), bert
+    else:
+        theirs = transformers().RobertaConfig(
+            **BERT, max_position_embeddings=26, num_labels=3, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5
+        )
+        config = BertConfig(
+            vocabulary=53, context=24, width=24, depth=2, heads=6, segments=1, padding=1, first_position=2, epsilon=1e-5
+        )
+        network = roberta
+    if network is None:
+        return  # RoBERTa has no such head: tests/models/test_roberta.py
+    if head == "span":
+        theirs.num_labels = 2
+    torch().manual_seed(0)
+    theirs = getattr(transformers(), network)(theirs)
+    spread(theirs)
+    theirs.eval().save_pretrained(tmp_path / "theirs")
+    options = {"num_classes": 3} if head in ("classifier", "tagger") else {}
+    ours = tfdl.build(family, config, head=head, weights=str(tmp_path / "theirs"), **options)
+
+    tokens = np.random.default_rng(0).integers(2, 53, (3, 17))
+    segments = np.zeros((3, 17), "int64")
+    tokens[1, 12:] = config.padding
+    if family == "bert":
+        segments[:, 6:] = 1
+    given = {"tokens": tokens, "segments": segments}
+    seen = torch().tensor(tokens != config.padding)
+    options = dict(attention_mask=seen, token_type_ids=torch().tensor(segments))
+
+    def outputs(network):
+        return network(torch().tensor(tokens), **options)
+
+    compare(ours(given), outputs(theirs), answers, tokens != config.padding)
+    tfdl.save_weights(ours, tmp_path / "back" / "model.safetensors", layout="transformers")
+    theirs.config.save_pretrained(tmp_path / "back")
+    again = type(theirs).from_pretrained(tmp_path / "back").eval()
+    compare(ours(given), outputs(again), answers, tokens != config.padding)
+
+
+def compare(ours, theirs, answers, seen):
+    """Padding gives numbers on both sides that nobody uses."""
+    if isinstance(answers, dict):
+        for name, theirs_name in answers.items():
+            compare(ours[name], theirs, theirs_name, seen)
+        return
+    if isinstance(answers, tuple):
+        expected = np.stack([getattr(theirs, name).detach().numpy() for name in answers], axis=-1)
+    else:
+        expected = getattr(theirs, answers).detach().numpy()
+    ours = np.array(ours)
+    assert ours.shape == expected.shape
+    if ours.shape[:2] == seen.shape:
+        ours, expected = ours[seen], expected[seen]
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
 def spread(model):

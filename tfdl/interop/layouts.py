@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-HEAD = "logits"  # the layer that `skip_head` leaves alone
+HEAD = "logits"  # the layer that `skip_head` leaves alone, with all whose names begin with TOP
+TOP = "top_"
 EVERY = "*"  # the family of all models
 
 
@@ -29,6 +30,7 @@ class Layout:
         families: catalog key, or EVERY -> rules.
         torch: variables are named and shaped as PyTorch does it; False for Keras.
         ignored: pattern of names that hold no weights (counters, constant tables).
+        heads: pattern of names that belong to what stands on top of a network, for one job and not for another.
         old_names: (pattern, template) pairs that turn names in some files into the usual ones.
         conventions: family -> pairs (epsilon of batch normalization, padding of strides), one for each way in which the
             library has built its networks; None is any padding.
@@ -38,6 +40,7 @@ class Layout:
     families: dict
     torch: bool
     ignored: str = r"(?!)"  # matches nothing
+    heads: str = r"(?!)"
     old_names: tuple[tuple[str, str], ...] = ()
     conventions: dict = field(default_factory=dict)
 
@@ -53,6 +56,7 @@ class Entry:
     """One variable of ours and its counterpart: `array.reshape(shape).transpose(axes)` turns ours into theirs."""
 
     variable: keras.Variable
+    layer: str  # of the model, in which it lies at some depth
     theirs: str
     shape: tuple[int, ...]
     axes: tuple[int, ...]
@@ -137,7 +141,7 @@ def entries(model, layout, family):
             " own, say which it is with family=..."
         )
     owners = owned_variables(model)
-    paths = {path for _, path, _ in owners} | {variable.path for variable in model.weights}
+    paths = {path for _, path, _ in owners} | {f"{path}/{v.name}" for _, path, own in owners for v in own}
     heads = {layer.name: getattr(layer, "heads", None) for layer in model.layers}
     found, unknown = [], []
     for layer, path, variables in owners:
@@ -146,7 +150,8 @@ def entries(model, layout, family):
             unknown.append(path)
             continue
         for index, variable in enumerate(variables):
-            found += counterparts(layout, layer, heads.get(path.partition("/")[0]), there, index, variable)
+            place = path.partition("/")[0]
+            found += counterparts(layout, layer, place, heads.get(place), there, index, variable)
     if unknown:
         raise ValueError(
             f"The layout {layout.name!r} has no rule for {len(unknown)} layers of this {family}: "
@@ -233,15 +238,15 @@ def stage_of(block, paths):
     return stage, block - int(ends[stage] - STAGES[blocks][stage])
 
 
-def counterparts(layout, layer, heads, there, index, variable):
+def counterparts(layout, layer, place, heads, there, index, variable):
     """The counterparts of one variable in the layers that `there` lists; nearly always it is a single one."""
     names = there.split(" | ")
     size = variable.shape[-1] // len(names)
     parts = [(..., slice(i * size, (i + 1) * size)) for i in range(len(names))]
-    return [entry(layout, layer, heads, name, index, variable, part, size) for name, part in zip(names, parts)]
+    return [entry(layout, layer, place, heads, name, index, variable, part, size) for name, part in zip(names, parts)]
 
 
-def entry(layout, layer, heads, there, index, variable, part, size):
+def entry(layout, layer, place, heads, there, index, variable, part, size):
     """The counterpart of `size` columns of one variable in the layer that is called `there`."""
     there, _, form = there.partition(" as ")
     there, _, piece = there.partition("[")
@@ -254,12 +259,12 @@ def entry(layout, layer, heads, there, index, variable, part, size):
         options["piece"] = tuple(int(number) for number in piece.rstrip("]").split("/"))
     if not layout.torch:
         names = keras_names(there, variable.name, index)
-        return Entry(variable, names[0], shape, tuple(range(len(shape))), names[1:], **options)
+        return Entry(variable, place, names[0], shape, tuple(range(len(shape))), names[1:], **options)
     leaf = TORCH_LEAVES.get(variable.name, variable.name)
     name = there[:-1] if there.endswith("!") else f"{there}{leaf}" if there.endswith("_") else f"{there}.{leaf}"
     flattened = flattened_map(layer) if is_kernel and form != "map" else None
     axes = tuple(range(len(shape))) if form == "columns" else torch_axes(layer, variable.name, len(shape))
-    return Entry(variable, name, shape, axes, flattened=flattened, **options)
+    return Entry(variable, place, name, shape, axes, flattened=flattened, **options)
 
 
 def keras_names(there, leaf, index):

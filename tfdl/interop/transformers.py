@@ -104,11 +104,59 @@ LLAMA = (
     (r"logits", "lm_head"),
 )
 
+
+def encoder(prefix):
+    """What BERT's and RoBERTa's files have in common."""
+    layer = rf"{prefix}.encoder.layer.\1"
+    return (
+        (r"tokens", f"{prefix}.embeddings.word_embeddings"),
+        (r"positions", f"{prefix}.embeddings.position_embeddings"),
+        (r"segments", f"{prefix}.embeddings.token_type_embeddings"),
+        (r"norm", f"{prefix}.embeddings.LayerNorm"),
+        (r"block(\d+)/attention/(query|key|value)", rf"{layer}.attention.self.\2"),
+        (r"block(\d+)/attention/output", f"{layer}.attention.output.dense"),
+        (r"block(\d+)/attention_norm", f"{layer}.attention.output.LayerNorm"),
+        (r"block(\d+)/feed_forward/up", f"{layer}.intermediate.dense"),
+        (r"block(\d+)/feed_forward/down", f"{layer}.output.dense"),
+        (r"block(\d+)/feed_forward_norm", f"{layer}.output.LayerNorm"),
+    )
+
+
+BERT = (
+    *encoder("bert"),
+    (r"top_pooler", "bert.pooler.dense"),
+    (r"top_transform", "cls.predictions.transform.dense"),
+    (r"top_norm", "cls.predictions.transform.LayerNorm"),
+    (r"top_bias", "cls.predictions.bias!"),
+    (r"top_next", "cls.seq_relationship"),
+    (r"top_span", "qa_outputs"),
+    (r"logits", "classifier"),
+)
+ROBERTA = (
+    *encoder("roberta"),
+    (r"top_pooler", lambda match, paths: "classifier.dense" if "logits" in paths else "roberta.pooler.dense"),
+    (r"top_transform", "lm_head.dense"),
+    (r"top_norm", "lm_head.layer_norm"),
+    (r"top_bias", "lm_head.bias!"),
+    (r"top_span", "qa_outputs"),
+    (r"logits", lambda match, paths: "classifier.out_proj" if "top_pooler" in paths else "classifier"),
+)
+
 LAYOUT = Layout(
     name="transformers",
-    families={"gpt": GPT, "llama": LLAMA, "resnet": RESNET, "swin": SWIN, "vit": VIT},
+    families={
+        "bert": BERT,
+        "gpt": GPT,
+        "llama": LLAMA,
+        "resnet": RESNET,
+        "roberta": ROBERTA,
+        "swin": SWIN,
+        "vit": VIT,
+    },
     torch=True,
     # Counters, masks and tables that are computed, and the embeddings again where they also give the logits.
-    ignored=r".*\.(num_batches_tracked|relative_position_index|attn\.(masked_)?bias|inv_freq)|lm_head\.weight",
-    old_names=((r"^(?=(wte|wpe|tokens_embed|positions_embed|h|ln_f)\.)", "transformer."),),
+    ignored=r".*\.(num_batches_tracked|relative_position_index|attn\.(masked_)?bias|inv_freq|position_ids)"
+    r"|lm_head\.(weight|decoder\..*)|cls\.predictions\.decoder\..*",
+    heads=r"(cls|lm_head|classifier|qa_outputs|.*\.pooler)\..*",
+    old_names=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
 )

@@ -21,7 +21,7 @@ from tfdl.core.outline import outline
 from tfdl.interop import keras_applications, keras_hub, own, presets, timm, torchvision, transformers
 from tfdl.interop.files import hub
 from tfdl.interop.files.archives import READERS, read_arrays, write_arrays
-from tfdl.interop.layouts import HEAD, Layout, check_conventions, entries
+from tfdl.interop.layouts import HEAD, TOP, Layout, check_conventions, entries
 from tfdl.layers.pixels import normalization_of
 
 MODULES = (own, torchvision, timm, transformers, keras_applications, keras_hub)
@@ -240,9 +240,21 @@ def usual_names(arrays, layout, wanted):
             votes[name[:place]] += name[place:] in known
     votes[""] = sum(name in known for name in renamed)
     prefix = max(votes, key=lambda text: (votes[text], -len(text)))
-    renamed = {name.removeprefix(prefix): array for name, array in renamed.items()}
+    renamed = with_base({name.removeprefix(prefix): array for name, array in renamed.items()}, known)
     kept = {name: a for name, a in renamed.items() if name in known or not re.fullmatch(layout.ignored, name)}
     return kept, prefix
+
+
+def with_base(arrays, known):
+    """The same arrays, with what stands before all names of a whole model and is left out in files of a bare one.
+
+    Hugging Face's "bert.encoder..." of BertForMaskedLM is "encoder..." in files of BertModel.
+    """
+    votes = {"": sum(name in known for name in arrays)}
+    for base in sorted({name.partition(".")[0] + "." for name in known}):
+        votes[base] = sum(base + name in known for name in arrays)
+    base = max(votes, key=votes.get)  # the first, nothing, where it makes no difference
+    return {base + name if base + name in known else name: array for name, array in arrays.items()}
 
 
 def classes_of(weights, model, family):
@@ -252,7 +264,7 @@ def classes_of(weights, model, family):
     arrays, _ = usual_names(weights.arrays, layout, wanted)
     for entry in wanted:
         array = next((arrays[name] for name in (entry.theirs, *entry.other_names) if name in arrays), None)
-        if entry.variable.path == f"{HEAD}/bias" and array is not None:
+        if entry.layer == HEAD and entry.variable.name == "bias" and array is not None:
             return int(array.shape[-1])
     return None
 
@@ -268,39 +280,59 @@ def put(weights, model, family, skip_head, other_classes=False):
     layout = weights.layout or recognized(weights.arrays, model, family)
     wanted = entries(model, layout, family)
     arrays, prefix = usual_names(weights.arrays, layout, wanted)
-    pairs, complaints, used, head = [], [], set(), []
+    pairs, complaints, head_complaints, used, head = [], [], [], set(), []
     for entry in wanted:
-        is_head = entry.variable.path.split("/")[0] == HEAD
         name = next((n for n in (entry.theirs, *entry.other_names) if n in arrays), None)
         used.add(name)
-        if is_head:
+        if is_head(entry):
             head.append((entry, name))
-        if is_head and skip_head:
-            continue
-        if name is None:
-            complaints.append(f"missing {entry.theirs} {entry.their_shape}")
-            continue
-        array = entry.fitted(arrays[name])
-        if array.shape != entry.their_shape:
-            complaints.append(f"{name} is {array.shape} and should be {entry.their_shape}")
-        elif complaint := unfit(array, entry.variable):
-            complaints.append(f"{name} {complaint}")
+            if skip_head:
+                continue
+        complaint, array = looked_at(entry, name, arrays)
+        if complaint:
+            (head_complaints if is_head(entry) else complaints).append(complaint)
         else:
             pairs.append((entry, array))
-    if head or not skip_head:
-        complaints += [f"unexpected {name} {arrays[name].shape}" for name in arrays if name not in used]
-    if other_classes and differs_in_classes(head, arrays):
-        theirs, ours = (shape[0] if layout.torch else shape[-1] for shape in shapes_of(head, arrays))
-        print(f"The classifier is new: {weights.source} has {theirs} classes, this model {ours}.")
-        return put(weights, model, family, skip_head=True)
-    if complaints:
-        raise ValueError(explained(complaints, weights, layout, model, family, skip_head))
+    for name in arrays.keys() - used if head or not skip_head else ():
+        of_head = re.fullmatch(layout.heads, name)
+        if not (of_head and skip_head):
+            (head_complaints if of_head else complaints).append(f"unexpected {name} {arrays[name].shape}")
+    if head_complaints and not complaints and other_classes:
+        print(new_head(head, arrays, head_complaints, weights.source, layout))
+    elif complaints or head_complaints:
+        listed = [*complaints, *head_complaints]
+        raise ValueError(explained(listed, weights, layout, model, family, skip_head))
     check_conventions(model, layout, family)
     if prefix:
         print(f"The prefix {prefix!r} was taken off the names in {weights.source}.")
     for entry, array in pairs:
         entry.assign(array)
     return model
+
+
+def is_head(entry):
+    """Whether this weight belongs to what stands on top of the network."""
+    return entry.layer == HEAD or entry.layer.startswith(TOP)
+
+
+def looked_at(entry, name, arrays):
+    """(what is wrong with the array of this name, None) or (None, the array as it fits)."""
+    if name is None:
+        return f"missing {entry.theirs} {entry.their_shape}", None
+    array = entry.fitted(arrays[name])
+    if array.shape != entry.their_shape:
+        return f"{name} is {array.shape} and should be {entry.their_shape}", None
+    complaint = unfit(array, entry.variable)
+    return (f"{name} {complaint}", None) if complaint else (None, array)
+
+
+def new_head(head, arrays, complaints, source, layout):
+    """The sentence on a head that keeps its random weights, in whole or in part."""
+    if differs_in_classes(head, arrays):
+        theirs, ours = (shape[0] if layout.torch else shape[-1] for shape in shapes_of(head, arrays))
+        return f"The classifier is new: {source} has {theirs} classes, this model {ours}."
+    missing = [text.removeprefix("missing ") for text in complaints if text.startswith("missing")]
+    return f"The head is new, {source} has none for it: {', '.join(missing[:LISTED]) or 'it has another'}."
 
 
 def unfit(array, variable):

@@ -1,0 +1,29 @@
+"""RoBERTa: BERT, trained longer, on more text, without the task of following sentences, by masks that change.
+
+Paper: Liu et al. 2019, arXiv:1907.11692, section 4; the network is BERT's, with bytes for a vocabulary (section 4.4).
+Shapes: B batch, T tokens, V vocabulary, D width, C classes.
+"""
+
+from tfdl.core.config import choose_variant
+from tfdl.models.text.bert import Bert, BertConfig, with_head
+
+# Positions are counted from the padding token's number on, 1, as in the authors' code; the padding has its row too.
+ROBERTA = dict(vocabulary=50265, segments=1, padding=1, first_position=2, epsilon=1e-5)
+VARIANTS = {
+    "nano": BertConfig(width=24, depth=2, heads=3, context=32, dropout=0.0, **ROBERTA | {"vocabulary": 61}),  # ours
+    "base": BertConfig(width=768, depth=12, heads=12, **ROBERTA),
+    "large": BertConfig(width=1024, depth=24, heads=16, **ROBERTA),
+}
+
+
+def roberta(variant="base", *, head=None, num_classes=None, name="roberta"):
+    """Tokens (B, T) int32, 1 where padded -> what `bert.HEADS` says of `head`; there is no head "pretraining".
+
+    Arguments and errors as for `bert`.
+    """
+    c = choose_variant(variant, VARIANTS, model="roberta")
+    if head == "pretraining":
+        raise ValueError("RoBERTa is not trained on following sentences: choose the head 'masked_lm'.")
+    model = Bert(with_head(c, head, num_classes), name=name)
+    model.build((None, c.context))
+    return model
