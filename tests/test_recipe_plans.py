@@ -35,9 +35,10 @@ class Plan:
     def compare(self, data, models, *, epochs, **options):
         self.compared.append((data, models, epochs, options))
         numbers = {"loss": 1.0, "accuracy": 0.5, "cross_entropy": 1.0}
-        row = numbers | {f"val_{key}": value for key, value in numbers.items()}
+        numbers |= {f"val_{key}": value for key, value in numbers.items()}
+        history = [{key: value * 2.0**epoch for key, value in numbers.items()} for epoch in range(epochs)]
         tests = {f"test_{key}": value for key, value in numbers.items()}
-        return {name: Result(name, None, epochs, [row] * epochs, tests, 1.0) for name in models}
+        return {name: Result(name, None, epochs, history, tests, 1.0) for name in models}
 
     def fit(self, model, data, **options):
         self.fitted = model, data, options
@@ -104,6 +105,20 @@ def test_only_early_stopping_keeps_the_best_epoch_and_ends_early(tmp_path):
     dropping = [name for name, model in built.items() if any("dropout" in layer.name for layer in model.layers)]
     assert dropping == ["dropout"]
     assert set(metrics) == {f"test_{kind}/{name}" for kind in ("cross_entropy", "error") for name in built}
+
+
+def test_schedules_have_the_length_of_the_training_and_are_judged_at_its_end(tmp_path):
+    plan, metrics = planned("schedule_learning_rate", tmp_path, epochs=3, learning_rate=0.5, batch_size=200)
+    ((data, models, epochs, options),) = plan.compared
+    assert epochs == 3 and not options
+    last = 3 * len(data.train) - 1
+    rates = {name: make().optimizer._learning_rate for name, make in models.items()}
+    assert [name for name, rate in rates.items() if not callable(rate)] == ["constant"]
+    ends = {name: float(rate(last)) for name, rate in rates.items() if callable(rate)}
+    assert ends["step"] == pytest.approx(0.005) and 0 < ends["cosine"] < 0.01 and 0 < ends["warm-up"] < 0.01
+    assert float(rates["warm-up"](0)) == 0.0 and float(rates["cosine"](0)) == 0.5
+    assert {metrics[f"validation_loss/{name}"] for name in models} == {4.0}, "of the last of three epochs"
+    assert {metrics[f"test_error/{name}"] for name in models} == {0.5}
 
 
 def test_flags_of_classify_images_reach_what_they_are_for(tmp_path):

@@ -121,6 +121,12 @@ def test_nothing_to_answer_is_code_2(source, here, capsys, monkeypatch):
     assert "standard input was empty" in capsys.readouterr().err
 
 
+def test_drawings_keep_apart_on_file_systems_without_capitals():
+    names = {"contact_sheet"}
+    stems = ["Cat", "cat", "CAT", "Contact_Sheet", "cat-2"]
+    assert [predict.unused(stem, names) for stem in stems] == ["Cat", "cat-2", "CAT-3", "Contact_Sheet-2", "cat-2-2"]
+
+
 def test_out_has_a_drawing_of_each_picture_and_a_contact_sheet(source, here, capsys):
     shutil.copy("photos/digit1.png", "photos/more/digit1.png")  # the same name in another folder
     os.rename("photos/digit2.png", "photos/contact_sheet.png")

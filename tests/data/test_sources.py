@@ -33,6 +33,16 @@ def test_missing_set_says_where_it_looked_and_what_to_do(tmp_path, monkeypatch):
         load("mnist", data_dir=tmp_path / "absent")
 
 
+@pytest.mark.parametrize("value, allowed", [(None, False), ("", False), ("0", False), ("1", True)])
+def test_download_takes_a_1(monkeypatch, value, allowed):
+    monkeypatch.setattr(sources, "tfds_source", lambda name, folder, download: download)
+    monkeypatch.delenv("TFDL_DOWNLOAD", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TFDL_DOWNLOAD", value)
+    assert sources.open_source("mnist") is allowed
+    assert sources.open_source("mnist", download=True) is True
+
+
 def test_damaged_info_is_named(tmp_path):
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").write_text("{")

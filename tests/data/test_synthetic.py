@@ -128,6 +128,17 @@ def test_target_repeats_the_source():
         np.testing.assert_array_equal(out[out > 0], [*words, 2])
 
 
+def test_every_length_and_every_number_of_objects_occurs():
+    tokens, _ = arrays("language_model", batch_size=200, length=9)
+    assert set((tokens > 0).sum(1)) == {5, 6, 7, 8, 9}
+    x, _ = arrays("sequence_to_sequence", batch_size=200, length=6)
+    assert set((x["source"] > 0).sum(1)) == {3, 4, 5, 6}
+    _, y = arrays("detection", batch_size=100, image_shape=(10, 10, 1), objects=3)
+    assert set((y["labels"] >= 0).sum(1)) == {1, 2, 3} and set(np.unique(y["labels"])) == {-1, 0, 1, 2}
+    x, labels = next(iter(synthetic("graph_classification", batch_size=200, nodes=6).as_numpy_iterator()))
+    assert set(np.bincount(x["graphs"][x["node_mask"]])) == {4, 5, 6} and set(labels) == {0, 1}
+
+
 def test_caption_names_the_form():
     x, _ = arrays("image_text", batch_size=32, seed=5, image_shape=(24, 24, 1))
     images, labels = arrays("classification", batch_size=32, seed=5, image_shape=(24, 24, 1))

@@ -3,7 +3,7 @@ import runpy
 
 import pytest
 
-from tfdl.export.card import write_card
+from tfdl.export.card import overview, write_card
 from tfdl.export.manifest import publish, read_manifest, register
 from tfdl.export.parity import ExportError
 from tfdl.export.verify import verify_export
@@ -129,6 +129,18 @@ def test_card_shows_the_reports_numbers_and_runnable_python(all_formats, report,
     (tmp_path / "card.py").write_text(code)
     names = runpy.run_path(str(tmp_path / "card.py"))
     assert {name: value.shape for name, value in names["outputs"].items()} == {"logits": (1, 5)}
+
+
+def test_terminal_shows_kilobytes_percent_and_milliseconds():
+    rows = {
+        "saved_model": {"bytes": 1_234_567, "difference": 2.5e-7, "agreement": None},
+        "model.tflite": {"bytes": 45_678, "difference": 0.031, "agreement": 0.985, "latency": {"median_ms": 1.234}},
+    }
+    heading, first, second = overview({"artifacts": rows}).splitlines()
+    assert heading.split() == ["file", "KB", "difference", "top-1", "agrees", "latency"]
+    assert first.split() == ["saved_model", "1,235", "2.5e-07", "-", "-"]
+    assert second.split() == ["model.tflite", "46", "3.1e-02", "98.5", "%", "1.23", "ms"]
+    assert len({len(line) for line in (heading, first, second)}) == 1
 
 
 def test_card_of_gray_pictures_says_who_does_not_take_them(report, tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from tests import forked
 from tfdl.core.errors import explains_itself
 from tfdl.data import images
-from tfdl.session.folder import RunFolder, first_free, short_name
+from tfdl.session.folder import RunFolder, first_free, numbered, short_name
 from tfdl.session.run import Run
 from tfdl.session.session import flatten
 from tfdl.train import checkpoints
@@ -262,6 +262,14 @@ def test_first_free_number(tmp_path):
     assert first_free(tmp_path, "a") == tmp_path / "a-3"
 
 
+def test_newest_of_a_name_has_the_largest_number(tmp_path):
+    for name in ("a", "a-2", "a-10", "a-b", "ab"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").touch()
+    (tmp_path / "a-11").mkdir()  # empty: nobody's
+    assert [folder.name for folder in numbered(tmp_path, "a")] == ["a", "a-2", "a-10"]
+
+
 # Resuming
 
 
@@ -405,13 +413,22 @@ def test_evaluate_names_its_split():
 
 def test_summary_is_of_the_best_epoch_not_of_the_last():
     """A run that gets worse: the test metrics are those of the epoch that validation chose."""
-    run, model = train(epochs=4, learning_rate=keras.optimizers.schedules.ExponentialDecay(0.05, 3, 30.0))
+    digests = []
+
+    class Digest(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            digests.append(checkpoints.weights_sha256(self.model))
+
+    rising = keras.optimizers.schedules.ExponentialDecay(0.05, 3, 30.0)
+    run, model = train(epochs=4, learning_rate=rising, callbacks=[Digest()])
     rows = run.log.rows()
     best = min(range(4), key=lambda epoch: rows[epoch]["val_loss"])
     assert best < 3, "the last epoch must be worse for this test to say anything"
     assert json.loads((run.folder / "checkpoints/best/best.json").read_text())["epoch"] == best
     saved = keras.models.load_model(run.folder / "checkpoints" / "best" / "model.keras")
     np.testing.assert_array_equal(saved.get_weights()[0], model.get_weights()[0])
+    assert checkpoints.weights_sha256(model) == digests[best]
+    assert run.weights_sha256 == digests[-1], "resumed and whole runs are compared by where they end"
 
 
 def test_class_weights_reach_the_loss():

@@ -116,6 +116,17 @@ def test_float16_overflow_stops_only_below_scale_one(tmp_path, scale, stops):
         callback.on_train_batch_end(0, {"loss": math.inf})
 
 
+def test_infinite_loss_names_the_newest_checkpoint_and_the_epoch_as_people_count(tmp_path):
+    (tmp_path / "last").mkdir()
+    for updates in (90, 100):
+        (tmp_path / "last" / f"step_{updates:010d}.safetensors").touch()
+    callback = StopAtNonFiniteLoss(tmp_path)
+    callback.set_model(model())
+    callback.on_epoch_begin(4)
+    with pytest.raises(NonFiniteLoss, match=r"\(epoch 5, batch 3\); the last good .* is .*/step_0000000100\.safe"):
+        callback.on_train_batch_end(3, {"loss": math.nan})
+
+
 # The log and the progress
 
 
