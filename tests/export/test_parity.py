@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, wrong_weights
+from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, wrong_outputs
 
 
 def logits(rows, classes, seed):
@@ -50,18 +50,30 @@ def test_gate_passes_the_right_weights_and_stops_the_wrong_ones(form):
         check("file", live, Reference(inputs={}, live=live, wrong=live), form)
 
 
-def test_wrong_weights_keep_shape_and_values():
-    weights = [np.arange(12.0).reshape(3, 4), np.arange(5.0)]
-    for old, new in zip(weights, wrong_weights(weights, seed=0), strict=True):
-        assert new.shape == old.shape and not np.array_equal(new, old)
-        np.testing.assert_array_equal(np.sort(new, axis=None), np.sort(old, axis=None))
+def test_wrong_weights_are_shuffled_and_where_that_changes_little_doubled():
+    x, tried = np.random.default_rng(0).normal(size=(20, 3)), []
+
+    def run(weights):
+        tried.append(weights)
+        return {"y": x @ weights[0] + weights[1]}
+
+    for right, count in (
+        ([np.diag([1.0, -2.0, 3.0]), np.arange(3.0)], 1),
+        ([np.full((3, 1), 1.8), np.full(1, 32.0)], 2),
+    ):
+        live = run(right)
+        tried.clear()
+        wrong = wrong_outputs(run, right, live)
+        assert len(tried) == count and compare(wrong, live)["noise"] > 1
+        for old, new in zip(right, tried[0], strict=True):
+            np.testing.assert_array_equal(np.sort(new, axis=None), np.sort(old, axis=None))
 
 
-def test_single_numbers_are_changed_and_no_weights_are_no_control():
-    celsius = [np.array([[1.8]]), np.array([32.0])]
-    assert [weight.ravel().tolist() for weight in wrong_weights(celsius, seed=0)] == [[4.6], [65.0]]
-    assert wrong_weights([], seed=0) is None
+def test_where_no_weights_change_the_outputs_there_is_no_control():
     live = logits(4, 3, 0)
+    assert wrong_outputs(lambda weights: live, [np.arange(5.0)], live) is None
+    assert wrong_outputs(None, [], live) is None
+    assert wrong_outputs(lambda weights: {"logits": np.full((4, 3), np.nan)}, [np.arange(5.0)], live) is None
     assert check("file", live, Reference(inputs={}, live=live, wrong=None), "tflite")["control"] is None
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tfdl.export.graph import graph
-from tfdl.export.signatures import portable, signature_of
+from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float, operators, run_tflite
 from tfdl.layers.channel_shuffle import ChannelShuffle
 
@@ -62,7 +62,7 @@ def test_groups_that_do_not_divide_are_refused(groups):
 def test_phones_get_two_reshapes_and_a_transpose():
     inputs = keras.Input((3, 5, 8), name="images")
     model = keras.Model(inputs, ChannelShuffle(2, name="shuffled")(inputs))
-    content = convert_float(graph(portable(model), signature_of(model)))
+    content = convert_float(graph(model, signature_of(model)))
     assert operators(content) == {"RESHAPE": 2, "TRANSPOSE": 1}
     x = values(2, 3, 5, 8)
     np.testing.assert_array_equal(run_tflite(content, {"images": x})["shuffled"], model(x))

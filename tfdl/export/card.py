@@ -115,6 +115,8 @@ def exports(report):
     )
     if all(row["control"] is not None for row in report["artifacts"].values()):
         note += " As a control, the same network with wrong weights failed the comparison of each file."
+    else:
+        note += " There is no control: other weights hardly change the outputs."
     for form, reason in report.get("left_out", {}).items():
         note += f" No {form} files were made: {reason}."
     return table(["file", "bytes", "difference", "agreement", "latency"], rows) + "\n\n" + note
@@ -125,7 +127,7 @@ def preprocessing(report):
     task, inputs = report.get("task"), report["signature"]["inputs"]
     words = [f"`{name}`: {row['dtype']} (B, {', '.join(map(str, row['shape']))})" for name, row in inputs.items()]
     text = f"Inputs are {'; '.join(words)}; B = 1 in the .tflite files."
-    if task is None:
+    if task is None or task["image_shape"] is None:
         return text
     height, width, channels = task["image_shape"]
     low, high = task["input_range"]

@@ -11,6 +11,7 @@ report.json           what was measured, and the checksum of each file (keys: sa
 """
 
 import io
+import itertools
 import platform
 import time
 from contextlib import contextmanager
@@ -24,17 +25,20 @@ from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
-from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, first, wrong_weights
+from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, first, wrong_outputs
+from tfdl.export.precision import in_float32, is_plain
 from tfdl.export.probabilities import with_softmax
-from tfdl.export.quantize import FEWEST, convert_int8, enough_samples, gather, halves
+from tfdl.export.quantize import FEWEST, agree, convert_int8, enough_samples, gather, halves
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
-from tfdl.export.signatures import evaluate, functional, portable, signature_of
+from tfdl.export.signatures import evaluate, functional, signature_of
 from tfdl.export.tflite import convert_float, operators, run_tflite
 from tfdl.export.verify import SCHEMAS, digest
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
 PROBES = 8  # samples kept in probe.npz
 COMPARED = 32  # samples that the float files are compared on; the int8 files see all that is held out
+FREE = ((64, 96), (16, 24), (224, 288), (5, 7))  # tried for the free sizes of an input where there are no samples
+WORDS = 1000  # of a vocabulary, for noise
 
 
 def export_model(
@@ -52,7 +56,8 @@ def export_model(
     """Writes and checks the files of `formats`; returns the report (also in report.json).
 
     Args:
-        model: a functional or sequential Keras model with fixed input sizes.
+        model: a functional or sequential Keras model.  Free sizes and texts as inputs are for "savedmodel" alone.
+            A model that computes in float16 or bfloat16 is exported in float32.
         folder: an earlier export in it is replaced once the new one is complete and right.
         formats: of `FORMATS`.
         representative: samples for "tflite_int8": an array (N, H, W, C), a dict of arrays, a tf.data.Dataset of inputs
@@ -75,8 +80,9 @@ def export_model(
     say = progress or (lambda line: None)
     model = functional(model)
     signature = signature_of(model, input_range=range_from(task, input_range))
+    check_phone(formats, signature, model.name)
     if representative is None:
-        samples, calibration = noise(signature), None
+        samples, calibration = noise(signature, model), None
     else:
         samples, signature = gather(representative, signature)
     labels = checked_labels(labels, task, signature)
@@ -86,28 +92,26 @@ def export_model(
             calibration, samples = halves(samples)
         else:
             left_out["tflite_int8"] = f"{len_of(samples)} representative samples; int8 needs at least {FEWEST}"
-            samples, calibration = noise(signature), None
+            samples, calibration = noise(signature, model), None
     if "tflite_int8" in left_out and "tflite_int8" in formats:
         formats = without_int8(formats, left_out["tflite_int8"], say)
-    with replaced(folder, marker="report.json") as fresh:
-        source = portable(model)
-        report = described(source, signature, calibration, samples)
+    report_precision = precision(model, first(samples, COMPARED))
+    with in_float32(model), replaced(folder, marker="report.json") as fresh:
+        report = described(model, signature, calibration, samples)
         report["labels"] = labels
         report["task"] = task_of(task, labels, signature)
-        report["precision"] = precision(model, source, first(samples, COMPARED))
+        report["precision"] = report_precision
         report["softmax"] = bool(softmax)
         if softmax:
-            source, live = with_softmax(source, samples)
+            source, live = with_softmax(model, samples)
             signature = replace(signature, outputs=signature_of(source).outputs)
             report["signature"] = signature.as_dict()
         else:
-            live = evaluate(source, samples)
-        wrong = wrong_weights(source.get_weights(), seed=0)
-        reference = Reference(
-            inputs=samples,
-            live=live,
-            wrong=None if wrong is None else evaluate(source, samples, weights=wrong),
-        )
+            source, live = model, evaluate(model, samples)
+        wrong = wrong_outputs(lambda weights: evaluate(source, samples, weights=weights), source.get_weights(), live)
+        if wrong is None:
+            say("export: no control: other weights hardly change the outputs")
+        reference = Reference(inputs=samples, live=live, wrong=wrong)
         probe = {"inputs": first(samples, PROBES), "live": first(reference.live, PROBES)}
         report["artifacts"], report["left_out"] = {}, left_out
         for file, row, outputs in artifacts(
@@ -236,14 +240,16 @@ def described(model, signature, calibration, samples):
     }
 
 
-def precision(model, source, samples):
-    """How far the exported float32 model is from the live one, if the live one computes in another precision."""
-    if source is model:
+def precision(model, samples):
+    """How far the model in float32, as it is exported, is from itself, if it computes in another precision."""
+    if is_plain(model):
         return {"rebuilt": False}
-    comparison = compare(evaluate(source, samples), evaluate(model, samples))
+    with in_float32(model):
+        exported = evaluate(model, samples)
+    comparison = compare(exported, evaluate(model, samples))
     broken = failures(comparison, TOLERANCES["rebuilt"])
     if broken:
-        raise ExportError(f"The float32 copy of {model.name!r} differs from the live model: {'; '.join(broken)}.")
+        raise ExportError(f"{model.name!r} in float32 differs from the model as it is: {'; '.join(broken)}.")
     return {"rebuilt": True, "policy": model.dtype_policy.name, **comparison}
 
 
@@ -263,19 +269,41 @@ def checked_formats(formats, representative):
     return formats
 
 
+def check_phone(formats, signature, name):
+    """Raises ValueError if files for phones are wanted of a model that only a SavedModel can hold."""
+    if formats == ("savedmodel",):
+        return
+    for given, (shape, dtype) in signature.inputs.items():
+        if dtype == "string":
+            raise ValueError(
+                f"The input {given!r} of {name!r} is text, which TFLite does not take; choose formats=('savedmodel',), "
+                "or give the model the numbers and look the words up in the app."
+            )
+        if None in shape:
+            raise ValueError(
+                f"The input {given!r} of {name!r} has the shape {(None, *shape)}; TFLite needs every size but the "
+                "batch fixed: build the model with a full image_shape, or choose formats=('savedmodel',)."
+            )
+
+
 def checked_labels(labels, task, signature):
     """Class names as a list, or None.  Raises ValueError if they cannot be those of the outputs."""
     if labels is None:
         labels = task.labels if task is not None and task.labels else None
     if labels is None:
         return None
-    if isinstance(labels, str):
-        raise ValueError(f"labels is the text {labels!r}; give a list with one name for each class.")
+    if isinstance(labels, str | dict | set):
+        raise ValueError(f"labels is the {type(labels).__name__} {labels!r}; give a list with one name for each class.")
     labels = [str(label) for label in labels]
     broken = [label for label in labels if label != " ".join(label.splitlines()) or not label]
     if broken:
         raise ValueError(f"The label {broken[0]!r} is empty or has a line break; labels.txt has one label a line.")
     sizes = [shape[0] for shape in signature.outputs.values() if len(shape) == 1]
+    if len(labels) == 2 and sizes == [1]:
+        raise ValueError(
+            f"The model gives one number, which has one name, not the two {labels}; name what it is the "
+            f"probability of, labels=[{labels[1]!r}], or end the model with two numbers and a softmax."
+        )
     if len(labels) not in sizes:
         raise ValueError(f"{len(labels)} labels do not fit the outputs {signature.outputs}; give one name a class.")
     return labels
@@ -298,10 +326,12 @@ def task_of(task, labels, signature):
     if task is None:
         if not signature.is_classifier:
             return None
-        task = Task(labels=tuple(labels or ()), image_shape=shape, input_range=signature.input_range)
-    if task.image_shape not in (None, shape):
+        task = Task(labels=tuple(labels or ()), input_range=signature.input_range)
+    if task.image_shape is not None and not agree(task.image_shape, shape):
         raise ValueError(f"The task is for images of {task.image_shape}, but the model takes {shape}.")
-    task = replace(task, image_shape=shape, labels=tuple(labels or task.labels))
+    if None not in shape:
+        task = replace(task, image_shape=shape)
+    task = replace(task, labels=tuple(labels or task.labels))
     return {key: list(value) if isinstance(value, tuple) else value for key, value in task.to_json().items()}
 
 
@@ -316,15 +346,48 @@ def len_of(arrays):
     return len(next(iter(arrays.values())))
 
 
-def noise(signature):
-    """Uniform samples for the comparison where there are no real ones: in the range of pixels, else [0, 1)."""
+def noise(signature, model):
+    """Samples for the comparison where there are no real ones.
+
+    Numbers are uniform in the range of pixels, else in [0, 1); texts are of words that the model knows, and one that it
+    does not.
+
+    Raises:
+        ValueError: the model takes none of the sizes that were tried for its free ones.
+    """
+    if all(None not in shape for shape, _ in signature.inputs.values()):
+        return noise_of(signature, model, FREE[0])
+    for sizes in FREE:
+        samples = noise_of(signature, model, sizes)
+        try:
+            evaluate(model, first(samples, 1))
+        except Exception:  # of TensorFlow or of any layer: too small, too long
+            continue
+        return samples
+    raise ValueError(f"{model.name!r} takes none of the sizes {FREE}; give samples that it takes as representative=.")
+
+
+def noise_of(signature, model, sizes):
     random = np.random.default_rng(0)
     low, high = signature.input_range or (0.0, 1.0)
     samples = {}
     for name, (shape, dtype) in signature.inputs.items():
-        values = random.random((COMPARED, *shape))
-        if np.issubdtype(np.dtype(dtype), np.integer):
-            samples[name] = (2 * values).astype(dtype)  # 0 and 1: token 2 may not exist
+        free = itertools.cycle(sizes)
+        shape = (COMPARED, *(next(free) if size is None else size for size in shape))
+        if dtype == "string":
+            words = vocabulary(model)
+            samples[name] = np.array([" ".join(line) for line in random.choice(words, (np.prod(shape), 3))]).reshape(
+                shape
+            )
+            samples[name][::2] = random.choice(words, samples[name][::2].shape)  # as a StringLookup takes them
+        elif np.issubdtype(np.dtype(dtype), np.integer):
+            samples[name] = random.integers(0, 2, shape).astype(dtype)  # 0 and 1: token 2 may not exist
         else:
-            samples[name] = (low + (high - low) * values).astype(dtype)
+            samples[name] = random.uniform(low, high, shape).astype(dtype)
     return samples
+
+
+def vocabulary(model):
+    """Words that the lookup layers of a model know, and one that none does."""
+    lists = [layer.get_vocabulary() for layer in model._flatten_layers() if hasattr(layer, "get_vocabulary")]
+    return [word for words in lists for word in words[:WORDS] if isinstance(word, str) and word] + ["unknown"]

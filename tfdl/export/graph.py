@@ -13,6 +13,7 @@ import tensorflow as tf
 # The converter freezes with this function too; there is no public name for it.
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from tfdl.core.quiet import muffled
 from tfdl.export.savedmodel import writing
 from tfdl.export.signatures import model_call
 
@@ -62,7 +63,8 @@ def has_loop(definition):
 
 def frozen(function, signature, integers):
     """The same function with its variables as constants."""
-    constant = convert_variables_to_constants_v2(function.get_concrete_function())
+    with muffled():  # see `writing`
+        constant = convert_variables_to_constants_v2(function.get_concrete_function())
     constant = hard_swish_in_pieces(constant) if integers else constant
     takes, gives = sorted(signature.inputs), sorted(signature.outputs)  # dicts are flattened in the order of their keys
 

@@ -29,9 +29,9 @@ def gather(representative, signature):
     """(samples, signature): up to 384 samples as {input name: array (N, ...)}, N at least 1.
 
     Args:
-        representative: an array (N, ...), a dict of arrays by input name, or something that gives such inputs, alone or
-            first in a tuple (inputs, labels), one by one or in batches: a `tf.data.Dataset`, a generator, a function
-            that returns one (as in TensorFlow's guide), a keras PyDataset.
+        representative: an array (N, ...), a list of arrays in the order of the inputs, a dict of arrays by input name,
+            or something that gives such inputs, alone or first in a tuple (inputs, labels), one by one or in batches:
+            a `tf.data.Dataset`, a generator, a function that returns one (as in TensorFlow's guide), a keras PyDataset.
         signature: the model's.  Where only the input's name says that it takes pixels in [0, 1], and the samples say
             otherwise, the signature that comes back has no `input_range`.
 
@@ -39,8 +39,8 @@ def gather(representative, signature):
         ValueError: no samples, a wrong shape, pixels out of their range, or a value that is NaN or infinite.
     """
     wanted = CALIBRATION + HELD_OUT
-    if isinstance(representative, dict) or hasattr(representative, "__array__") or isinstance(representative, list):
-        samples = as_inputs(representative, signature)
+    if is_whole(representative):
+        samples = as_inputs(inputs_of(representative, signature), signature)
     else:
         samples = collected(elements(representative), signature, wanted)
     count = min(len(value) for value in samples.values())
@@ -75,13 +75,35 @@ def elements(representative):
 def collected(items, signature, wanted):
     batches, count = [], 0
     for item in items:
-        batches.append(as_inputs(item[0] if isinstance(item, tuple) else item, signature))
+        batches.append(as_inputs(inputs_of(item, signature), signature))
         count += len(next(iter(batches[-1].values())))
         if count >= wanted:
             break
     if not batches:
         raise ValueError(f"representative is an empty dataset; give at least {FEWEST} samples, better 200.")
+    for name in batches[0]:
+        sizes = sorted({batch[name].shape[1:] for batch in batches})
+        if len(sizes) > 1:
+            raise ValueError(f"representative samples of {name!r} have the shapes {sizes[0]} and {sizes[1]}; give one.")
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def is_whole(representative):
+    """Whether it holds all samples at once: an array, a dict, a tuple, or a list that is no list of steps."""
+    if isinstance(representative, list):
+        return not representative or not isinstance(representative[0], list | tuple | dict)
+    return isinstance(representative, dict | tuple) or hasattr(representative, "__array__")
+
+
+def inputs_of(item, signature):
+    """The inputs in what one step of a data set gives: itself, or the first of (inputs, labels, ...).
+
+    A tuple of as many arrays as the model has inputs (two or more) is those inputs.
+    """
+    if not isinstance(item, tuple) or not item:
+        return item
+    is_one = isinstance(item[0], list | tuple | dict) or len(signature.inputs) == 1
+    return item[0] if is_one or len(item) != len(signature.inputs) else list(item)
 
 
 def as_inputs(values, signature):
@@ -98,25 +120,37 @@ def as_inputs(values, signature):
     result = {}
     for name, (shape, dtype) in signature.inputs.items():
         array = np.asarray(values[name])
-        array = array[None] if array.shape == shape else array
-        if array.shape[1:] != shape or array.dtype.kind not in "buif":
+        array = array[None] if agree(array.shape, shape) else array
+        if not agree(array.shape[1:], shape) or array.dtype.kind not in ("USO" if dtype == "string" else "buif"):
             raise ValueError(
                 f"representative samples of {name!r} have the shape {array.shape[1:]} ({array.dtype}), the model wants "
                 f"{shape} ({dtype})."
             )
-        result[name] = array.astype(dtype)
+        result[name] = as_texts(array) if dtype == "string" else array.astype(dtype)
     return result
+
+
+def agree(shape, wanted):
+    """Whether a shape is the wanted one, in which None stands for any size."""
+    return len(shape) == len(wanted) and all(size in (own, None) for own, size in zip(shape, wanted))
+
+
+def as_texts(array):
+    """Bytes, as TensorFlow gives them, or texts -> an array of str, which needs no pickle in a file."""
+    texts = [value.decode() if isinstance(value, bytes) else str(value) for value in array.ravel()]
+    return np.array(texts, dtype=str).reshape(array.shape)
 
 
 def fits(values, signature):
     """Whether `values`, a list of one array, holds the whole input, as TensorFlow's guide has it: [array (1, ...)]."""
     ((shape, _),) = signature.inputs.values()
-    return np.shape(values[0])[1:] == shape
+    return agree(np.shape(values[0])[1:], shape)
 
 
 def check_finite(samples):
     """Raises ValueError with the first sample that has a NaN or an infinity: the calibrator would end the process."""
-    for name, values in samples.items():
+    numbers = ((name, values) for name, values in samples.items() if values.dtype.kind != "U")
+    for name, values in numbers:
         broken = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if broken.any():
             raise ValueError(

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdl.core.quiet import muffled
 from tfdl.export.signatures import model_call
 
 
@@ -40,7 +41,8 @@ def write_saved_model(model, signature, folder):
 def writing(folder):
     """TensorFlow's errors of files inside as an OSError that names the folder."""
     try:
-        yield
+        with muffled():  # tables of other models in this process, which TensorFlow leaves out, are nobody's concern
+            yield
     except tf.errors.OpError as error:
         text = str(error)
         full = "No space left" in text or isinstance(error, tf.errors.ResourceExhaustedError)

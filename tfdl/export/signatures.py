@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdl.export.precision import REDUCED
 from tfdl.layers.pixels import normalization_of
 
-REDUCED = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 PICTURES = "images"  # the input's name in every vision model of the catalog, which take pixels in [0, 1]
 AUTOMATIC = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")  # names that Keras numbers in each process
 
@@ -22,14 +22,14 @@ class Signature:
     """Names, per-sample shapes and dtypes of a model's inputs, and names and shapes of its outputs.
 
     Attributes:
-        inputs: name -> (shape without the batch, dtype).
+        inputs: name -> (shape without the batch, dtype); None for a size that is free, "string" for texts.
         outputs: name -> shape without the batch.
         input_range: smallest and largest pixel value of a model of pictures; None for other models.
         is_range_certain: whether the caller said it, or the model normalizes pixels; else its input is just called
             "images", as those of the catalog.
     """
 
-    inputs: dict[str, tuple[tuple[int, ...], str]]
+    inputs: dict[str, tuple[tuple[int | None, ...], str]]
     outputs: dict[str, tuple[int | None, ...]]
     input_range: tuple[float, float] | None = None
     is_range_certain: bool = True
@@ -53,7 +53,7 @@ class Signature:
 
 
 def signature_of(model, *, input_range=None):
-    """The `Signature` of a functional model with fixed input shapes.
+    """The `Signature` of a functional model.
 
     Inputs are named after the `keras.Input`s; outputs after the keys of a dict, else after the layers that make them.
     Names that Keras has numbered lose their number, since another process would give another one.
@@ -63,7 +63,8 @@ def signature_of(model, *, input_range=None):
         input_range: smallest and largest pixel value; by default that of a catalog model, (0, 1), or None.
 
     Raises:
-        ValueError: the model has no fixed inputs, two outputs share a name, or it takes no pictures to have a range of.
+        ValueError: the model has no symbolic inputs, two outputs share a name, one gives texts, or it takes no pictures
+            to have a range of.
     """
     if not getattr(model, "inputs", None):
         raise ValueError(
@@ -72,16 +73,16 @@ def signature_of(model, *, input_range=None):
         )
     inputs = {}
     for name, tensor in zip(input_names(model), model.inputs):
-        shape = tuple(tensor.shape[1:])
-        if None in shape:
-            raise ValueError(
-                f"The input {name!r} of {model.name!r} has the shape {tuple(tensor.shape)}; "
-                "TFLite needs every size but the batch fixed: build the model with a full image_shape."
-            )
-        inputs[name] = (shape, tensor.dtype if tensor.dtype not in REDUCED else "float32")
+        inputs[name] = (tuple(tensor.shape[1:]), tensor.dtype if tensor.dtype not in REDUCED else "float32")
     outputs = dict(zip(output_names(model), (tuple(tensor.shape[1:]) for tensor in model.outputs)))
     if len(outputs) < len(model.outputs):
         raise ValueError(f"Two outputs of {model.name!r} share a name ({', '.join(outputs)}); return a dict.")
+    texts = [name for name, tensor in zip(output_names(model), model.outputs) if tensor.dtype == "string"]
+    if texts:
+        raise ValueError(
+            f"The output {texts[0]!r} of {model.name!r} is text, which cannot be compared with a file's; let the model "
+            "end before it, and look the words up in your program."
+        )
     signature = Signature(inputs=inputs, outputs=outputs)
     if input_range is None:
         certain = normalization_of(model) is not None
@@ -183,45 +184,3 @@ def model_call(model, inputs, weights=None):
         rest = [value.get(variable.path, variable.value) for variable in model.non_trainable_variables]
         outputs, _ = model.stateless_call(trainable, rest, packed, training=False)
     return dict(zip(output_names(model), keras.tree.flatten(outputs)))
-
-
-def portable(model):
-    """The model itself where it can be exported as it is, else a float32 copy of it with the same weights.
-
-    A copy is made of a model that computes in float16 or bfloat16 (TFLite has no bfloat16) and of one whose variables
-    a distribution strategy mirrors (their graph cannot be frozen).
-    Raises RuntimeError inside `strategy.scope()`, where the copy would be mirrored again.
-    """
-    if tf.distribute.has_strategy():
-        raise RuntimeError("export_model was called inside strategy.scope(); call it after the `with` block")
-    reduced = any(layer.compute_dtype in REDUCED for layer in model._flatten_layers())
-    mirrored = any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in model.weights)
-    return rebuilt(model, [np.asarray(weight) for weight in model.get_weights()]) if reduced or mirrored else model
-
-
-def rebuilt(model, weights):
-    """A float32 model of the same configuration that holds `weights` (in the order of `model.get_weights()`)."""
-    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers() if is_own(type(layer))}
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")  # layers made inside other layers read the global policy
-    try:
-        config = in_float32(keras.saving.serialize_keras_object(model))
-        copy = keras.saving.deserialize_keras_object(config, custom_objects=classes)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    copy.set_weights(weights)
-    return copy
-
-
-def is_own(layer_class):
-    """Not Keras's: a custom class goes before its namesakes, and Keras has a layer and an operation called Add."""
-    return layer_class.__module__.partition(".")[0] != "keras"
-
-
-def in_float32(config):
-    """A serialized Keras object with every reduced precision in it replaced by float32."""
-    if isinstance(config, dict):
-        return {key: in_float32(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(in_float32(value) for value in config)
-    return "float32" if isinstance(config, str) and config in REDUCED else config
