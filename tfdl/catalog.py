@@ -980,7 +980,7 @@ TOPICS = (
     Topic(
         "transformer",
         "Transformer",
-        None,
+        "tfdl.models.text.transformer",
         "Vaswani et al. 2017, arXiv:1706.03762",
         4,
         "Transformers",
@@ -1004,7 +1004,15 @@ TOPICS = (
         "Transformers",
         prerequisites=("transformer",),
     ),
-    Topic("t5", "T5", None, "Raffel et al. 2019, arXiv:1910.10683", 4, "Transformers", prerequisites=("transformer",)),
+    Topic(
+        "t5",
+        "T5",
+        "tfdl.models.text.t5",
+        "Raffel et al. 2019, arXiv:1910.10683",
+        4,
+        "Transformers",
+        prerequisites=("transformer",),
+    ),
     Topic(
         "vit",
         "Vision Transformer (ViT)",
@@ -1037,7 +1045,7 @@ TOPICS = (
     Topic(
         "mixtral",
         "Mixture of experts (Mixtral)",
-        None,
+        "tfdl.models.text.mixtral",
         "Jiang et al. 2024, arXiv:2401.04088",
         4,
         "Language",
@@ -1088,7 +1096,15 @@ TOPICS = (
         "Language",
         prerequisites=("vit", "gpt"),
     ),
-    Topic("bart", "BART", None, "Lewis et al. 2019, arXiv:1910.13461", 4, "Language", prerequisites=("bert", "gpt")),
+    Topic(
+        "bart",
+        "BART",
+        "tfdl.models.text.bart",
+        "Lewis et al. 2019, arXiv:1910.13461",
+        4,
+        "Language",
+        prerequisites=("bert", "gpt"),
+    ),
     Topic(
         "text_generation",
         "Text generation",

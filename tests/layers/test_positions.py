@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdl.layers.positions import ClassToken, GridPositions, resize_grid
+from tfdl.layers.positions import ClassToken, DistanceBias, GridPositions, resize_grid
 
 
 def random(*shape, seed=0):
@@ -69,3 +69,11 @@ def test_layers_survive_a_file(tmp_path):
     model.save(tmp_path / "m.keras")
     x = random(2, 6, 4)
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras")(x), model(x))
+
+
+def test_distance_bias_is_the_same_for_equal_distances_and_different_for_each_head():
+    layer = DistanceBias(3, buckets=8, largest=20)
+    bias = np.array(layer(np.arange(6, dtype="int32"), np.arange(6, dtype="int32")))
+    assert bias.shape == (3, 6, 6)
+    np.testing.assert_array_equal(bias[:, 1, 0], bias[:, 4, 3])
+    assert len(set(bias[:, 1, 0].tolist())) == 3 and np.all(bias[:, 1, 0] != bias[:, 0, 1])

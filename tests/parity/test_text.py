@@ -5,10 +5,13 @@ import pytest
 
 import tfdl
 from tests.parity.references import torch, transformers
+from tfdl.interop.layouts import Layout, entries
+from tfdl.models.text.bart import BartConfig
 from tfdl.models.text.bert import BertConfig
 from tfdl.models.text.gpt import GPTConfig
 from tfdl.models.text.llama import LlamaConfig
-from tfdl.ops.positions import LongContext
+from tfdl.models.text.t5 import T5Config
+from tfdl.ops.positions import LongContext, sinusoids
 
 pytestmark = pytest.mark.parity
 
@@ -77,7 +80,23 @@ def qwen2():
     return "llama", ours, transformers().Qwen2ForCausalLM(theirs)
 
 
-@pytest.mark.parametrize("pair", [gpt1, gpt2, llama2, llama3_2, mistral, qwen2], ids=lambda pair: pair.__name__)
+def mixtral():
+    theirs = transformers().MixtralConfig(
+        **COMMON,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        num_local_experts=3,
+        num_experts_per_tok=2,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+    )
+    ours = LlamaConfig(**OURS, groups=2, context=64, base=1e6, experts=3)
+    return "mixtral", ours, transformers().MixtralForCausalLM(theirs)
+
+
+@pytest.mark.parametrize(
+    "pair", [gpt1, gpt2, llama2, llama3_2, mistral, mixtral, qwen2], ids=lambda pair: pair.__name__
+)
 def test_same_weights_give_the_same_logits_in_both_directions(pair, tmp_path):
     torch().manual_seed(0)
     family, config, theirs = pair()
@@ -96,6 +115,126 @@ def test_same_weights_give_the_same_logits_in_both_directions(pair, tmp_path):
     np.testing.assert_allclose(again(torch().tensor(tokens)).logits.detach().numpy(), expected, atol=1e-6)
 
 
+def bart():
+    theirs = transformers().BartConfig(
+        vocab_size=53,
+        max_position_embeddings=24,
+        d_model=20,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=80,
+        decoder_ffn_dim=80,
+    )
+    ours = BartConfig(vocabulary=53, context=24, width=20, depth=2, heads=4)
+    return "bart", ours, transformers().BartForConditionalGeneration(theirs)
+
+
+def t5(**options):
+    gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False} if options else {}
+    theirs = transformers().T5Config(
+        vocab_size=53,
+        d_model=20,
+        d_kv=6,
+        d_ff=36,
+        num_layers=2,
+        num_heads=3,
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=12,
+        decoder_start_token_id=0,
+        **gated,
+    )
+    ours = T5Config(vocabulary=53, width=20, head_width=6, inner=36, depth=2, heads=3, buckets=8, largest=12, **options)
+    return "t5", ours, transformers().T5ForConditionalGeneration(theirs)
+
+
+def t5_v1_1():
+    family, ours, theirs = t5(gated=True)
+    theirs.lm_head.weight = torch().nn.Parameter(torch().randn(53, 20))  # untied, as files of version 1.1 have it
+    return family, ours, theirs
+
+
+@pytest.mark.parametrize("pair", [bart, t5, t5_v1_1], ids=lambda pair: pair.__name__)
+def test_encoder_and_decoder_give_the_same_logits_in_both_directions(pair, tmp_path):
+    torch().manual_seed(0)
+    family, config, theirs = pair()
+    spread(theirs)
+    theirs.eval().save_pretrained(tmp_path / "theirs")
+    ours = tfdl.build(family, config, weights=str(tmp_path / "theirs"))
+    rng = np.random.default_rng(0)
+    source, target = rng.integers(2, 53, (3, 22)), rng.integers(2, 53, (3, 19))
+    source[1, 15:] = config.padding
+    given = dict(
+        input_ids=torch().tensor(source),
+        attention_mask=torch().tensor(source != config.padding),
+        decoder_input_ids=torch().tensor(target),
+    )
+    expected = theirs(**given).logits.detach().numpy()
+    found = np.array(ours({"source": source, "target_in": target}))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()))
+
+    tfdl.save_weights(ours, tmp_path / "back" / "model.safetensors", layout="transformers")
+    theirs.config.save_pretrained(tmp_path / "back")
+    again = type(theirs).from_pretrained(tmp_path / "back").eval()
+    np.testing.assert_allclose(again(**given).logits.detach().numpy(), expected, atol=1e-5)
+
+
+def test_transformer_is_pytorch_s(tmp_path):
+    """Its stacks of the paper's blocks, without the normalization that torch.nn.Transformer adds to each."""
+    nn = torch().nn
+    options = dict(d_model=24, nhead=3, dim_feedforward=96, dropout=0.0, batch_first=True)
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(**options), 2, norm=None, enable_nested_tensor=False)
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(**options), 2, norm=None)
+    theirs = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
+    spread(theirs)
+    theirs.eval()
+    ours = tfdl.build("transformer", "nano")
+    arrays = {name: array.numpy() for name, array in theirs.state_dict().items()}
+    arrays["tokens.weight"] = np.random.default_rng(0).normal(0, 0.3, (61, 24)).astype("float32")
+    for entry in entries(ours, PYTORCH, "transformer"):
+        entry.assign(entry.fitted(arrays[entry.theirs]))
+    rng = np.random.default_rng(0)
+    source, target = rng.integers(1, 61, (3, 11)), rng.integers(1, 61, (3, 9))
+    source[1, 8:] = 0
+
+    def embedded(tokens):
+        table = arrays["tokens.weight"]
+        return torch().tensor(table[tokens] * 24**0.5 + sinusoids(32, 24)[: tokens.shape[1]], dtype=torch().float32)
+
+    hidden = torch().tensor(source == 0)
+    memory = encoder(embedded(source), src_key_padding_mask=hidden)
+    causal = torch().ones(9, 9).triu(1).bool()
+    y = decoder(embedded(target), memory, tgt_mask=causal, memory_key_padding_mask=hidden).detach().numpy()
+    found = np.array(ours({"source": source, "target_in": target}))
+    np.testing.assert_allclose(found, y @ arrays["tokens.weight"].T, atol=1e-4)
+    stack = nn.ModuleList([nn.TransformerEncoder(nn.TransformerEncoderLayer(512, 8, 2048), 6, norm=None)])
+    stack.append(nn.TransformerDecoder(nn.TransformerDecoderLayer(512, 8, 2048), 6, norm=None))
+    assert sum(parameter.numel() for parameter in stack.parameters()) == 44_138_496
+
+
+def pytorch_layers(side):
+    layer = rf"{side}.layers.\1"
+    norms = {"encoder": ("attention", "feed_forward"), "decoder": ("attention", "cross_attention", "feed_forward")}
+    return (
+        *((rf"{side}(\d+)/{norm}_norm", f"{layer}.norm{i}") for i, norm in enumerate(norms[side], 1)),
+        *(
+            (rf"{side}(\d+)/{ours}/{part}", rf"{layer}.{theirs}.in_proj_[{i}/3]")
+            for ours, theirs in (("attention", "self_attn"), ("cross_attention", "multihead_attn"))
+            for i, part in enumerate(("query", "key", "value"))
+        ),
+        (rf"{side}(\d+)/attention/output", f"{layer}.self_attn.out_proj"),
+        (rf"{side}(\d+)/cross_attention/output", f"{layer}.multihead_attn.out_proj"),
+        (rf"{side}(\d+)/feed_forward/up", f"{layer}.linear1"),
+        (rf"{side}(\d+)/feed_forward/down", f"{layer}.linear2"),
+    )
+
+
+PYTORCH = Layout(
+    name="torch.nn",
+    families={"transformer": (*pytorch_layers("encoder"), *pytorch_layers("decoder"), (r"tokens", "tokens"))},
+    torch=True,
+)
 BERT = dict(vocab_size=53, hidden_size=24, intermediate_size=96, num_hidden_layers=2, num_attention_heads=6)
 ENCODERS = {  # head -> (BERT's class, RoBERTa's, our answer in their words)
     None: ("BertModel", "RobertaModel", {"sequence": "last_hidden_state", "pooled": "pooler_output"}),

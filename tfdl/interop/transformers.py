@@ -142,21 +142,77 @@ ROBERTA = (
     (r"logits", lambda match, paths: "classifier.out_proj" if "top_pooler" in paths else "classifier"),
 )
 
+
+def t5_side(side):
+    """Layers of a block are numbered: attention, in decoders attention to the source, and the feed-forward network."""
+    layer, last = rf"{side}.block.\1.layer", {"encoder": 1, "decoder": 2}[side]
+
+    def up(match, paths):
+        gated = f"{side}{match[1]}/feed_forward/gate" in paths
+        return match.expand(f"{layer}.{last}.DenseReluDense.{'wi_1' if gated else 'wi'}")
+
+    return (
+        (f"{side}_bias", f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight!"),
+        (f"{side}_norm", f"{side}.final_layer_norm"),
+        (rf"{side}(\d+)/attention_norm", f"{layer}.0.layer_norm"),
+        (rf"{side}(\d+)/attention/([qkvo]).*", rf"{layer}.0.SelfAttention.\2"),
+        (rf"{side}(\d+)/cross_attention_norm", f"{layer}.1.layer_norm"),
+        (rf"{side}(\d+)/cross_attention/([qkvo]).*", rf"{layer}.1.EncDecAttention.\2"),
+        (rf"{side}(\d+)/feed_forward_norm", f"{layer}.{last}.layer_norm"),
+        (rf"{side}(\d+)/feed_forward/gate", f"{layer}.{last}.DenseReluDense.wi_0"),
+        (rf"{side}(\d+)/feed_forward/up", up),
+        (rf"{side}(\d+)/feed_forward/down", f"{layer}.{last}.DenseReluDense.wo"),
+    )
+
+
+T5 = ((r"tokens", "shared"), *t5_side("encoder"), *t5_side("decoder"), (r"logits", "lm_head"))
+
+BART = (
+    (r"tokens", "model.shared"),
+    (r"(encoder|decoder)_positions", r"model.\1.embed_positions"),
+    (r"(encoder|decoder)_norm", r"model.\1.layernorm_embedding"),
+    (r"(encoder|decoder)(\d+)/attention_norm", r"model.\1.layers.\2.self_attn_layer_norm"),
+    (r"(encoder|decoder)(\d+)/cross_attention_norm", r"model.\1.layers.\2.encoder_attn_layer_norm"),
+    (r"(encoder|decoder)(\d+)/feed_forward_norm", r"model.\1.layers.\2.final_layer_norm"),
+    (r"(encoder|decoder)(\d+)/attention/output", r"model.\1.layers.\2.self_attn.out_proj"),
+    (r"(encoder|decoder)(\d+)/cross_attention/output", r"model.\1.layers.\2.encoder_attn.out_proj"),
+    (r"(encoder|decoder)(\d+)/attention/([qkv]).*", r"model.\1.layers.\2.self_attn.\3_proj"),
+    (r"(encoder|decoder)(\d+)/cross_attention/([qkv]).*", r"model.\1.layers.\2.encoder_attn.\3_proj"),
+    (r"(encoder|decoder)(\d+)/feed_forward/up", r"model.\1.layers.\2.fc1"),
+    (r"(encoder|decoder)(\d+)/feed_forward/down", r"model.\1.layers.\2.fc2"),
+)
+
+EXPERT = {"gate": "w1", "up": "w3", "down": "w2"}
+MIXTRAL = (
+    (r"block(\d+)/feed_forward/router", r"model.layers.\1.block_sparse_moe.gate"),
+    (
+        r"block(?P<block>\d+)/feed_forward/expert(?P<expert>\d+)/(?P<part>up|gate|down)",
+        lambda match, paths: (
+            match.expand(r"model.layers.\g<block>.block_sparse_moe.experts.\g<expert>.") + EXPERT[match["part"]]
+        ),
+    ),
+    *LLAMA,
+)
+
 LAYOUT = Layout(
     name="transformers",
     families={
+        "bart": BART,
         "bert": BERT,
         "gpt": GPT,
         "llama": LLAMA,
+        "mixtral": MIXTRAL,
         "resnet": RESNET,
         "roberta": ROBERTA,
         "swin": SWIN,
+        "t5": T5,
         "vit": VIT,
     },
     torch=True,
     # Counters, masks and tables that are computed, and the embeddings again where they also give the logits.
     ignored=r".*\.(num_batches_tracked|relative_position_index|attn\.(masked_)?bias|inv_freq|position_ids)"
-    r"|lm_head\.(weight|decoder\..*)|cls\.predictions\.decoder\..*",
+    r"|lm_head\.(weight|decoder\..*)|cls\.predictions\.decoder\..*|((model\.)?(encoder|decoder)\.embed_tokens\.weight)"
+    r"|final_logits_bias",
     heads=r"(cls|lm_head|classifier|qa_outputs|.*\.pooler)\..*",
     old_names=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
 )

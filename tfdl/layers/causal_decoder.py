@@ -82,17 +82,22 @@ class CausalDecoder(ConfiguredModel):
         return getattr(self.config, "window", None)
 
     def empty_cache(self, batch, length):
-        """Keys and values of nothing: for each block two of (B, g, length, d), in the compute dtype.
+        """Keys and values of nothing, as `empty_keys_values` says."""
+        return empty_keys_values(self, self.blocks, batch, length)
 
-        Raises:
-            ValueError: `length` is more than the model can see.
-        """
-        if not 1 <= length <= self.config.context:
-            raise ValueError(f"A cache of {length} places: {self.name} sees 1 to {self.config.context} tokens.")
-        caches = []
-        for block in self.blocks:
-            attention = block.attention
-            groups = attention.groups or attention.heads
-            shape = (batch, groups, length, attention.key.units // groups)
-            caches.append(tuple(ops.zeros(shape, self.compute_dtype) for _ in range(2)))
-        return caches
+
+def empty_keys_values(model, blocks, batch, length):
+    """A cache of `length` places: for each block two of (B, g, length, d) zeros, in the compute dtype.
+
+    Raises:
+        ValueError: `length` is more than the model can see.
+    """
+    if not 1 <= length <= model.config.context:
+        raise ValueError(f"A cache of {length} places: {model.name} sees 1 to {model.config.context} tokens.")
+    caches = []
+    for block in blocks:
+        attention = block.attention
+        groups = attention.groups or attention.heads
+        shape = (batch, groups, length, attention.key.units // groups)
+        caches.append(tuple(ops.zeros(shape, model.compute_dtype) for _ in range(2)))
+    return caches

@@ -1,7 +1,8 @@
 """Positions: attention alone sees a set, so each token is told where it stands.
 
-Paper: Dosovitskiy et al. 2020, arXiv:2010.11929 (ViT), section 3.1, eq. 1, and section 3.2 on other resolutions.
-Shapes: B batch, N tokens, D width.
+Papers: Dosovitskiy et al. 2020, arXiv:2010.11929 (ViT), section 3.1, eq. 1, and section 3.2 on other resolutions;
+distances: Raffel et al. 2019, arXiv:1910.10683 (T5), section 2.1.
+Shapes: B batch, N tokens, D width, T queries, S keys, h heads.
 """
 
 import math
@@ -11,6 +12,7 @@ from keras import layers, ops
 
 from tfdl.core.serial import serializable
 from tfdl.layers.transformer import fresh_normal
+from tfdl.ops.positions import buckets
 
 
 def resize_grid(table, grid):
@@ -69,3 +71,31 @@ class GridPositions(layers.Layer):
         """A table (1, extra + s s, D) of a square grid as this grid's; ViT's way to another resolution, section 3.2."""
         extra, places = np.split(np.asarray(table)[0], [self.extra])
         return np.concatenate([extra, resize_grid(places, self.grid)])[None]
+
+
+@serializable
+class DistanceBias(layers.Layer):
+    """A learned number for each head and bucket of distances, added to the scores of attention; T5, section 2.1.
+
+    Positions of queries (T,) and of keys (S,) int32 -> (h, T, S) float32.
+
+    Args:
+        heads: h.
+        buckets, largest, causal: see `tfdl.ops.positions.buckets`.
+    """
+
+    def __init__(self, heads, buckets=32, largest=128, causal=False, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+        self.buckets = buckets
+        self.largest = largest
+        self.causal = causal
+
+    def build(self, shape):
+        self.table = self.add_weight(  # float32 as the scores that it is added to
+            name="table", shape=(self.buckets, self.heads), initializer=fresh_normal(), autocast=False
+        )
+
+    def call(self, queries, keys):
+        places = buckets(queries, keys, self.buckets, self.largest, causal=self.causal)  # (T, S)
+        return ops.transpose(ops.take(self.table, places, axis=0), (2, 0, 1))

@@ -11,6 +11,7 @@ from keras import layers, ops
 from tfdl.core.config import choose_variant, config
 from tfdl.core.serial import serializable
 from tfdl.layers.causal_decoder import CausalDecoder
+from tfdl.layers.mixture_of_experts import MixtureOfExperts
 from tfdl.layers.multi_head_attention import MultiHeadAttention
 from tfdl.layers.transformer import FeedForward, fresh_normal
 from tfdl.layers.transformer_block import TransformerBlock, normalization
@@ -34,6 +35,9 @@ class LlamaConfig:
     attention_bias: bool = False  # Qwen2: of queries, keys and values
     tied: bool = False  # the embeddings also give the logits
     epsilon: float = 1e-5
+    experts: int = 0  # Mixtral: feed-forward networks in each block, of which a token meets `chosen`
+    chosen: int = 2
+    balance: float = 0.02  # factor of the loss that keeps the load of all experts equal
 
 
 LLAMA_3 = dict(vocabulary=128256, groups=8, base=500000.0)
@@ -105,10 +109,15 @@ class Llama(CausalDecoder):
 
 
 def block(c, name):
-    """Section 2.2."""
+    """Section 2.2; with experts, section 2.1 of the paper on Mixtral."""
+    expansion = c.inner / c.width
+    if c.experts:
+        feed_forward = MixtureOfExperts(c.experts, c.chosen, expansion, c.balance, name="feed_forward")
+    else:
+        feed_forward = FeedForward(expansion, "swish", gated=True, use_bias=False, name="feed_forward")
     return TransformerBlock(
         MultiHeadAttention(c.heads, groups=c.groups, use_bias=c.attention_bias, output_bias=False, name="attention"),
-        FeedForward(c.inner / c.width, "swish", gated=True, use_bias=False, name="feed_forward"),
+        feed_forward,
         kind="rms",
         epsilon=c.epsilon,
         name=name,

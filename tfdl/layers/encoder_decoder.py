@@ -1,0 +1,100 @@
+"""What models that turn one text into another share: an encoder reads the source, a decoder writes token after token.
+
+    logits = model({"source": source, "target_in": target_in})       # training: all positions at once
+    cache = model.start(source, length)                              # reads the source once
+    logits, cache = model.extend(token, cache, position)             # one more token of the target: (B, 1)
+
+Paper: Vaswani et al. 2017, arXiv:1706.03762, section 3, Fig. 1.
+Shapes: B batch, S tokens of the source, T of the target, L places of the cache, V vocabulary, D width.
+"""
+
+from keras import layers, ops
+
+from tfdl.core.model import ConfiguredModel
+from tfdl.layers.causal_decoder import empty_keys_values
+from tfdl.ops.visibility import causal, present
+
+
+class EncoderDecoder(ConfiguredModel):
+    """Abstract: {"source": (B, S), "target_in": (B, T)} int32 -> logits (B, T, V) float32 of what follows each token.
+
+    A model makes `encoder` and `decoder` (lists of `TransformerBlock`) in its constructor and says `embed` and
+    `logits`; `bias` and `last` where it has them.  Its config has `width`, `context`, the most tokens of either side,
+    and `padding`, the token that stands for nothing.
+    """
+
+    def embed(self, tokens, positions, side, training):
+        """Tokens (B, T) at positions (T,) -> (B, T, D); `side` is "encoder" or "decoder"."""
+        raise NotImplementedError
+
+    def logits(self, x):
+        """(B, T, D) -> (B, T, V) float32."""
+        raise NotImplementedError
+
+    def bias(self, queries, keys, side):
+        """Added to the scores of all blocks of a side, (h, T, S); None adds nothing."""
+        return None
+
+    def last(self, x, side, training):
+        """After the last block of a side."""
+        return x
+
+    def build(self, shape):
+        for layer in self.layers:
+            layer.build((None, None) if isinstance(layer, layers.Embedding) else (None, None, self.config.width))
+        self.built = True
+
+    def call(self, inputs, training=False):
+        source, target = inputs["source"], inputs["target_in"]
+        encoded, visible = self.encode(source, training=training)
+        memory = [block.cross_attention.keys_values(encoded) for block in self.decoder]
+        positions = ops.arange(ops.shape(target)[1])
+        return self.decode(target, positions, positions, memory, visible, training=training)[0]
+
+    def encode(self, source, training=False):
+        """Source (B, S) -> its vectors (B, S, D), and what of them is visible, (B, 1, 1, S) bool."""
+        positions, visible = ops.arange(ops.shape(source)[1]), present(source, self.config.padding)
+        x, bias = self.embed(source, positions, "encoder", training), self.bias(positions, positions, "encoder")
+        for block in self.encoder:
+            x, _ = block(x, visible=visible, bias=bias, training=training)
+        return self.last(x, "encoder", training), visible
+
+    def decode(self, target, positions, keys, memory, memory_visible, cache=None, position=None, training=False):
+        """Logits, and keys and values of every block of the decoder."""
+        x, bias = self.embed(target, positions, "decoder", training), self.bias(positions, keys, "decoder")
+        visible, kept = causal(positions, keys), []
+        for i, block in enumerate(self.decoder):
+            x, keys_values = block(
+                x,
+                cache=None if cache is None else cache[i],
+                position=position,
+                visible=visible,
+                bias=bias,
+                memory=memory[i],
+                memory_visible=memory_visible,
+                training=training,
+            )
+            kept.append(keys_values)
+        return self.logits(self.last(x, "decoder", training)), kept
+
+    def start(self, source, length):
+        """Reads a source (B, S), for a target of at most `length` tokens.
+
+        Returns:
+            dict: "own", keys and values of no token yet; "memory", those of the source, for each block; "visible".
+
+        Raises:
+            ValueError: `length` is more than the model can write.
+        """
+        encoded, visible = self.encode(source)
+        return {
+            "own": empty_keys_values(self, self.decoder, ops.shape(source)[0], length),
+            "memory": [block.cross_attention.keys_values(encoded) for block in self.decoder],
+            "visible": visible,
+        }
+
+    def extend(self, tokens, cache, position):
+        """Logits (B, T, V) of new tokens (B, T) of the target, at `position` and after it; and the new cache."""
+        places, keys = position + ops.arange(ops.shape(tokens)[1]), ops.arange(cache["own"][0][0].shape[2])
+        logits, own = self.decode(tokens, places, keys, cache["memory"], cache["visible"], cache["own"], position)
+        return logits, cache | {"own": own}
