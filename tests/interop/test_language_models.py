@@ -80,3 +80,13 @@ def test_damaged_body_is_refused_even_where_the_head_is_new(tmp_path):
     save_file(arrays, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="missing bert.encoder.layer.1.output.dense.weight"):
         tfdl.build("bert", "nano", head="span", weights=str(tmp_path / "a.safetensors"))
+
+
+def test_head_that_the_model_lacks_is_left_out_and_said(tmp_path, capsys):
+    before = encoder("bert")
+    tfdl.save_weights(before, tmp_path / "a.safetensors", layout="transformers")
+    arrays = {name.removeprefix("bert."): array for name, array in load_file(tmp_path / "a.safetensors").items()}
+    save_file(arrays, tmp_path / "b.safetensors")  # as sentence transformers write it: bare, with a pooler
+    model = tfdl.build("bert", "nano", head="embedding", weights=str(tmp_path / "b.safetensors"))
+    assert "since this model has no such head: pooler.dense" in capsys.readouterr().out
+    np.testing.assert_array_equal(model.encode(TOKENS), before.encode(TOKENS))

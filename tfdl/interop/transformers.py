@@ -213,6 +213,6 @@ LAYOUT = Layout(
     ignored=r".*\.(num_batches_tracked|relative_position_index|attn\.(masked_)?bias|inv_freq|position_ids)"
     r"|lm_head\.(weight|decoder\..*)|cls\.predictions\.decoder\..*|((model\.)?(encoder|decoder)\.embed_tokens\.weight)"
     r"|final_logits_bias",
-    heads=r"(cls|lm_head|classifier|qa_outputs|.*\.pooler)\..*",
+    heads=r"(cls|lm_head|classifier|qa_outputs|(.*\.)?pooler)\..*",
     old_names=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
 )

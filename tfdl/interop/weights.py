@@ -332,7 +332,10 @@ def new_head(head, arrays, complaints, source, layout):
         theirs, ours = (shape[0] if layout.torch else shape[-1] for shape in shapes_of(head, arrays))
         return f"The classifier is new: {source} has {theirs} classes, this model {ours}."
     missing = [text.removeprefix("missing ") for text in complaints if text.startswith("missing")]
-    return f"The head is new, {source} has none for it: {', '.join(missing[:LISTED]) or 'it has another'}."
+    if missing:
+        return f"The head is new, {source} has none for it: {', '.join(missing[:LISTED])}."
+    left = [text.removeprefix("unexpected ") for text in complaints]
+    return f"Left out of {source}, since this model has no such head: {', '.join(left[:LISTED])}."
 
 
 def unfit(array, variable):
