@@ -362,6 +362,21 @@ def test_statistics_that_overflow_are_undone_though_the_update_is_finite():
     assert lost.numpy().tolist() == [1.0, 1.0] and kept.numpy().tolist() == [7.0, 8.0]
 
 
+def test_replica_without_samples_adds_nothing():
+    """Of a last batch of 1, two replicas get one sample and none; what stands in for the missing one is not seen."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    exact(model)
+    x, y = np.ones((4, 3), "float32"), np.full((4, 2), 7.0, "float32")
+    assert model.predict_step((tf.constant(x[:0]),)).shape == (0, 2)
+    assert model.predict_step((tf.constant(x),)).shape == (4, 2)
+    model.reset_metrics()
+    model.test_step((tf.constant(x), tf.constant(y)))
+    expected = {name: float(value) for name, value in model.get_metrics_result().items()}
+    model.test_step((tf.constant(x[:0]), tf.constant(y[:0])))
+    assert {name: float(value) for name, value in model.get_metrics_result().items()} == expected
+
+
 def test_mask_reaches_synchronized_statistics():
     layer = keras.layers.BatchNormalization()
     layer.build((None, 5, 2))
