@@ -1,6 +1,7 @@
-"""The contract that every image classifier of the catalog keeps; `test_models.py` runs it over the whole catalog.
+"""The contracts that the models of the catalog keep; `test_models.py` runs them over the whole catalog.
 
-    check_classifier(build, image_shape=(34, 30, 3))
+    check_classifier(build, image_shape=(34, 30, 3))      of images
+    check_token_model(build)                              of texts
 
 Each check is a function of its own, so that a model's test can also ask for one alone.
 """
@@ -25,7 +26,11 @@ from tfdl.train.step import exact
 
 MODELS = {topic.key: topic.module for topic in tfdl.topics(built=True) if topic.is_model}  # key -> its file
 CLASSIFIERS = [key for key, module in MODELS.items() if re.search(r"\.(convnets|foundation|vision_\w+)\.", module)]
+READERS = [  # of tokens; seq2seq reads two texts
+    key for key, module in MODELS.items() if re.search(r"\.(recurrent|text)\.", module) and key != "seq2seq"
+]
 CLASSES = 3  # in the checks below
+LENGTH = 5  # tokens of a text there
 
 
 def but_slow(names, *largest):
@@ -60,6 +65,41 @@ def check_classifier(build, *, image_shape, tmp_path, pace=None):
     check_mixed_precision(build, image_shape)
     check_num_classes(build, image_shape)
     return model
+
+
+def check_token_model(build, *, tmp_path):
+    """All checks of a model that reads tokens; returns the model.
+
+    Args:
+        build: `build(**kwargs)` makes the smallest variant with the builder arguments `length` and `num_classes`.
+        tmp_path: a folder for the saved model.
+    """
+    keras.utils.set_random_seed(1)
+    shape = (LENGTH,)
+    model = build(length=LENGTH, num_classes=CLASSES)
+    assert [(t.name, t.shape, t.dtype) for t in model.inputs] == [("tokens", (None, LENGTH), "int32")]
+    assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
+    check_batch_invariance(model, shape)
+    check_save_and_load(model, shape, tmp_path)
+    check_gradients_reach_every_weight(model, shape)
+    check_phone(model, shape)
+    check_padding(build(length=None, num_classes=CLASSES))
+    check_mixed_precision(build, shape)
+    check_num_classes(build, shape)
+    return model
+
+
+def inputs_of(model, count, shape, seed=0):
+    """What the model takes: `count` images (H, W, C), or for a shape (T,) texts without padding."""
+    if len(shape) == 3:
+        return images_of(count, *shape, seed=seed)
+    vocabulary_size = model.get_layer("embedding").input_dim
+    return np.random.default_rng(seed).integers(1, vocabulary_size, (count, *shape), "int32")
+
+
+def sized(shape):
+    """The builder's argument for images of a shape, or for texts of a length."""
+    return {"image_shape": shape} if len(shape) == 3 else {"length": shape[0]}
 
 
 def images_of(*shape, seed=0):
@@ -103,38 +143,50 @@ def check_shapes(model, image_shape):
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
 
 
-def check_batch_invariance(model, image_shape):
-    """In inference an image's logits do not depend on its neighbors."""
-    images = images_of(3, *image_shape)
-    together, alone = model(images, training=False), model(images[1:2], training=False)
+def check_batch_invariance(model, shape):
+    """In inference a sample's logits do not depend on its neighbors."""
+    inputs = inputs_of(model, 3, shape)
+    together, alone = model(inputs, training=False), model(inputs[1:2], training=False)
     np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
-def check_save_and_load(model, image_shape, tmp_path):
-    images = images_of(2, *image_shape)
+def check_padding(model):
+    """Padding on either side changes no logits of real tokens, nor those of a text."""
+    texts = inputs_of(model, 3, (LENGTH,))
+    logits = np.array(model(texts))
+    for before, after in ((0, 2), (2, 0)):
+        padded = np.array(model(np.pad(texts, ((0, 0), (before, after)))))
+        padded = padded[:, before : before + LENGTH] if logits.ndim == 3 else padded
+        np.testing.assert_allclose(padded, logits, atol=1e-5)
+    assert np.isfinite(model(np.zeros((2, LENGTH), "int32"))).all()
+
+
+def check_save_and_load(model, shape, tmp_path):
+    inputs = inputs_of(model, 2, shape)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    logits = np.array(model(images))
-    np.testing.assert_allclose(loaded(images), logits, atol=1e-6 * max(1, np.abs(logits).max()))
+    logits = np.array(model(inputs))
+    np.testing.assert_allclose(loaded(inputs), logits, atol=1e-6 * max(1, np.abs(logits).max()))
     assert loaded.count_params() == model.count_params()
 
 
-def check_gradients_reach_every_weight(model, image_shape):
-    images, labels = images_of(6, *image_shape), np.arange(6) % CLASSES
+def check_gradients_reach_every_weight(model, shape):
+    inputs, labels = inputs_of(model, 6, shape), np.arange(6) % CLASSES
     with tf.GradientTape() as tape:
-        logits = model(images, training=True)
+        logits = model(inputs, training=True)
+        labels = np.broadcast_to(labels.reshape(-1, *[1] * (len(logits.shape) - 2)), logits.shape[:-1])
         loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
     gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
     for variable, gradient in zip(model.trainable_variables, gradients):
         assert gradient is not None, f"no gradient reaches {variable.path}"
-        values = keras.ops.convert_to_numpy(gradient)
+        values = keras.ops.convert_to_numpy(tf.convert_to_tensor(gradient))  # those of embeddings are sparse
         assert np.isfinite(values).all(), f"the gradient of {variable.path} is not finite"
-    total = sum(np.abs(keras.ops.convert_to_numpy(g)).sum() > 0 for g in gradients)
+    total = sum(np.abs(tf.convert_to_tensor(g)).sum() > 0 for g in gradients)
     assert total >= 0.9 * len(gradients), "most gradients are zero: a branch is dead"
 
 
-def check_multiply_adds(model, image_shape):
-    """The count is that of the products which Keras makes for one image."""
+def check_multiply_adds(model, shape):
+    """The count is that of the products which Keras makes for one sample."""
     made = 0
 
     def counting(operation, products):
@@ -158,15 +210,15 @@ def check_multiply_adds(model, image_shape):
             module, _, function = name.partition(".")
             module = getattr(keras.src.backend, module)
             patch.setattr(module, function, counting(getattr(module, function), rule))
-        model(images_of(1, *image_shape), training=False)
+        model(inputs_of(model, 1, shape), training=False)
     assert multiply_adds(model) == made > 0
 
 
-def check_phone(model, image_shape):
+def check_phone(model, shape):
     """A TFLite file has built-in operators only and computes the same."""
-    images = images_of(2, *image_shape)
-    logits = run_tflite(convert_float(graph(model, signature_of(model))), {"images": images})["logits"]
-    np.testing.assert_allclose(logits, model(images), atol=1e-4)
+    inputs = inputs_of(model, 2, shape)
+    logits = run_tflite(convert_float(graph(model, signature_of(model))), {model.inputs[0].name: inputs})["logits"]
+    np.testing.assert_allclose(logits, model(inputs), atol=1e-4)
 
 
 def check_loss_falls(model, image_shape, rate=5e-3, steps=12):
@@ -220,13 +272,13 @@ def check_one_channel(build, image_shape):
     assert model.output_shape == (None, CLASSES)
 
 
-def check_mixed_precision(build, image_shape):
+def check_mixed_precision(build, shape):
     """bfloat16 inside, float32 weights and logits, finite values."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = build(image_shape=image_shape, num_classes=CLASSES)
-        logits = model(images_of(2, *image_shape))
+        model = build(**sized(shape), num_classes=CLASSES)
+        logits = model(inputs_of(model, 2, shape))
     finally:
         keras.config.set_dtype_policy(policy)
     assert {keras.backend.standardize_dtype(w.dtype) for w in model.weights} == {"float32"}
@@ -235,10 +287,10 @@ def check_mixed_precision(build, image_shape):
     assert np.isfinite(keras.ops.convert_to_numpy(logits)).all()
 
 
-def check_num_classes(build, image_shape):
+def check_num_classes(build, shape):
     for wrong in (0, -1):
         with pytest.raises(ValueError, match=rf"num_classes must be at least 1, or None.* {wrong}\.$"):
-            build(image_shape=image_shape, num_classes=wrong)
+            build(**sized(shape), num_classes=wrong)
 
 
 def check_strides_removed(build, config):

@@ -8,7 +8,15 @@ import keras
 import pytest
 
 import tfdl
-from tests.harness import CLASSIFIERS, MODELS, check_classifier, check_features, check_strides_removed
+from tests.harness import (
+    CLASSIFIERS,
+    MODELS,
+    READERS,
+    check_classifier,
+    check_features,
+    check_strides_removed,
+    check_token_model,
+)
 
 FLAT = {key for key in CLASSIFIERS if ".foundation." in MODELS[key]}  # they have no feature pyramid
 IMAGE_SHAPES = {"vit": (32, 48, 3)}  # its patches must tile the image
@@ -39,6 +47,11 @@ def test_classifier_keeps_the_contract(key, tmp_path):
     model = check_classifier(build, image_shape=image_shape, tmp_path=tmp_path, pace=TRAINED.get(key))
     assert model.name == key
     check_features(build, image_shape=image_shape, pyramid=key not in FLAT, padded=key not in UNPADDED)
+
+
+@pytest.mark.parametrize("key", READERS)
+def test_reader_of_tokens_keeps_the_contract(key, tmp_path):
+    assert check_token_model(functools.partial(tfdl.build, key, "nano"), tmp_path=tmp_path).name == key
 
 
 @pytest.mark.parametrize("key", MODELS)

@@ -936,7 +936,7 @@ TOPICS = (
     Topic(
         "variable_length_sequences",
         "Variable-length sequences",
-        None,
+        "tfdl.layers.recurrent",
         "Goodfellow et al. 2016, chapter 10",
         3,
         "RNN",
@@ -945,20 +945,26 @@ TOPICS = (
     Topic(
         "rnn",
         "Vanilla RNN",
-        None,
+        "tfdl.models.recurrent.rnn",
         "Elman 1990, Cognitive Science 14(2)",
         3,
         "RNN",
         prerequisites=("recurrent_topology", "backpropagation"),
     ),
     Topic(
-        "lstm", "LSTM", None, "Hochreiter & Schmidhuber 1997, Neural Computation 9(8)", 3, "RNN", prerequisites=("rnn",)
+        "lstm",
+        "LSTM",
+        "tfdl.layers.recurrent",
+        "Hochreiter & Schmidhuber 1997, Neural Computation 9(8)",
+        3,
+        "RNN",
+        prerequisites=("rnn",),
     ),
-    Topic("gru", "GRU", None, "Cho et al. 2014, arXiv:1406.1078", 3, "RNN", prerequisites=("lstm",)),
+    Topic("gru", "GRU", "tfdl.layers.recurrent", "Cho et al. 2014, arXiv:1406.1078", 3, "RNN", prerequisites=("lstm",)),
     Topic(
         "bidirectional_rnn",
         "Bidirectional RNN",
-        None,
+        "tfdl.layers.recurrent",
         "Schuster & Paliwal 1997, IEEE Trans. Signal Processing 45",
         3,
         "RNN",
@@ -967,14 +973,20 @@ TOPICS = (
     Topic(
         "seq2seq",
         "Sequence to sequence",
-        None,
+        "tfdl.models.recurrent.seq2seq",
         "Sutskever et al. 2014, arXiv:1409.3215",
         3,
         "RNN",
         prerequisites=("lstm", "variable_length_sequences"),
     ),
     Topic(
-        "attention", "Attention", None, "Bahdanau et al. 2014, arXiv:1409.0473", 3, "RNN", prerequisites=("seq2seq",)
+        "attention",
+        "Attention",
+        "tfdl.layers.sequence_attention",
+        "Bahdanau et al. 2014, arXiv:1409.0473",
+        3,
+        "RNN",
+        prerequisites=("seq2seq",),
     ),
     # Stage 4: Transformers
     Topic(

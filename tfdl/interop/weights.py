@@ -18,13 +18,13 @@ import keras
 import numpy as np
 
 from tfdl.core.outline import outline
-from tfdl.interop import keras_applications, keras_hub, own, presets, timm, torchvision, transformers
+from tfdl.interop import g2p_en, keras_applications, keras_hub, own, presets, timm, torchvision, transformers
 from tfdl.interop.files import hub
 from tfdl.interop.files.archives import READERS, read_arrays, write_arrays
 from tfdl.interop.layouts import HEAD, TOP, Layout, check_conventions, entries
 from tfdl.layers.pixels import normalization_of
 
-MODULES = (own, torchvision, timm, transformers, keras_applications, keras_hub)
+MODULES = (own, torchvision, timm, transformers, keras_applications, keras_hub, g2p_en)
 LAYOUTS = {module.LAYOUT.name: module.LAYOUT for module in MODULES}
 LISTED = 12  # differences of each kind in an error message
 

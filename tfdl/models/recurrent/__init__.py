@@ -1,0 +1,1 @@
+"""Recurrent networks: sequences read one token after another."""

@@ -1,0 +1,113 @@
+"""Recurrent networks on tokens: a language model, a classifier of texts, or a tagger of words.
+
+Papers: Elman 1990, Cognitive Science 14(2), Fig. 2; Zaremba et al. 2014, arXiv:1409.2329 (dropout between layers only,
+section 3.2; their networks: section 4.1); Huang et al. 2015, arXiv:1508.01991 (bidirectional tagger, Fig. 4).
+Shapes: B batch, T tokens, V vocabulary, E width of the embeddings, U units, C classes.
+"""
+
+from dataclasses import replace
+
+import keras
+from keras import layers, ops
+
+from tfdl.core.config import check_num_classes, choose_variant, config
+from tfdl.layers.recurrent import Recurrent, bidirectional, check_cell
+
+HEADS = ("language_model", "classifier", "tagger")
+
+
+@config
+class RecurrentConfig:
+    """One network: embeddings, `depth` recurrent layers, and a head."""
+
+    vocabulary_size: int  # V; token 0 is padding
+    embedding: int  # E
+    units: int  # U of each layer and direction
+    cell: str = "lstm"  # key of CELLS
+    depth: int = 1
+    bidirectional: bool = False
+    head: str = "language_model"  # one of HEADS: logits of the next token, of the text's class, of each token's class
+    dropout: float = 0.0  # on the input of each layer and of the head, never from step to step
+
+    def __post_init__(self):
+        check_cell(self.cell)
+        if self.head not in HEADS:
+            raise ValueError(f"There is no head {self.head!r}; choose one of {', '.join(HEADS)}.")
+        if self.bidirectional and self.head == "language_model":
+            raise ValueError("A bidirectional language model would see the tokens that it predicts; use one direction.")
+        if min(self.vocabulary_size, self.embedding, self.units, self.depth) < 1:
+            raise ValueError(
+                "vocabulary_size, embedding, units and depth must be at least 1, not "
+                f"{self.vocabulary_size}, {self.embedding}, {self.units} and {self.depth}."
+            )
+
+
+def zaremba(units, dropout=0.0):
+    """A network of Zaremba et al., section 4.1, on the 10,000 words of Penn Treebank."""
+    return RecurrentConfig(vocabulary_size=10_000, embedding=units, units=units, depth=2, dropout=dropout)
+
+
+VARIANTS = {
+    "nano": RecurrentConfig(vocabulary_size=11, embedding=6, units=10),  # ours, for tests
+    # Ours, for characters: about 240,000 weights each.
+    "vanilla_characters": RecurrentConfig(vocabulary_size=96, embedding=32, units=256, cell="rnn", depth=2),
+    "lstm_characters": RecurrentConfig(vocabulary_size=96, embedding=64, units=128, depth=2),
+    "gru_characters": RecurrentConfig(vocabulary_size=96, embedding=64, units=146, cell="gru", depth=2),
+    "lstm_small": zaremba(200),
+    "lstm_medium": zaremba(650, dropout=0.5),
+    "lstm_large": zaremba(1500, dropout=0.65),
+    # The classifier of keras.io's example "Bidirectional LSTM on IMDB".
+    "bidirectional_classifier": RecurrentConfig(
+        vocabulary_size=20_000, embedding=128, units=64, depth=2, bidirectional=True, head="classifier"
+    ),
+    # Ours: Huang et al.'s network without its conditional random field.
+    "bidirectional_tagger": RecurrentConfig(
+        vocabulary_size=20_000, embedding=50, units=300, bidirectional=True, head="tagger", dropout=0.5
+    ),
+}
+
+
+def rnn(variant="lstm_characters", *, vocabulary_size=None, num_classes=2, length=None, unroll=False, name="rnn"):
+    """Tokens (B, T) int32, 0 where padded -> logits: (B, T, V), (B, C) of a classifier, or (B, T, C) of a tagger.
+
+    Padding may stand anywhere: the states do not change there, so that a text's logits do not depend on how it is
+    padded.  A text of nothing but padding is the zero state.
+
+    Args:
+        variant: a row of VARIANTS or a RecurrentConfig.
+        vocabulary_size: V in place of the variant's; tokens are below it.
+        num_classes: C of a classifier or tagger, while a language model has V.  None for features in place of logits:
+            the outputs (B, T, U) of the last layer, or its last states (B, U) of a classifier; two directions have 2 U.
+        length: T; None for any.  Phones need it fixed.
+        unroll: a graph without a loop, for int8 files; `length` must be fixed.
+
+    Raises:
+        ValueError: an unknown variant, or an argument out of range.
+    """
+    c = choose_variant(variant, VARIANTS, model="rnn")
+    c = c if vocabulary_size is None else replace(c, vocabulary_size=vocabulary_size)
+    check_num_classes(num_classes)
+    if unroll and length is None:
+        raise ValueError("unroll=True needs a fixed length, such as length=64.")
+
+    tokens = keras.Input((length,), dtype="int32", name="tokens")
+    mask = ops.not_equal(tokens, 0)  # (B, T)
+    x = layers.Embedding(c.vocabulary_size, c.embedding, name="embedding")(tokens)  # (B, T, E)
+    for i in range(c.depth):
+        x = dropout(x, c.dropout, f"dropout{i}")
+        options = dict(cell=c.cell, unroll=unroll, name=f"layer{i}")
+        if c.bidirectional:
+            x, (last, first) = bidirectional(x, c.units, mask=mask, **options)  # (B, T, 2 U)
+            ends = layers.Concatenate(name=f"layer{i}_ends")([last[0], first[0]])  # (B, 2 U)
+        else:
+            x, (ends, *_) = Recurrent(c.units, **options)(x, mask=mask)  # (B, T, U)
+    x = dropout(ends if c.head == "classifier" else x, c.dropout, "dropout")
+    if num_classes is not None:
+        outputs = c.vocabulary_size if c.head == "language_model" else num_classes
+        x = layers.Dense(outputs, dtype="float32", name="logits")(x)
+    return keras.Model(tokens, x, name=name)
+
+
+def dropout(x, rate, name):
+    """Dropout, where there is any."""
+    return layers.Dropout(rate, name=name)(x) if rate else x
