@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.magnitudes import quick, seeds, units
 from tfdl.foundations import linear_algebra as la
 from tfdl.foundations.spectra import svd
 
@@ -275,6 +278,38 @@ def test_pca_of_a_batch_is_the_same_as_one_by_one():
         alone = la.PCA.fit(x[i], 2)
         np.testing.assert_allclose(together.transform(x)[i], alone.transform(x[i]), atol=1e-12)
         np.testing.assert_allclose(together.inverse(together.transform(x))[i], alone.inverse(alone.transform(x[i])))
+
+
+# --- magnitudes ------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(seeds, st.integers(2, 5), st.integers(1, 4), units)
+def test_everything_is_numpys_at_every_magnitude(seed, m, n, unit):
+    dtype, scale = unit
+    a, close = normal((m, n), dtype, seed), {"atol": 100 * TOLERANCE[dtype]}
+    exact = a.astype("float64")
+    for order, numpys in ((1, 1), (np.inf, np.inf), ("spectral", 2), ("nuclear", "nuc"), ("frobenius", "fro")):
+        np.testing.assert_allclose(la.matrix_norm(scale * a, order) / scale, np.linalg.norm(exact, numpys), **close)
+    for order in (1, 2, np.inf):
+        np.testing.assert_allclose(la.vector_norm(scale * a, order) / scale, np.linalg.norm(exact, order, 1), **close)
+    tall = of_rank(n, (n + 2, n), dtype, seed)
+    assert la.rank(scale * tall) == n
+    np.testing.assert_allclose(la.condition_number(scale * tall), np.linalg.cond(tall.astype("float64")), rtol=1e-4)
+    np.testing.assert_allclose(la.pseudo_inverse(scale * tall) * scale, np.linalg.pinv(tall), **close)
+    q = np.linalg.qr(tall.astype("float64"))[0]
+    np.testing.assert_allclose(la.projection(scale * tall), q @ q.T, **close)
+    plain, scaled = la.PCA.fit(tall, n), la.PCA.fit(scale * tall, n)
+    np.testing.assert_allclose(scaled.ratios, plain.ratios, **close)
+    np.testing.assert_allclose(scaled.transform(scale * tall) / scale, plain.transform(tall), **close)
+    np.testing.assert_allclose(scaled.keep(1).error(scale * tall) / scale, plain.keep(1).error(tall), **close)
+
+
+def test_a_norm_beyond_the_range_is_an_error():
+    with pytest.raises(OverflowError, match="norm exceeds float32's range"):
+        la.vector_norm(np.full(2, 3e38, "float32"), 1)
+    with pytest.raises(OverflowError, match="pseudo-inverse exceeds"):
+        la.pseudo_inverse([[1e-310]])
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.magnitudes import quick, seeds, units
 from tfdl.foundations import linear_systems as ls
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}  # relative, against numpy.linalg in float64
@@ -216,6 +219,50 @@ def test_least_squares_is_safer_than_the_normal_equations():
 def test_least_squares_refuses_dependent_columns(matrix):
     with pytest.raises(ValueError, match="dependent columns.*pseudo_inverse"):
         ls.least_squares(matrix, np.ones(len(matrix)))
+
+
+# --- magnitudes ------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(seeds, st.integers(1, 5), units)
+def test_no_result_depends_on_the_unit_of_measurement(seed, n, unit):
+    dtype, scale = unit
+    a, b = positive_definite((n, n), dtype, seed), normal((n, 2), dtype, seed)
+    x = np.linalg.solve(a.astype("float64"), b)
+    assert_close(ls.solve(scale * a, scale * b), x, dtype)
+    assert_close(ls.cholesky_solve(scale * a, scale * b), x, dtype)
+    assert_close(ls.inverse(scale * a) * scale, np.linalg.inv(a.astype("float64")), dtype)
+    assert_close(ls.cholesky(scale * a) / np.sqrt(scale), np.linalg.cholesky(a.astype("float64")), dtype)
+    tall = a[:, : (n + 1) // 2]
+    assert_close(ls.least_squares(scale * tall, scale * b), np.linalg.lstsq(tall.astype("float64"), b)[0], dtype)
+    assert_close(ls.least_squares(tall, scale * b) / scale, np.linalg.lstsq(tall.astype("float64"), b)[0], dtype)
+    q, r = ls.qr(scale * a)
+    assert_close(q.T @ q, np.eye(n), dtype)
+    assert_close(q @ (r / scale), a, dtype)
+    balanced = scale ** (-1.0) ** np.arange(n + n % 2)[:n]  # factors that cancel in the determinant
+    expected = np.linalg.det(a.astype("float64")) * (scale if n % 2 else 1)
+    np.testing.assert_allclose(ls.determinant(balanced.astype(dtype)[:, None] * a), expected, rtol=TOLERANCE[dtype])
+
+
+def test_determinant_whose_partial_products_leave_the_range():
+    assert ls.determinant(np.diag([1e-200, 1e-200, 1e200, 1e200])) == pytest.approx(1, rel=1e-15)
+    assert ls.determinant(np.diag([1e-300] * 4 + [1e300] * 4)) == pytest.approx(1, rel=1e-14)
+
+
+def test_entries_near_the_smallest_and_the_largest_number_are_no_exception():
+    tiny, huge = 1e-310, np.finfo("float64").max / 4
+    np.testing.assert_array_equal(ls.solve(tiny * np.eye(2), tiny * np.array([1, 2])), [1, 2])
+    a = huge * np.array([[2.0, 1], [1, 3]])
+    np.testing.assert_allclose(ls.cholesky(a) / np.sqrt(huge), np.linalg.cholesky(a / huge), rtol=1e-14)
+    np.testing.assert_allclose(ls.solve(a, a @ [0.25, 0.25]), [0.25, 0.25], rtol=1e-14)
+    np.testing.assert_allclose(ls.least_squares(a, a @ [0.25, 0.25]), [0.25, 0.25], rtol=1e-14)
+
+
+@pytest.mark.parametrize("solver", [ls.solve, ls.cholesky_solve, ls.least_squares], ids=lambda f: f.__name__)
+def test_solution_beyond_the_range_is_an_error(solver):
+    with pytest.raises(OverflowError, match="solution exceeds float64's range"):
+        solver(1e-300 * np.eye(2), [1e300, 0])
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

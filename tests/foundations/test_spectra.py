@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.magnitudes import quick, seeds, units
 from tfdl.data.embedded import photo
 from tfdl.foundations import spectra
 
@@ -219,6 +222,37 @@ def test_power_iteration_ends_on_a_vector_that_the_matrix_maps_to_zero():
         found = spectra.power_iteration(a, steps=8, seed=0)
         assert found.value == 0 and found.residuals[-1] == 0
         np.testing.assert_allclose(np.linalg.norm(found.vector), 1)
+
+
+# --- magnitudes ------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(seeds, st.integers(1, 4), st.integers(1, 4), units)
+def test_decompositions_are_numpys_at_every_magnitude(seed, m, n, unit):
+    dtype, scale = unit
+    a, square = normal((m, n), dtype, seed), symmetric((n, n), dtype, seed)
+    u, values, vt = spectra.svd(scale * a)
+    expected = np.linalg.svd(a.astype("float64"), compute_uv=False)
+    np.testing.assert_allclose(values / scale, expected, atol=TOLERANCE[dtype] * expected[0])
+    np.testing.assert_allclose((u * (values / scale)) @ vt, a, atol=TOLERANCE[dtype] * expected[0])
+    expected = np.linalg.eigvalsh(square.astype("float64"))[::-1]
+    found = spectra.symmetric_eigen(scale * square)
+    np.testing.assert_allclose(found.values / scale, expected, atol=TOLERANCE[dtype] * np.abs(expected).max())
+    assert_orthonormal(found.vectors, dtype)
+    plain, scaled = (spectra.power_iteration(x, steps=9, seed=seed) for x in (square, scale * square))
+    for name in ("values", "residuals"):
+        np.testing.assert_allclose(getattr(scaled, name) / scale, getattr(plain, name), atol=9 * TOLERANCE[dtype])
+
+
+def test_eigenvalues_near_the_largest_number_are_found_and_those_beyond_it_are_an_error():
+    a = np.finfo("float64").max * np.array([[0.5, 0.25], [0.25, 0.75]])
+    expected = np.linalg.eigvalsh(a / a.max())[::-1]
+    np.testing.assert_allclose(spectra.symmetric_eigen(a).values / a.max(), expected, rtol=1e-14)
+    np.testing.assert_allclose(spectra.power_iteration(a, steps=60, seed=0).value / a.max(), expected[0], rtol=1e-14)
+    for function in (spectra.svd, spectra.symmetric_eigen, lambda x: spectra.power_iteration(x, steps=9, seed=0)):
+        with pytest.raises(OverflowError, match="value exceeds float64's range"):
+            function(1e308 * np.ones((2, 2)))
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -18,10 +18,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfdl.foundations.linear_systems import as_floats, as_matrix, orthonormal, refuse
+from tfdl.foundations.linear_systems import as_floats, as_matrix, normalized, orthonormal, refuse, rescaled
 from tfdl.foundations.spectra import SVD, svd
 
 # --- norms -----------------------------------------------------------------------------------------------------------
+
+
+VECTOR_NORMS = {
+    1: lambda x: np.abs(x).sum(-1),
+    2: lambda x: np.sqrt((x * x).sum(-1)),
+    np.inf: lambda x: np.abs(x).max(-1),
+}
 
 
 def vector_norm(x, order=2):
@@ -32,19 +39,15 @@ def vector_norm(x, order=2):
 
     Raises:
         ValueError: another order, or a number in place of a vector.
+        OverflowError: larger than the largest number of the dtype.
     """
-    sizes = np.abs(as_floats(x, "vector"))
-    if sizes.ndim == 0:
-        raise ValueError(f"A vector needs at least one axis; got the number {sizes}.")
-    largest = sizes.max(-1)
-    if order == 1:
-        return sizes.sum(-1)
-    if order == 2:
-        unit = np.where(largest == 0, 1, largest)  # squares of 1e200 or 1e-200 would leave the range
-        return unit * np.sqrt(((sizes / unit[..., None]) ** 2).sum(-1))
-    if order == np.inf:
-        return largest
-    raise ValueError(f"Unknown order {order!r} of a vector norm; give 1, 2 or np.inf.")
+    if order not in VECTOR_NORMS:
+        raise ValueError(f"Unknown order {order!r} of a vector norm; give 1, 2 or np.inf.")
+    x = as_floats(x, "vector")
+    if x.ndim == 0:
+        raise ValueError(f"A vector needs at least one axis; got the number {x}.")
+    scaled, exponents = normalized(x, -1)  # squares of 1e200 or 1e-200 would leave the range
+    return rescaled(VECTOR_NORMS[order](scaled), exponents[..., 0], "norm")
 
 
 def matrix_norm(matrix, order="frobenius"):
@@ -57,16 +60,17 @@ def matrix_norm(matrix, order="frobenius"):
 
     Raises:
         ValueError: another order.
+        OverflowError: larger than the largest number of the dtype.
     """
     a = as_matrix(matrix)
     if order == 1:
-        return np.abs(a).sum(-2).max(-1)
+        return vector_norm(np.swapaxes(a, -2, -1), 1).max(-1)
     if order == np.inf:
-        return np.abs(a).sum(-1).max(-1)
+        return vector_norm(a, 1).max(-1)
     if order == "spectral":
         return svd(a).values[..., 0]
     if order == "nuclear":
-        return svd(a).values.sum(-1)
+        return vector_norm(svd(a).values, 1)
     if order == "frobenius":
         return vector_norm(a.reshape(*a.shape[:-2], -1))
     raise ValueError(f"Unknown order {order!r} of a matrix norm; give 1, np.inf, 'frobenius', 'spectral' or 'nuclear'.")
@@ -84,7 +88,8 @@ def rank(matrix):
 def above_rounding(decomposition):
     """Which singular values are not zero to the precision of their dtype.  SVD -> (..., k) bool."""
     u, values, vt = decomposition
-    return values > max(u.shape[-2], vt.shape[-1]) * np.finfo(values.dtype).eps * values[..., :1]
+    scaled, _ = normalized(values, -1)
+    return scaled > max(u.shape[-2], vt.shape[-1]) * np.finfo(values.dtype).eps * scaled[..., :1]
 
 
 def condition_number(matrix):
@@ -103,11 +108,17 @@ def pseudo_inverse(matrix):
     """Moore-Penrose inverse V S^+ U^T: x = A^+ b is the shortest of all x that minimize |A x - b|, section 5.5.
 
     (..., m, n) -> (..., n, m), for any rank.
+
+    Raises:
+        OverflowError: an entry exceeds the largest number of the dtype.
     """
-    u, values, vt = decomposition = svd(matrix)
+    scaled, exponents = normalized(as_matrix(matrix), (-2, -1))
+    u, values, vt = decomposition = svd(scaled)
     kept = above_rounding(decomposition)
     reciprocal = np.where(kept, 1 / np.where(kept, values, 1), 0)
-    return np.swapaxes(vt, -2, -1) @ (reciprocal[..., None] * np.swapaxes(u, -2, -1))
+    return rescaled(
+        np.swapaxes(vt, -2, -1) @ (reciprocal[..., None] * np.swapaxes(u, -2, -1)), -exponents, "pseudo-inverse"
+    )
 
 
 def low_rank(decomposition, keep):
@@ -244,7 +255,8 @@ class PCA:
 
     mean: np.ndarray  # (..., 1, D)
     components: np.ndarray  # (..., K, D), orthonormal rows, largest variance first
-    variances: np.ndarray  # (..., K) sample variance along each component: divided by N - 1
+    # (..., K) sample variance along each component, divided by N - 1; inf or 0 beyond the range of the dtype
+    variances: np.ndarray
     ratios: np.ndarray  # (..., K) fractions of the total variance of all D coordinates
 
     @classmethod
@@ -259,11 +271,16 @@ class PCA:
             raise ValueError(f"Points of shape {x.shape} have 1 to {min(x.shape[-2:])} components, not {components}.")
         if x.shape[-2] < 2:
             raise ValueError(f"PCA needs two points or more; these have shape {x.shape}.")
-        mean = x.mean(-2, keepdims=True)
         refuse((x == x[..., :1, :]).all((-2, -1)), "of points holds the same point N times: it has no variance.")
-        _, values, vt = svd(x - mean)
+        x, exponents = normalized(x, (-2, -1))
+        mean = x.mean(-2, keepdims=True)
+        centered, spread = normalized(x - mean, (-2, -1))  # squares of 1e200 or 1e-200 would leave the range
+        _, values, vt = svd(centered)
         variances = values**2 / (x.shape[-2] - 1)
         ratios = variances / variances.sum(-1, keepdims=True)
+        with np.errstate(over="ignore"):
+            variances = np.ldexp(variances, 2 * (exponents + spread)[..., 0])
+        mean = np.ldexp(mean, exponents)
         return cls(mean, vt[..., :components, :], variances[..., :components], ratios[..., :components])
 
     def transform(self, points):
@@ -286,7 +303,8 @@ class PCA:
 
     def error(self, points):
         """Root mean squared difference between points and their reconstructions.  (..., N, D) -> (...)."""
-        return np.sqrt(((self.rebuild(points) - points) ** 2).mean((-2, -1)))
+        difference = self.rebuild(points) - points
+        return matrix_norm(difference) / difference.dtype.type(np.sqrt(np.prod(difference.shape[-2:])))
 
     def checked(self, x, width):
         """`x` as (..., N, width); ValueError if it is not."""

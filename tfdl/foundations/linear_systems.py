@@ -6,6 +6,10 @@
 
 All matrices are (..., m, n): the last two axes are rows and columns, all others are a batch.  float32 and float64
 inputs keep their dtype, integers become float64.  A right-hand side is (m,) for a vector, else (..., m, k): k columns.
+
+Products and squares of entries above 1e154 or below 1e-154 leave the range of float64 (of float32, from 1e19), although
+the results do not.  So each algorithm first multiplies rows or columns by powers of two that bring the largest entry to
+1/2 ... 1 and multiplies the result back in the end: both steps change exponents only and round nothing.
 Source: Golub and Van Loan 2013, Matrix Computations, 4th ed., chapters 3 to 5.
 """
 
@@ -48,14 +52,16 @@ def as_matrix(matrix, *, square=False, symmetric=False):
     if (square or symmetric) and a.shape[-2] != a.shape[-1]:
         raise ValueError(f"The matrix must be square; it has {a.shape[-2]} rows and {a.shape[-1]} columns.")
     if symmetric:
-        mirrored = np.swapaxes(a, -2, -1)
-        difference = np.abs(a - mirrored).max((-2, -1))
+        scaled, exponents = normalized(a, (-2, -1))
+        difference = np.abs(scaled - np.swapaxes(scaled, -2, -1)).max((-2, -1))
         # 100 rounding errors: enough for a product like Q D Q^T.
-        asymmetric = difference > 100 * np.finfo(a.dtype).eps * np.abs(a).max((-2, -1))
         refuse(
-            asymmetric, f"is not symmetric: a_ij and a_ji differ by up to {difference.max():.3g}. Try (A + A^T) / 2."
+            difference > 100 * np.finfo(a.dtype).eps,
+            f"is not symmetric: a_ij and a_ji differ by up to {np.ldexp(difference, exponents[..., 0, 0]).max():.3g}. "
+            "Try (A + A^T) / 2.",
         )
-        a = (a + mirrored) / 2
+        mirrored = np.swapaxes(a, -2, -1)
+        a = np.where(a == mirrored, a, a / 2 + mirrored / 2)
     return a
 
 
@@ -81,6 +87,25 @@ def refuse(bad, complaint):
     if np.any(bad):
         index = ", ".join(str(i) for i in np.argwhere(bad)[0])
         raise ValueError(f"Matrix [{index}] of the batch {complaint}" if index else f"The matrix {complaint}")
+
+
+def normalized(a, axes):
+    """`a` times the power of two that brings its largest entry along `axes` to 1/2 ... 1.
+
+    Returns:
+        the scaled array, and the exponents, with `axes` kept: a = ldexp(scaled, exponents).
+    """
+    exponents = np.frexp(np.abs(a).max(axes, keepdims=True))[1]
+    return np.ldexp(a, -exponents), exponents
+
+
+def rescaled(scaled, exponents, name):
+    """ldexp(scaled, exponents); OverflowError if it exceeds the largest number of the dtype."""
+    with np.errstate(over="ignore"):
+        values = np.ldexp(scaled, exponents)
+    if np.isinf(values).any():
+        raise OverflowError(f"The {name} exceeds {values.dtype}'s range; scale the input down first.")
+    return values
 
 
 SINGULAR = "is singular, so A x = b has no unique solution. Try pseudo_inverse."
@@ -131,28 +156,42 @@ def solve(matrix, right):
     """
     a = as_matrix(matrix, square=True)
     b, vector = as_right_side(right, a)
-    order, lower, upper = regular_lu(a)
+    scaled, rows = normalized(a, -1)  # equations of equal size, then unknowns of equal size
+    scaled, columns = normalized(scaled, -2)
+    b, size = normalized_right_side(b, rows)
+    order, lower, upper = regular_lu(scaled)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     b, order = np.broadcast_to(b, batch + b.shape[-2:]), np.broadcast_to(order, batch + order.shape[-1:])
     x = substitute(upper, substitute(lower, np.take_along_axis(b, order[..., None], -2), lower=True), lower=False)
+    x = rescaled(x, size - np.swapaxes(columns, -2, -1), "solution")
     return x[..., 0] if vector else x
 
 
-def regular_lu(a):
-    """`lu` of a checked matrix; ValueError if the matrix is singular to the precision of its dtype.
+def normalized_right_side(b, rows):
+    """Right-hand sides (..., m, k) times 2^-rows, (..., m, 1), then each column `normalized`.
 
-    Entries have a rounding error |dA| <= eps |A|; Skeel's condition number | |A^-1| |A| | (1979) bounds its effect.  It
-    does not depend on the scaling of rows; columns are scaled to equal size here.
+    Returns:
+        the scaled columns (..., m, k) and their exponents (..., 1, k).
+    """
+    mantissas, exponents = np.frexp(b)
+    exponents = exponents - rows
+    size = exponents.max(-2, keepdims=True, where=mantissas != 0, initial=-4096)  # -4096: a column of zeros
+    return np.ldexp(mantissas, exponents - size), size
+
+
+def regular_lu(a):
+    """`lu` of a matrix with rows and columns of equal size; ValueError if it is singular to the precision of its dtype.
+
+    Entries have a rounding error |dA| <= eps |A|; Skeel's condition number | |A^-1| |A| | (1979) bounds its effect.
     """
     order, lower, upper = lu(a)
     pivots = np.abs(np.diagonal(upper, axis1=-2, axis2=-1))
     refuse((pivots == 0).any(-1), SINGULAR)
     rows = np.take_along_axis(a, order[..., None], -2)
-    size = np.abs(a).max(-2)  # of each column
     identity = np.eye(a.shape[-1], dtype=a.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         inverted = substitute(upper, substitute(lower, identity, lower=True), lower=False)
-        magnified = (size[..., :, None] * (np.abs(inverted) @ np.abs(rows)) / size[..., None, :]).sum(-1).max(-1)
+        magnified = (np.abs(inverted) @ np.abs(rows)).sum(-1).max(-1)
     refuse(~(a.shape[-1] * np.finfo(a.dtype).eps * magnified < 1), SINGULAR)
     return order, lower, upper
 
@@ -182,13 +221,14 @@ def determinant(matrix):
         ValueError: not square.
         OverflowError: larger than the largest number of the dtype.
     """
-    order, _, upper = lu(matrix)
+    scaled, rows = normalized(as_matrix(matrix, square=True), -1)
+    order, _, upper = lu(scaled)
     inversions = np.triu(order[..., :, None] > order[..., None, :]).sum((-2, -1))
-    with np.errstate(over="ignore"):
-        product = np.diagonal(upper, axis1=-2, axis2=-1).prod(-1)
-    if not np.isfinite(product).all():
-        raise OverflowError(f"The determinant exceeds {upper.dtype}'s range; scale the matrix down first.")
-    return np.where(inversions % 2, -product, product)[()]
+    product, exponent = np.where(inversions % 2, -1, 1).astype(upper.dtype), rows.sum((-2, -1))
+    for pivot in np.moveaxis(np.diagonal(upper, axis1=-2, axis2=-1), -1, 0):
+        product, shift = np.frexp(product * pivot)  # the product of some pivots may leave the range, that of all not
+        exponent = exponent + shift
+    return rescaled(product, exponent, "determinant")[()]
 
 
 def inverse(matrix):
@@ -210,13 +250,30 @@ def cholesky(matrix):
     Raises:
         ValueError: not symmetric, or not positive definite (to the precision of the dtype).
     """
-    a = as_matrix(matrix, symmetric=True)
+    scaled, halves = unit_diagonal(as_matrix(matrix, symmetric=True))
+    return rescaled(normalized_cholesky(scaled), halves, "Cholesky factor")
+
+
+def unit_diagonal(a):
+    """A symmetric matrix A = D S D with powers of two D that bring the diagonal of S to 1/2 ... 2.
+
+    Returns:
+        S (..., n, n) and the exponents of D (..., n, 1).
+    """
+    halves = np.frexp(np.diagonal(a, axis1=-2, axis2=-1))[1][..., None] // 2
+    with np.errstate(over="ignore"):  # only if a_ij^2 > a_ii a_jj, which makes a later pivot negative
+        return np.ldexp(a, -halves - np.swapaxes(halves, -2, -1)), halves
+
+
+@np.errstate(invalid="ignore", over="ignore")  # of a matrix that is not positive definite: a pivot is then refused
+def normalized_cholesky(a):
+    """`cholesky` of a symmetric matrix whose diagonal is of size 1."""
     n, eps = a.shape[-1], np.finfo(a.dtype).eps
     lower = np.zeros_like(a)
     for j in range(n):
         column = a[..., j:, j] - (lower[..., j:, :j] @ lower[..., j, :j, None])[..., 0]  # the remainder A - L L^T
         pivot = column[..., 0]
-        indefinite = pivot <= n * eps * np.abs(a[..., j, j])
+        indefinite = ~(pivot > n * eps * np.abs(a[..., j, j]))
         refuse(
             indefinite, f"is not positive definite: pivot {j} is not above zero. Adding a small multiple of I may help."
         )
@@ -232,8 +289,11 @@ def cholesky_solve(matrix, right):
     """
     a = as_matrix(matrix, symmetric=True)
     b, vector = as_right_side(right, a)
-    lower = cholesky(a)
+    scaled, halves = unit_diagonal(a)
+    b, size = normalized_right_side(b, halves)
+    lower = normalized_cholesky(scaled)
     x = substitute(np.swapaxes(lower, -2, -1), substitute(lower, b, lower=True), lower=False)
+    x = rescaled(x, size - halves, "solution")
     return x[..., 0] if vector else x
 
 
@@ -269,7 +329,7 @@ def qr(matrix):
     Raises:
         ValueError: not a matrix, not finite.
     """
-    a = as_matrix(matrix).copy()
+    a, columns = normalized(as_matrix(matrix), -2)
     m, n = a.shape[-2:]
     k = min(m, n)
     reflections = []
@@ -277,11 +337,10 @@ def qr(matrix):
         reflections.append(householder(a[..., j:, j]))
         reflect(a[..., j:, j:], *reflections[-1])
     q = np.broadcast_to(np.eye(m, k, dtype=a.dtype), (*a.shape[:-2], m, k)).copy()
-    for j in reversed(
-        range(k)
-    ):  # Q = H_0 H_1 ... H_(k-1), starting with the last: columns before j are still those of I
+    # Q = H_0 H_1 ... H_(k-1), starting with the last: columns before j are still those of I
+    for j in reversed(range(k)):
         reflect(q[..., j:, j:], *reflections[j])
-    return q, np.triu(a[..., :k, :])
+    return q, rescaled(np.triu(a[..., :k, :]), columns, "factor R")
 
 
 def orthonormal(matrix):
@@ -290,14 +349,14 @@ def orthonormal(matrix):
     Raises:
         ValueError: more columns than rows, or a column that lies in the span of those before it.
     """
-    a = as_matrix(matrix)
+    a, columns = normalized(as_matrix(matrix), -2)
     m, n = a.shape[-2:]
     q, r = qr(a)
     distances = np.abs(np.diagonal(r, axis1=-2, axis2=-1))  # of each column from the span of those before it
     limit = m * np.finfo(a.dtype).eps * np.sqrt((r * r).sum(-2)[..., : min(m, n)])
     dependent = (n > m) | (distances <= limit).any(-1)
     refuse(dependent, f"of shape {(m, n)} has linearly dependent columns. Remove some, or use pseudo_inverse.")
-    return q, r
+    return q, rescaled(r, columns, "factor R")
 
 
 def least_squares(matrix, right):
@@ -310,6 +369,9 @@ def least_squares(matrix, right):
     """
     a = as_matrix(matrix)
     b, vector = as_right_side(right, a)
-    q, r = orthonormal(a)
+    scaled, columns = normalized(a, -2)
+    b, size = normalized(b, -2)
+    q, r = orthonormal(scaled)
     x = substitute(r, np.swapaxes(q, -2, -1) @ b, lower=False)
+    x = rescaled(x, size - np.swapaxes(columns, -2, -1), "solution")
     return x[..., 0] if vector else x

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfdl.foundations.linear_systems import as_matrix, qr
+from tfdl.foundations.linear_systems import as_matrix, normalized, qr, rescaled
 
 MAX_SWEEPS = 60  # Jacobi needs about log2(n) + 4 sweeps; a limit, so that a bug cannot loop forever
 
@@ -43,7 +43,7 @@ def power_iteration(matrix, *, steps, seed):
     Raises:
         ValueError: not square, or no steps.
     """
-    a = as_matrix(matrix, square=True)
+    a, exponents = normalized(as_matrix(matrix, square=True), (-2, -1))  # squares of 1e160 would leave the range
     if steps < 1:
         raise ValueError(f"power_iteration got {steps} steps; give 1 or more.")
     start = np.random.default_rng(seed).normal(size=a.shape[-1]).astype(a.dtype)
@@ -55,7 +55,8 @@ def power_iteration(matrix, *, steps, seed):
         image = (a @ vector[..., None])[..., 0]
         values.append((vector * image).sum(-1))
         residuals.append(np.sqrt(((image - values[-1][..., None] * vector) ** 2).sum(-1)))
-    return PowerIteration(values[-1], vector, np.stack(values), np.stack(residuals))
+    values, residuals = (rescaled(np.stack(x), exponents[..., 0, 0], "eigenvalue") for x in (values, residuals))
+    return PowerIteration(values[-1], vector, values, residuals)
 
 
 # --- all of them: Jacobi ---------------------------------------------------------------------------------------------
@@ -113,9 +114,8 @@ def symmetric_eigen(matrix):
     Raises:
         ValueError: not symmetric, not square.
     """
-    a = as_matrix(matrix, symmetric=True)
-    n, scale = a.shape[-1], np.abs(a).max((-2, -1), keepdims=True)
-    a = a / np.where(scale == 0, 1, scale)  # avoids over- and underflow of squares
+    a, exponents = normalized(as_matrix(matrix, symmetric=True), (-2, -1))  # squares stay in the range
+    n = a.shape[-1]
     rotated = np.broadcast_to(np.eye(n, dtype=a.dtype), a.shape).copy()  # rows become the eigenvectors
     small = np.finfo(a.dtype).eps * np.sqrt((a * a).sum((-2, -1)))[..., None]
     rounds = tournament(n)
@@ -134,7 +134,7 @@ def symmetric_eigen(matrix):
             break
     else:
         raise ArithmeticError(f"{MAX_SWEEPS} sweeps did not diagonalize a matrix of shape {a.shape}.")
-    values = np.diagonal(a, axis1=-2, axis2=-1) * scale[..., 0]
+    values = rescaled(np.diagonal(a, axis1=-2, axis2=-1), exponents[..., 0], "largest eigenvalue")
     order = np.argsort(-values, axis=-1)
     rotated = np.take_along_axis(rotated, order[..., None], -2)
     return Eigen(np.take_along_axis(values, order, -1), np.swapaxes(rotated * signs(rotated), -2, -1))
@@ -178,10 +178,10 @@ def svd(matrix):
 
 def tall_svd(a):
     """SVD of a (..., m, n) with m >= n; signs are not normalized."""
-    scale = np.abs(a).max((-2, -1), keepdims=True)
+    a, exponents = normalized(a, (-2, -1))
     # R is small and square, and the R of its transpose is closer to diagonal (Drmac and Veselic 2008): two more
     # QR decompositions halve the number of sweeps for a photograph.
-    left, r = qr(a / np.where(scale == 0, 1, scale))
+    left, r = qr(a)
     right, r = qr(np.swapaxes(r, -2, -1))
     turn, r = qr(np.swapaxes(r, -2, -1))  # a = left turn r right^T
     rows, turned = orthogonalize(r)  # turned @ r = rows, so a = (left turn turned^T) rows right^T
@@ -192,15 +192,15 @@ def tall_svd(a):
     v, diagonal = qr(np.swapaxes(rows, -2, -1))
     sign = np.where(np.diagonal(diagonal, axis1=-2, axis2=-1) < 0, -1, 1).astype(a.dtype)
     u = left @ (turn @ np.swapaxes(turned, -2, -1)) * sign[..., None, :]
-    return u, np.take_along_axis(lengths, order, -1) * scale[..., 0], np.swapaxes(right @ v, -2, -1)
+    values = rescaled(np.take_along_axis(lengths, order, -1), exponents[..., 0], "largest singular value")
+    return u, values, np.swapaxes(right @ v, -2, -1)
 
 
 def orthogonalize(a):
     """Rotates pairs of rows until all are orthogonal.  (..., n, n) -> rows, J, both (..., n, n), with J a = rows."""
     n, eps = a.shape[-1], np.finfo(a.dtype).eps
-    both = np.concatenate(
-        [a, np.broadcast_to(np.eye(n, dtype=a.dtype), a.shape)], -1
-    )  # the rotations are also applied to I
+    # The rotations are also applied to I.
+    both = np.concatenate([a, np.broadcast_to(np.eye(n, dtype=a.dtype), a.shape)], -1)
     rounds = tournament(n)
     for _ in range(MAX_SWEEPS):
         done = True
