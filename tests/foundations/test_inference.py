@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import special, stats
 
+from tests.magnitudes import magnitudes, numbers, quick, seeds
 from tfdl.foundations import inference
 from tfdl.foundations.inference import Dirichlet, StudentT
 from tfdl.foundations.probability import Bernoulli, Beta, Categorical, Gamma, MultivariateNormal, Normal, Poisson
@@ -112,11 +115,24 @@ def test_gamma_fit_equals_scipy_and_solves_a_batch():
     np.testing.assert_allclose(slope, 0, atol=1e-12)
 
 
-def test_polygammas_equal_scipy():
+def test_log_minus_digamma_and_its_derivative_equal_scipy_and_keep_their_digits():
     x = np.logspace(-3, 5, 81)
-    digamma, trigamma = inference.polygammas(x)
-    np.testing.assert_allclose(digamma, special.digamma(x), rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(trigamma, special.polygamma(1, x), rtol=1e-11)
+    value, derivative = inference.log_minus_digamma(x)
+    np.testing.assert_allclose(value, np.log(x) - special.digamma(x), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(derivative, 1 / x - special.polygamma(1, x), rtol=1e-9)
+    value, derivative = inference.log_minus_digamma(1e15)  # to first order 1 / (2 x) and -1 / (2 x^2)
+    np.testing.assert_allclose([value, derivative], [0.5e-15, -0.5e-30], rtol=1e-12)
+
+
+def test_gamma_fit_of_nearly_equal_observations():
+    x = 1 + 1e-7 * Normal().sample((9,), seed=5)
+    fitted = inference.fit_gamma(1e200 * x)
+    np.testing.assert_allclose(fitted.shape, 1 / x.var(), rtol=1e-6)  # the mean's square over the variance
+    np.testing.assert_allclose(fitted.mean, 1e200 * x.mean(), rtol=1e-14)
+
+
+def test_poisson_fit_of_silence_has_rate_zero():
+    assert inference.fit_poisson([0, 0, 0]).rate == 0
 
 
 def test_likeliest_gamma_comes_near_the_truth_as_data_grow():
@@ -258,6 +274,13 @@ def test_running_estimates_are_the_estimates_of_the_first_few():
         np.testing.assert_allclose(running.standard_error[:, n - 2], alone.standard_error, rtol=1e-7)
 
 
+def test_no_later_value_changes_an_earlier_error():
+    values = Normal().sample((200,), seed=2)
+    for outlier in (1e9, 1e300):
+        found = inference.running_monte_carlo(np.append(values, outlier)).standard_error
+        np.testing.assert_allclose(found[-2], inference.monte_carlo(values).standard_error, rtol=1e-12)
+
+
 def test_importance_sampling_finds_a_tail_that_plain_draws_never_see():
     estimate = inference.importance_sampling(lambda x: x > 5, Normal(), Normal(5, 1), draws=50_000, seed=1)
     assert abs(estimate.value - stats.norm.sf(5)) < 4 * estimate.standard_error
@@ -325,9 +348,84 @@ def test_metropolis_draws_vectors_with_their_correlation():
 
 # --- bad input -------------------------------------------------------------------------------------------------------
 
+# --- magnitudes ------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(seeds, st.integers(3, 9), st.integers(-300, 300))
+def test_no_result_depends_on_the_unit_of_measurement(seed, size, exponent):
+    x, scale = Normal(0.3).sample((size,), seed=seed), 10.0**exponent
+    for test in (lambda x, unit: inference.t_test(x, mean=0.1 * unit),
+                 lambda x, unit: inference.z_test(x, mean=0.1 * unit, standard_deviation=unit)):  # fmt: skip
+        np.testing.assert_allclose(test(scale * x, scale), test(x, 1.0), rtol=1e-9)
+    np.testing.assert_allclose(inference.t_test(x, mean=0.1), stats.ttest_1samp(x, 0.1), rtol=1e-9)
+    np.testing.assert_allclose(np.array(inference.monte_carlo(scale * x)) / scale, inference.monte_carlo(x))
+    np.testing.assert_allclose(inference.fit_normal(scale * x).standard_deviation / scale, x.std())
+    running = [np.array(inference.running_monte_carlo(unit * x)) / unit for unit in (1.0, scale)]
+    np.testing.assert_allclose(*running, rtol=1e-9, atol=1e-12)
+    fitted, scaled = inference.fit_gamma(np.exp(x)), inference.fit_gamma(scale * np.exp(x))
+    np.testing.assert_allclose([scaled.shape, scaled.rate * scale], [fitted.shape, fitted.rate], rtol=1e-9)
+    prior = Normal(scale, 2 * scale)
+    posterior = inference.normal_normal(prior, scale * x, standard_deviation=scale)
+    np.testing.assert_allclose([posterior.mean / scale, posterior.standard_deviation / scale],
+                               [(0.25 + x.sum()) / (0.25 + size), (0.25 + size) ** -0.5])  # fmt: skip
+    first, second = scale * x[:2], scale * x[2:]
+    p_value = inference.permutation_test(x[:2], x[2:], resamples=99, seed=1).p_value
+    assert inference.permutation_test(first, second, resamples=99, seed=1).p_value == p_value
+
+
+@quick
+@given(magnitudes(-2, 12), numbers(-150, 150), st.floats(1e-6, 1 - 1e-6))
+def test_student_is_scipys_at_every_magnitude(degrees, x, p):
+    ours, scipys = StudentT(degrees), stats.t(degrees)
+    values = np.array([x, scipys.ppf(p), 0.0])
+    values = values[np.isfinite(values)]
+    np.testing.assert_allclose(
+        ours.cdf(-np.abs(values)), special.stdtr(degrees, -np.abs(values)), rtol=1e-6, atol=1e-290
+    )
+    np.testing.assert_allclose(ours.cdf(values) + ours.cdf(-values), 1, rtol=1e-15)
+    sharp = np.abs(values) < 1e100  # the squares of larger ones leave scipy's range
+    np.testing.assert_allclose(ours.log_density(values[sharp]), scipys.logpdf(values[sharp]), rtol=1e-5, atol=1e-4)
+
+
+def test_student_of_few_and_of_many_degrees_keeps_its_tails():
+    np.testing.assert_allclose(StudentT(0.5).cdf([1e8, -1e8]), [0.999968, 3.20701e-5], rtol=1e-6)
+    np.testing.assert_allclose(StudentT(0.1).quantile([0.99, 0.01]), [1.6044257e16, -1.6044257e16], rtol=1e-7)
+    np.testing.assert_allclose(
+        np.array(inference.mean_interval([1e200, 3e200])) / 1e200, [-10.7062, 14.7062], rtol=1e-6
+    )
+    ratio = StudentT(0.1).cdf(-1e200) / StudentT(0.1).cdf(-1e100)  # a power law, 1e200 squared or not
+    np.testing.assert_allclose(ratio, 1e-10, rtol=1e-12)
+    assert StudentT(3.0).cdf(np.inf) == 1 and StudentT(3.0).cdf(-np.inf) == 0 and np.isnan(StudentT(3.0).cdf(np.nan))
+    x = np.array([-9.0, -1.0, 0.0, 2.0])
+    np.testing.assert_allclose(StudentT(1e14).log_density(x), stats.norm.logpdf(x), rtol=1e-10)
+    np.testing.assert_allclose(StudentT(1e14).cdf(x), stats.norm.cdf(x), rtol=1e-10)
+
+
+def test_permutations_tie_whatever_is_added_to_both_samples():
+    x, y = np.arange(6) / 10, np.array([3, 4, 5, 5, 6, 9]) / 10
+    plain = inference.permutation_test(x, y, resamples=2000, seed=3).p_value
+    for offset in (1000.0, -1e6, 1e9):
+        assert inference.permutation_test(offset + x, offset + y, resamples=2000, seed=3).p_value == plain
+
+
+def test_bayes_of_likelihoods_whose_products_underflow():
+    prior, likelihood = np.array([1e-200, 1 - 1e-200]), np.array([1e-150, 3e-320])
+    np.testing.assert_allclose(inference.bayes(prior, likelihood), [1 / 3e30, 1], rtol=1e-3)
+    np.testing.assert_allclose(inference.bayes(prior, [1e-200, 1e-310]), [1e-90, 1], rtol=1e-10)
+    np.testing.assert_allclose(inference.bayes([0.5, 0.5], [1e-300, 3e-300]), [0.25, 0.75])
+
+
+def test_dirichlet_has_no_density_outside_its_simplex():
+    prior = Dirichlet([2.0, 2.0])
+    assert prior.log_density([0.9, 0.9]) == prior.log_density([1.5, -0.5]) == -np.inf
+    assert np.isnan(prior.log_density([np.nan, 0.5]))
+    np.testing.assert_allclose(prior.log_density([0.25, 0.75]), stats.dirichlet([2, 2]).logpdf([0.25, 0.75]))
+
+
 BAD = {
     "prior": (lambda: inference.bayes([0.5, 0.6], [1, 1]), "sum of prior along axis -1 must be 1; got 1.1"),
-    "likelihood": (lambda: inference.bayes([0.5, 0.5], [1, -1]), "likelihood must be 0 or more; got -1"),
+    "likelihood": (lambda: inference.bayes([0.5, 0.5], [1, -1]), "likelihood must be finite and 0 or more; got -1"),
     "impossible": (lambda: inference.bayes([1.0, 0.0], [0, 1]), "probability of the data must be above 0"),
     "toss": (lambda: inference.beta_bernoulli(Beta(1, 1), [0, 2]), "observation must be 0 or 1; got 2"),
     "count": (lambda: inference.gamma_poisson(Gamma(1), [0.5]), "whole number, 0 or more; got 0.5"),
@@ -348,7 +446,9 @@ BAD = {
     "successes": (lambda: inference.proportion_interval(5, 4), "number of successes must be 0 ... trials; got 5"),
     "trials": (lambda: inference.proportion_interval(0, 0), "number of trials must be 1 or more"),
     "level": (lambda: inference.bootstrap_interval([1, 2], np.mean, level=95, seed=0), "got 95"),
-    "expected": (lambda: inference.chi_square_test([1, 2], [3, 0]), "expected count must be above 0"),
+    "expected": (lambda: inference.chi_square_test([1, 2], [3, 0]), "expected count must be finite and above 0"),
+    "infinite likelihood": (lambda: inference.bayes([0.5, 0.5], [np.inf, 1]), "likelihood must be finite.*got inf"),
+    "one class": (lambda: inference.chi_square_test([5], [5]), "number of classes.*must be 2 or more; got 1"),
     "totals": (lambda: inference.chi_square_test([1, 2], [3, 4]), "sums of observed and expected"),
     "batch": (lambda: inference.permutation_test(X, X[0], seed=0), "number of axes must be 1 in both samples; got 2"),
     "parts": (lambda: inference.stationary(np.eye(2)), "connect the parts"),

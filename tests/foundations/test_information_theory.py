@@ -5,9 +5,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy import stats
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
 from scipy.spatial.distance import jensenshannon
 
+from tests.magnitudes import magnitudes, quick
 from tfdl.foundations import information_theory as info
 from tfdl.foundations.information_theory import BITS
 from tfdl.foundations.probability import MultivariateNormal, Normal
@@ -225,6 +228,37 @@ def test_equal_counts_always_give_the_same_code():
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 CODE = {"a": "0", "b": "10", "c": "11"}
+# --- magnitudes ------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(st.lists(st.tuples(st.one_of(st.just(0.0), magnitudes(-300, 0)), magnitudes(-300, 0)), min_size=2, max_size=5))
+def test_measures_are_scipys_for_probabilities_of_every_magnitude(pairs):
+    p, q = np.array(pairs).T
+    p[0] += 1
+    p, q = p / p.sum(), q / q.sum()
+    np.testing.assert_allclose(info.entropy(p), stats.entropy(p), rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(info.kl_divergence(p, q), special.kl_div(p, q).sum(), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(info.cross_entropy(p, q), -special.xlogy(p, q).sum(), rtol=1e-12)
+    np.testing.assert_allclose(info.js_divergence(p, q), jensenshannon(p, q) ** 2, rtol=1e-6, atol=1e-15)
+    for divergence in (info.kl_divergence, info.js_divergence):
+        assert divergence(p, q) >= 0 and divergence(p, p) == 0
+        assert divergence(p.astype("float32"), q.astype("float32")) >= 0
+
+
+def test_divergence_of_nearly_equal_tables_is_half_the_chi_square_and_never_negative():
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    for step in (1e-3, 1e-6, 1e-9):
+        q = p + step * np.array([1, -1, 1, -1])
+        expected = ((q - p) ** 2 / p).sum() / 2
+        np.testing.assert_allclose(info.kl_divergence(p, q), expected, rtol=10 * step + 1e-6)
+    near, far = np.eye(2), np.array([[1, 1e-9], [1e-9, 1]])
+    found = info.gaussian_kl(MultivariateNormal([0, 0], far), MultivariateNormal([0, 0], near))
+    np.testing.assert_allclose(found, 0.5e-18, rtol=1e-6)
+    independent = MultivariateNormal(np.zeros(3), np.eye(3) * [3, 0.1, 7])
+    assert 0 <= info.gaussian_mutual_information(independent, 1) < 1e-15
+
+
 BAD = {
     "negative": (lambda: info.entropy([1.5, -0.5]), "p must be 0 or more; got -0.5"),
     "sum": (lambda: info.entropy([0.5, 0.4]), "sum of p along axis -1 must be 1; got 0.9"),
@@ -248,7 +282,7 @@ BAD = {
     "none": (lambda: info.huffman_code({}), "got no symbols"),
     "never": (
         lambda: info.huffman_code({"a": 2, "b": 0}),
-        "count must be above 0: leave out symbols that never occur; got 0",
+        "count must be above 0 and finite: leave out symbols that never occur; got 0",
     ),
     "unknown": (lambda: info.encode("abz", CODE), "no codeword for 'z'"),
     "cut": (lambda: info.decode("0101", CODE), "bits from 3 on, '1', are not a complete codeword"),

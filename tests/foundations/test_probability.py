@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from scipy import special, stats
 
+from tests.magnitudes import magnitudes, numbers, quick
 from tfdl.foundations.probability import (
     Bernoulli,
     Beta,
@@ -50,18 +53,21 @@ def test_log_gamma_equals_scipy_from_tiny_to_huge():
     assert np.max(np.abs(log_gamma(x) - truth) / np.maximum(1, np.abs(truth))) < 1e-14
 
 
-def test_incomplete_gamma_equals_scipy_and_its_shares_sum_to_one():
+def test_incomplete_gamma_equals_scipy_and_its_parts_sum_to_one():
     a, ratio = np.logspace(-3, 5, 41)[:, None], np.concatenate([[0, 1e-9], np.linspace(0.9, 1.1, 11), [3, 40]])
     lower, upper = incomplete_gamma(a, a * ratio)
-    np.testing.assert_allclose(lower, special.gammainc(a, a * ratio), atol=2e-15, rtol=2e-10)
-    np.testing.assert_allclose(upper, special.gammaincc(a, a * ratio), atol=2e-15, rtol=2e-10)
+    np.testing.assert_allclose(lower, special.gammainc(a, a * ratio), atol=1e-290, rtol=1e-11)
+    np.testing.assert_allclose(upper, special.gammaincc(a, a * ratio), atol=1e-290, rtol=1e-11)
     np.testing.assert_allclose(lower + upper, 1, atol=1e-15)
 
 
 def test_incomplete_beta_equals_scipy():
     a, b = np.logspace(-3, 4, 13)[:, None, None], np.logspace(-2, 5, 11)[:, None]
     x = np.concatenate([[0, 1e-12], np.linspace(0.05, 0.95, 13), [1 - 1e-12, 1]])
-    np.testing.assert_allclose(incomplete_beta(a, b, x), special.betainc(a, b, x), atol=1e-10)
+    with np.errstate(divide="ignore"):
+        below, above = incomplete_beta(a, b, np.log(x), np.log1p(-x))
+    np.testing.assert_allclose(below, special.betainc(a, b, x), rtol=1e-10, atol=1e-290)
+    np.testing.assert_allclose(above, special.betaincc(a, b, x), rtol=1e-9, atol=1e-290)
 
 
 # --- densities, areas, quantiles -------------------------------------------------------------------------------------
@@ -88,6 +94,64 @@ def test_poisson_area_is_the_sum_of_its_masses(rate):
     k = np.arange(900.0)
     np.testing.assert_allclose(Poisson(rate).cdf(k), np.exp(Poisson(rate).log_density(k)).cumsum(), atol=1e-10)
     assert Poisson(rate).cdf(-0.5) == 0 and Poisson(rate).cdf(2.9) == Poisson(rate).cdf(2)
+
+
+def test_huge_counts_have_a_probability_and_draws():
+    """At a rate of 1e13 a series needs ten million terms, and the logarithms of k! and rate^k cancel to 0.03."""
+    deviations = np.array([-20.0, -1.0, 0.0, 3.0])
+    rate = 1e13
+    k = np.floor(rate + deviations * np.sqrt(rate))
+    z = (k + 0.5 - rate) / np.sqrt(rate)
+    skewed = stats.norm.cdf(z) - stats.norm.pdf(z) * (z**2 - 1) / (6 * np.sqrt(rate))  # Edgeworth's first term
+    np.testing.assert_allclose(Poisson(rate).cdf(k), skewed, rtol=1e-3)
+    np.testing.assert_allclose(Poisson(rate).cdf(rate), 0.5 + 2 / 3 / np.sqrt(2 * np.pi * rate), rtol=1e-14)
+    np.testing.assert_allclose(Poisson(rate).log_density(rate), -np.log(2 * np.pi * rate) / 2, rtol=1e-14)
+    np.testing.assert_allclose(Poisson(rate).quantile(0.5), rate, rtol=1e-13)
+    draws = Poisson(rate).sample((DRAWS,), seed=3)
+    within_four_standard_errors((draws - rate) / np.sqrt(rate), 0, 1)
+    with pytest.raises(ValueError, match="rate must be below 1e18 for draws; got 1e"):
+        Poisson(1e18).sample(seed=0)
+
+
+def test_huge_parameters_of_a_beta_and_a_gamma():
+    np.testing.assert_allclose(Beta(1e13, 1e13).cdf(0.5), 0.5, rtol=1e-12)
+    np.testing.assert_allclose(Beta(1e13, 1e13).log_density(0.5), np.log(2e13 / np.pi) / 2 + np.log(2) / 2, rtol=1e-12)
+    x = np.array([0.1, 1.0, 9.0])  # of parameters 2 and 1e13 the second acts as a rate
+    np.testing.assert_allclose(Beta(2.0, 1e13).cdf(x / 1e13), Gamma(2.0).cdf(x), rtol=1e-11)
+    np.testing.assert_allclose(Gamma(1e13).cdf(1e13), 0.5 + 1 / 3 / np.sqrt(2 * np.pi * 1e13), rtol=1e-14)
+    assert Gamma(1e300).cdf(2e300) == 1 and Gamma(1e300).cdf(0.5e300) == 0
+
+
+@quick
+@given(magnitudes(-2, 5), magnitudes(-2, 5), numbers(), st.floats(1e-6, 1 - 1e-6))
+@example(1e5, 1e5, 0.5, 0.5)
+def test_distributions_are_scipys_at_every_magnitude(a, b, x, p):
+    pairs = [(Gamma(a, b), stats.gamma(a, scale=1 / b)), (Beta(a, b), stats.beta(a, b)), (Normal(), stats.norm())]
+    pairs += [(Normal(-b, a), stats.norm(-b, a)), (Poisson(a), stats.poisson(a)), (Bernoulli(p), stats.bernoulli(p))]
+    for ours, scipys in pairs:
+        values = np.array([x, p, abs(x), scipys.ppf(p), np.inf, -np.inf])
+        with np.errstate(all="ignore"):
+            areas, densities = scipys.cdf(values), getattr(scipys, "logpmf", getattr(scipys, "logpdf", None))(values)
+        densities[-2:] = -np.inf  # scipy has NaN for some
+        np.testing.assert_allclose(ours.cdf(values), areas, rtol=1e-8, atol=1e-300)
+        sharp = np.abs(densities) < 1e9  # beyond, scipy's rounding is above 1e-7
+        np.testing.assert_allclose(ours.log_density(values)[sharp], densities[sharp], rtol=1e-8, atol=1e-6)
+        assert np.isnan(ours.cdf(np.nan)) and np.isnan(ours.log_density(np.nan))
+        if scipys.ppf(p) > 1e-290 or isinstance(ours, (Normal, Poisson)):
+            np.testing.assert_allclose(ours.quantile(p), scipys.ppf(p), rtol=1e-7, atol=1e-14)
+
+
+def test_bisection_finds_quantiles_of_every_magnitude():
+    np.testing.assert_allclose(Gamma(0.01).quantile(1e-3), special.gammaincinv(0.01, 1e-3), rtol=1e-10)
+    np.testing.assert_allclose(Gamma(1.0, 1e-300).quantile(0.5), np.log(2) * 1e300, rtol=1e-14)
+    np.testing.assert_allclose(Normal(0, 1e-300).quantile([0.1, 0.9]), np.array([-1, 1]) * 1.2815515655446004e-300)
+    assert Bernoulli(0.3).quantile([0.5, 0.8]).tolist() == [0, 1]
+    assert Poisson(3.0).interval() == stats.poisson(3).interval(0.95)
+
+
+def test_levels_of_intervals_broadcast():
+    low, high = Normal().interval([0.5, 0.9])
+    np.testing.assert_allclose([low, high], np.transpose([Normal().interval(0.5), Normal().interval(0.9)]))
 
 
 def test_normal_keeps_its_far_tail():
@@ -129,7 +193,7 @@ def test_multivariate_in_one_dimension_is_normal():
 def test_categorical_mass_is_the_entry_of_the_label():
     two = Categorical([[0.2, 0.0, 0.8], [0.5, 0.25, 0.25]])
     np.testing.assert_allclose(np.exp(two.log_density([[2, 0], [1, 1]])), [[0.8, 0.5], [0.0, 0.25]])
-    assert np.isneginf(two.log_density(3)).all()
+    assert np.isneginf(two.log_density(3)).all() and np.isnan(two.log_density(np.nan)).all()
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------
@@ -184,10 +248,37 @@ def test_samples_of_labels_have_the_probabilities():
     assert not (draws[:, 0] == 1).any()
 
 
+def test_impossible_label_is_never_drawn_although_the_others_sum_to_less_than_one():
+    assert Categorical([0.999995, 0.0]).sample((1_000_000,), seed=0).max() == 0
+
+
 def test_tiny_parameters_still_give_proper_draws():
     draws = Beta(1e-3, 1e-3).sample((DRAWS,), seed=15)
     assert np.isfinite(draws).all()
     within_four_standard_errors(draws, 0.5, Beta(1e-3, 1e-3).variance)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_draws_near_a_pole_are_small_but_never_zero(alpha):
+    draws = Beta(alpha, 5.0).sample((DRAWS,), seed=17)
+    assert draws.min() > 0
+    for x in (1e-200, 1e-100, 1e-10):
+        area = stats.beta(alpha, 5).cdf(x)
+        assert abs((draws < x).mean() - area) < 4.5 * np.sqrt(area / DRAWS)
+
+
+def test_no_arrivals_at_rate_zero():
+    silence = Poisson(0.0)
+    assert silence.sample((7,), seed=0).tolist() == [0] * 7 and silence.cdf(0) == 1
+    np.testing.assert_allclose(silence.log_density([0, 1, 20]), [0, -np.inf, -np.inf], atol=1e-15)
+
+
+def test_covariance_does_not_depend_on_units_and_may_be_asymmetric_by_rounding():
+    a = np.array([[2.0, 0.3], [0.3 + 1e-17, 1.0]])
+    units = np.array([1e-150, 1e140])
+    found = MultivariateNormal([0, 0], a * units * units[:, None]).log_density(units)
+    np.testing.assert_allclose(found, stats.multivariate_normal([0, 0], a).logpdf([1, 1]) - np.log(units).sum())
+    MultivariateNormal([0, 0], [[1, 1e-17], [0, 1]])
 
 
 @pytest.mark.parametrize("ours", [*(d for d, _ in (REALS | INTEGERS).values()), Categorical([0.5, 0.5])], ids=repr)
@@ -219,7 +310,10 @@ BAD = {
     "shape": (lambda: Gamma(0.0), "shape must be above 0; got 0"),
     "alpha": (lambda: Beta(-1, 2), "alpha must be above 0"),
     "probability": (lambda: Bernoulli(1.2), r"probability must be in \[0, 1\]; got 1.2"),
-    "rate": (lambda: Poisson(-3), "rate must be above 0"),
+    "rate": (lambda: Poisson(-3), "rate must be 0 or more; got -3"),
+    "vectors": (lambda: MultivariateNormal([0], [[1]]).quantile(0.5), "MultivariateNormal has no quantiles"),
+    "labels": (lambda: Categorical([1.0]).interval(), "Categorical has no quantiles"),
+    "variance": (lambda: MultivariateNormal([0], [[-1]]), "variance must be above 0; got -1"),
     "sum": (lambda: Categorical([0.5, 0.4]), "sum of probabilities along axis -1 must be 1; got 0.9"),
     "negative": (lambda: Categorical([1.5, -0.5]), "probabilities must be 0 or more; got -0.5"),
     "no axis": (lambda: Categorical(1.0), r"probabilities of shape \(\) has no axis -1"),

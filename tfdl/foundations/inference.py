@@ -15,15 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfdl.foundations.linear_systems import normalized
 from tfdl.foundations.probability import (
+    EPSILON,
     Bernoulli,
     Beta,
     Distribution,
     Gamma,
     Normal,
     Poisson,
+    deviance,
+    from_logarithms,
     incomplete_beta,
     incomplete_gamma,
+    log1p_square,
+    log_beta,
     log_gamma,
     log_gamma_draws,
     require,
@@ -43,11 +49,13 @@ def bayes(prior, likelihood):
     """
     prior, likelihood = np.asarray(prior, "float64"), np.asarray(likelihood, "float64")
     require_simplex("prior", prior)
-    require(likelihood >= 0, "likelihood", likelihood, "0 or more")
-    joint = prior * likelihood
-    evidence = joint.sum(-1, keepdims=True)
-    require(evidence > 0, "probability of the data", evidence, "above 0 under some hypothesis of the prior")
-    return joint / evidence
+    require((likelihood >= 0) & np.isfinite(likelihood), "likelihood", likelihood, "finite and 0 or more")
+    with np.errstate(divide="ignore"):  # as logarithms, since likelihoods of many observations are tiny
+        joint = np.log(prior) + np.log(likelihood)
+    largest = joint.max(-1, keepdims=True)
+    require(largest > -np.inf, "probability of the data", np.exp(largest), "above 0 under some hypothesis of the prior")
+    joint = np.exp(joint - largest)
+    return joint / joint.sum(-1, keepdims=True)
 
 
 def beta_bernoulli(prior, observations):
@@ -68,10 +76,13 @@ def normal_normal(prior, observations, *, standard_deviation):
     The precisions (1 / variance) add up and weight the means (Bishop 2006, eqs. 2.141, 2.142).
     """
     x = sample_of(observations, least=0)
-    each = 1 / Normal(0, standard_deviation).variance
-    precision = 1 / prior.variance + x.shape[-1] * each
-    mean = (prior.mean / prior.variance + x.sum(-1) * each) / precision
-    return Normal(mean, 1 / np.sqrt(precision))
+    known = Normal(0, standard_deviation).standard_deviation
+    with np.errstate(over="ignore"):
+        # Root of the ratio of the precisions: from it, nothing else leaves the range
+        ratio = np.minimum(np.sqrt(x.shape[-1]) * (prior.standard_deviation / known), 1e300)
+    total = np.hypot(1, ratio)
+    mean = prior.mean / total / total + x.sum(-1) / max(x.shape[-1], 1) * (ratio / total) ** 2
+    return Normal(mean, prior.standard_deviation / total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +98,17 @@ class Dirichlet(Distribution):
     variance = property(lambda self: self.mean * (1 - self.mean) / (self.total + 1))
 
     def log_density(self, x):
-        """x (..., K) -> (...)."""
+        """x (..., K) -> (...); -inf unless x is 0 or more and sums to 1, to 1e-5."""
+        x = np.asarray(x, "float64")
+        outside = (x < 0).any(-1) | (np.abs(x.sum(-1) - 1) > 1e-5)
         scale = log_gamma(self.total[..., 0]) - log_gamma(self.concentration).sum(-1)
-        return scale + x_log_y(self.concentration - 1, np.asarray(x)).sum(-1)
+        density = scale + x_log_y(self.concentration - 1, np.where(outside[..., None], 1, x)).sum(-1)
+        return np.where(outside, -np.inf, density)
 
     def draw(self, rng, shape):
         """Gammas divided by their sum, as a softmax of their logarithms, which never underflow."""
         logs = log_gamma_draws(rng, self.concentration, (*shape, self.concentration.shape[-1]))
-        parts = np.exp(logs - logs.max(-1, keepdims=True))
+        parts = from_logarithms(logs - logs.max(-1, keepdims=True))
         return parts / parts.sum(-1, keepdims=True)
 
 
@@ -111,8 +125,7 @@ def dirichlet_categorical(prior, labels):
 
 def fit_normal(observations):
     """Maximum-likelihood Normal: mean and standard deviation (divided by N: biased) of the observations (..., N)."""
-    x = sample_of(observations, least=2)
-    return Normal(x.mean(-1), x.std(-1))
+    return Normal(*mean_and_spread(sample_of(observations, least=2), freedom=0))
 
 
 def fit_bernoulli(observations):
@@ -140,23 +153,29 @@ def fit_gamma(observations, *, shape_prior=None):
     require(x > 0, "observation", x, "above 0")
     prior = shape_prior or Gamma(1.0, 1e-300)  # flat
     require(prior.shape >= 1, "shape of the prior", prior.shape, "1 or more")
-    size, spread = x.shape[-1], np.log(x.mean(-1)) - np.log(x).mean(-1)
-    require(spread > 1e-12, "log(mean x) - mean(log x)", spread, "above 0: the observations must differ")
+    size, (mean, _) = x.shape[-1], mean_and_spread(x)
+    # As a mean of deviances: the two logarithms would cancel
+    spread = deviance(1.0, x / mean[..., None], np.log(x) - np.log(mean)[..., None]).mean(-1)
+    require(spread > 0, "log(mean x) - mean(log x)", spread, "above 0: the observations must differ")
     shape = 0.5 / spread  # log k - digamma(k) is about 1 / (2 k)
     for _ in range(30):
-        digamma, trigamma = polygammas(shape)
-        slope = size * (np.log(shape) - digamma - spread) + (prior.shape - 1) / shape - prior.rate
-        curvature = size * (1 / shape - trigamma) - (prior.shape - 1) / shape**2
+        value, derivative = log_minus_digamma(shape)
+        slope = size * (value - spread) + (prior.shape - 1) / shape - prior.rate
+        curvature = size * derivative - (prior.shape - 1) / shape**2
         shape = 1 / (1 / shape + slope / (shape**2 * curvature))
-    return Gamma(shape, shape / x.mean(-1))
+    return Gamma(shape, shape / mean)
 
 
-def polygammas(x):
-    """First and second derivative of log Gamma at x > 0, to 1e-11: series at x + 10, then recurrence down to x."""
+def log_minus_digamma(x):
+    """log x - digamma(x) for x > 0, where digamma is the derivative of log Gamma, and its derivative; to 1e-11.
+
+    Asymptotic series at x + 10, then the recurrence down to x; differences of logarithms and of reciprocals are
+    written as one, since they would cancel for large x.
+    """
     y, steps = x + 10, [1 / (x + i) for i in range(10)]
-    first = np.log(y) - 1 / (2 * y) - y**-2 * (1 / 12 - y**-2 * (1 / 120 - y**-2 * (1 / 252 - y**-2 / 240)))
-    second = 1 / y + 1 / (2 * y**2) + y**-3 * (1 / 6 - y**-2 * (1 / 30 - y**-2 * (1 / 42 - y**-2 / 30)))
-    return first - sum(steps), second + sum(step**2 for step in steps)
+    value = 1 / (2 * y) + y**-2 * (1 / 12 - y**-2 * (1 / 120 - y**-2 * (1 / 252 - y**-2 / 240)))
+    derivative = 1 / (2 * y**2) + y**-3 * (1 / 6 - y**-2 * (1 / 30 - y**-2 * (1 / 42 - y**-2 / 30)))
+    return value + sum(steps) - np.log1p(10 / x), 10 / x / y - derivative - sum(step**2 for step in steps)
 
 
 # --- confidence intervals: 95 of 100 contain the true value ----------------------------------------------------------
@@ -167,34 +186,37 @@ class StudentT(Distribution):
     """A standard normal divided by sqrt(chi-square / degrees): a sample mean divided by its standard error."""
 
     degrees: np.ndarray
-    positive, bracket = ("degrees",), (-1.0, 1.0)
+    positive, support = ("degrees",), (-np.inf, np.inf)
 
     mean = property(lambda self: np.where(self.degrees > 1, 0.0, np.nan))
     variance = property(lambda self: self.mean + np.where(self.degrees > 2, 1 / np.abs(1 - 2 / self.degrees), np.inf))
 
     def log_density(self, x):
         half = self.degrees / 2
-        scale = log_gamma(half + 0.5) - log_gamma(half) - np.log(np.pi * self.degrees) / 2
-        return scale - (half + 0.5) * np.log1p(np.square(x) / self.degrees)
+        scale = -log_beta(0.5, half) - np.log(self.degrees) / 2
+        return scale - (half + 0.5) * log1p_square(x / np.sqrt(self.degrees))
 
     def cdf(self, x):
-        total = self.degrees + np.square(x)
-        inner = incomplete_beta(
-            0.5, self.degrees / 2, np.square(x) / total
-        )  # each of the two is accurate where it is small
-        outer = incomplete_beta(self.degrees / 2, 0.5, self.degrees / total)
-        return np.where(np.less(x, 0), np.where(inner < 0.5, 1 - inner, outer), 1 + inner) / 2
+        """Half the probability of Beta(1/2, degrees / 2) beyond z^2 / (1 + z^2), with z = |x| / sqrt(degrees)."""
+        x = np.asarray(x, "float64")
+        z = np.abs(x) / np.sqrt(self.degrees)
+        with np.errstate(divide="ignore", over="ignore"):
+            logarithms = -log1p_square(1 / z), -log1p_square(z)
+        inner, outer = incomplete_beta(0.5, self.degrees / 2, *logarithms)
+        return np.where(x < 0, outer, 1 + inner) / 2
 
     def draw(self, rng, shape):
-        chi_square = 2 * np.exp(log_gamma_draws(rng, self.degrees / 2, shape))
-        return standard_normal(rng, shape) / np.sqrt(chi_square / self.degrees)
+        log_chi_square = np.log(2) + log_gamma_draws(rng, self.degrees / 2, shape)
+        with np.errstate(over="ignore"):  # few degrees: draws may be beyond the largest number
+            return standard_normal(rng, shape) * np.exp((np.log(self.degrees) - log_chi_square) / 2)
 
 
 def mean_interval(observations, *, level=0.95):
     """(low, high), each (...), of the mean of normal observations (..., N): Student 1908."""
     x = sample_of(observations, least=2)
-    half = StudentT(x.shape[-1] - 1).interval(level)[1] * x.std(-1, ddof=1) / np.sqrt(x.shape[-1])
-    return x.mean(-1) - half, x.mean(-1) + half
+    mean, spread = mean_and_spread(x)
+    half = StudentT(x.shape[-1] - 1).interval(level)[1] * spread / np.sqrt(x.shape[-1])
+    return mean - half, mean + half
 
 
 def proportion_interval(successes, trials, *, level=0.95):
@@ -217,7 +239,8 @@ def bootstrap_interval(observations, statistic, *, level=0.95, resamples=2000, s
     `statistic(array, axis=-1)` reduces the last axis, as `np.median` does.
     """
     x = sample_of(observations, least=2)
-    require(0 < level < 1, "level", level, "above 0 and below 1")
+    level = np.asarray(level, "float64")
+    require((level > 0) & (level < 1), "level", level, "above 0 and below 1")
     picks = np.random.default_rng(seed).integers(0, x.shape[-1], (resamples, x.shape[-1]))
     low, high = np.quantile(statistic(x[..., picks], axis=-1), ((1 - level) / 2, (1 + level) / 2), axis=-1)
     return low, high
@@ -236,14 +259,16 @@ class Significance(NamedTuple):
 def z_test(observations, *, mean, standard_deviation):
     """Does the mean of observations (..., N) of known `standard_deviation` differ from `mean`?  Two-sided."""
     x = sample_of(observations)
-    z = (x.mean(-1) - mean) / Normal(mean, standard_deviation).standard_deviation * np.sqrt(x.shape[-1])
+    center, known = mean_and_spread(x, freedom=0)[0], Normal(mean, standard_deviation).standard_deviation
+    z = (center - mean) / known * np.sqrt(x.shape[-1])
     return Significance(z, 2 * Normal().cdf(-np.abs(z)))
 
 
 def t_test(observations, *, mean):
     """Does the mean of normal observations (..., N) differ from `mean`?  Two-sided, standard deviation estimated."""
     x = sample_of(observations, least=2, varied=True)
-    t = (x.mean(-1) - mean) / (x.std(-1, ddof=1) / np.sqrt(x.shape[-1]))
+    center, spread = mean_and_spread(x)
+    t = (center - mean) / (spread / np.sqrt(x.shape[-1]))
     return Significance(t, 2 * StudentT(x.shape[-1] - 1).cdf(-np.abs(t)))
 
 
@@ -255,22 +280,26 @@ def permutation_test(first, second, *, resamples=10_000, seed):
     """
     x, y = sample_of(first), sample_of(second)
     require(np.array([x.ndim, y.ndim]) == 1, "number of axes", [x.ndim, y.ndim], "1 in both samples")
-    pooled = np.broadcast_to(np.concatenate([x, y]), (resamples, x.size + y.size))
-    shuffled = np.random.default_rng(seed).permuted(pooled, axis=-1)
+    values, exponents = normalized(np.concatenate([x, y]), -1)
+    values = values - values.mean()  # the difference of the means does not depend on it, its rounding error does
+    shuffled = np.random.default_rng(seed).permuted(np.broadcast_to(values, (resamples, values.size)), axis=-1)
     differences = shuffled[:, : x.size].mean(-1) - shuffled[:, x.size :].mean(-1)
-    difference = x.mean() - y.mean()
-    extreme = np.abs(differences) >= np.abs(difference) * (1 - 1e-12)  # ties count in spite of rounding
-    return Significance(difference, (1 + extreme.sum()) / (1 + resamples))
+    difference = values[: x.size].mean() - values[x.size :].mean()
+    # Ties count in spite of rounding: of the values, whose largest was about 1, and of the means.
+    extreme = np.abs(differences) >= np.abs(difference) - 8 * EPSILON
+    return Significance(np.ldexp(difference, exponents[0]), (1 + extreme.sum()) / (1 + resamples))
 
 
 def chi_square_test(observed, expected):
     """Do counts (..., K) differ from the expected ones (..., K)?  Pearson 1900; reliable if all expected are >= 5."""
     observed, expected = np.asarray(observed, "float64"), np.asarray(expected, "float64")
-    require(observed >= 0, "observed count", observed, "0 or more")
-    require(expected > 0, "expected count", expected, "above 0")
+    require((observed >= 0) & np.isfinite(observed), "observed count", observed, "finite and 0 or more")
+    require((expected > 0) & np.isfinite(expected), "expected count", expected, "finite and above 0")
+    size = expected.shape[-1] if expected.ndim else 0
+    require(size >= 2, "number of classes along the last axis", size, "2 or more")
     off = np.abs(observed.sum(-1) - expected.sum(-1)) / expected.sum(-1)
     require(off < 1e-6, "relative difference of the sums of observed and expected", off, "0")
-    statistic = ((observed - expected) ** 2 / expected).sum(-1)
+    statistic = (((observed - expected) / np.sqrt(expected)) ** 2).sum(-1)
     return Significance(statistic, incomplete_gamma((expected.shape[-1] - 1) / 2, statistic / 2)[1])
 
 
@@ -291,17 +320,22 @@ class Estimate(NamedTuple):
 
 def monte_carlo(values):
     """Estimates an expectation by the mean of independent draws (..., N); the error falls as N^-1/2."""
-    x = sample_of(values, least=2)
-    return Estimate(x.mean(-1), x.std(-1, ddof=1) / np.sqrt(x.shape[-1]))
+    mean, spread = mean_and_spread(sample_of(values, least=2))
+    return Estimate(mean, spread / np.sqrt(np.shape(values)[-1]))
 
 
 def running_monte_carlo(values):
-    """`monte_carlo` of the first 2, 3 ... N values (..., N): an Estimate of arrays (..., N - 1)."""
+    """`monte_carlo` of the first 2, 3 ... N values (..., N): an Estimate of arrays (..., N - 1).
+
+    A value x_n adds (x_n - mean before)^2 (n - 1) / n to the sum of squares (Welford 1962), so that no later value
+    affects an earlier error.  `hypot` adds squares whose own size may leave the range.
+    """
     x = sample_of(values, least=2)
-    center, n = x.mean(-1, keepdims=True), np.arange(2, x.shape[-1] + 1)  # centered: squares don't cancel
-    mean = (x - center).cumsum(-1)[..., 1:] / n
-    squares = ((x - center) ** 2).cumsum(-1)[..., 1:]
-    return Estimate(center + mean, np.sqrt(np.maximum(squares / n - mean**2, 0) / (n - 1)))
+    n = np.arange(1, x.shape[-1] + 1)
+    means = x[..., :1] + (x - x[..., :1]).cumsum(-1) / n
+    changes = (x[..., 1:] - means[..., :-1]) * np.sqrt(n[:-1] / n[1:])
+    root = np.hypot.accumulate(np.abs(changes), axis=-1)
+    return Estimate(means[..., 1:], root / np.sqrt(n[1:]) / np.sqrt(n[:-1]))
 
 
 def importance_sampling(function, target, proposal, *, draws, seed):
@@ -389,6 +423,12 @@ def chain_of(transition):
         raise ValueError(f"transition must be square; got shape {transition.shape}: give (..., K, K).")
     require_simplex("transition", transition)
     return transition
+
+
+def mean_and_spread(x, *, freedom=1):
+    """Mean and standard deviation of (..., N), divided by N - freedom; scaled, so that no sum or square overflows."""
+    scaled, exponents = normalized(x, -1)
+    return tuple(np.ldexp(value, exponents[..., 0]) for value in (scaled.mean(-1), scaled.std(-1, ddof=freedom)))
 
 
 def sample_of(observations, *, least=1, counts=False, binary=False, varied=False):

@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from tfdl.foundations.probability import broadcast, require, require_simplex, x_log_y
+from tfdl.foundations.probability import broadcast, deviance, require, require_simplex, x_log_y
 
 BITS, NATS = 2.0, math.e
 
@@ -42,9 +42,13 @@ def cross_entropy(p, q, *, axis=-1, base=NATS):
 
 
 def kl_divergence(p, q, *, axis=-1, base=NATS):
-    """KL(p || q) = sum p log(p / q): 0 only where p = q, inf if q is 0 where p is not (eq. 2.26)."""
+    """KL(p || q) = sum p log(p / q): 0 only where p = q, inf if q is 0 where p is not (eq. 2.26).
+
+    Since both sum to 1, it is also the sum of p log(p / q) - p + q, whose terms are never negative.
+    """
     p, q = tables(axis, p, q)
-    return (x_log_y(p, p) - x_log_y(p, q)).sum(-1) / unit(base)
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.where(p == 0, q, deviance(np.where(p == 0, 1, p), q, np.log(q))).sum(-1) / unit(base)
 
 
 def js_divergence(p, q, *, axis=-1, base=NATS):
@@ -98,15 +102,16 @@ def gaussian_entropy(gaussian, *, base=NATS):
 def gaussian_kl(p, q, *, base=NATS):
     """KL(p || q) of two MultivariateNormals of equal dimension, shape of their common batch.
 
-    (tr(S_q^-1 S_p) + |m_q - m_p|^2 measured in S_q - D + log det S_q - log det S_p) / 2; through the Cholesky factors,
-    the trace is |L_q^-1 L_p|^2 and the distance |L_q^-1 (m_q - m_p)|^2.
+    (tr(S_q^-1 S_p) - log det(S_q^-1 S_p) - D + |m_q - m_p|^2 measured in S_q) / 2.  With the Cholesky factors, the
+    distance is |L_q^-1 (m_q - m_p)|^2, and the rest is a sum of s^2 - log s^2 - 1 >= 0 over the D singular values of
+    L_q^-1 L_p.
     """
     width = p.mean.shape[-1]
     if q.mean.shape[-1] != width:
         raise ValueError(f"KL needs Gaussians of equal dimension; got {width} and {q.mean.shape[-1]}.")
-    trace = (np.linalg.solve(q.factor, p.factor) ** 2).sum((-2, -1))
+    squares = np.linalg.svd(np.linalg.solve(q.factor, p.factor), compute_uv=False) ** 2
     distance = (np.linalg.solve(q.factor, (q.mean - p.mean)[..., None]) ** 2).sum((-2, -1))
-    return (trace + distance - width + q.log_determinant - p.log_determinant) / 2 / unit(base)
+    return (deviance(1.0, squares, np.log(squares)).sum(-1) + distance) / 2 / unit(base)
 
 
 def gaussian_mutual_information(gaussian, first, *, base=NATS):
@@ -118,7 +123,7 @@ def gaussian_mutual_information(gaussian, first, *, base=NATS):
     require(0 < first < width, "first", first, f"above 0 and below {width}, the dimension of the Gaussian")
     marginals = gaussian.covariance[..., :first, :first], gaussian.covariance[..., first:, first:]
     separate = sum(np.linalg.slogdet(marginal).logabsdet for marginal in marginals)
-    return (separate - gaussian.log_determinant) / 2 / unit(base)
+    return np.maximum(separate - gaussian.log_determinant, 0) / 2 / unit(base)  # rounding could make it negative
 
 
 # --- Huffman: the shortest prefix-free code -----------------------------------------------------------------------
@@ -133,9 +138,8 @@ def huffman_code(counts):
     Args:
         counts: dict symbol -> count or probability, all above 0; ties are merged in the dict's order.
     """
-    require(
-        np.array([*counts.values()]) > 0, "count", [*counts.values()], "above 0: leave out symbols that never occur"
-    )
+    values = np.array([*counts.values()])
+    require((values > 0) & (values < np.inf), "count", values, "above 0 and finite: leave out symbols that never occur")
     if not counts:
         raise ValueError("huffman_code got no symbols; count at least one.")
     code = dict.fromkeys(counts, "" if len(counts) > 1 else "0")
@@ -184,7 +188,7 @@ def kraft_sum(code):
 
 
 def tables(axis, p, q):
-    """Both as float64 probabilities along the last axis, of the same length."""
+    """Both as float64 probabilities along the last axis, of the same length; their sums, 1 to 1e-5, become 1."""
     p, q = np.asarray(p, "float64"), np.asarray(q, "float64")
     require_simplex("p", p, axis)
     require_simplex("q", q, axis)
@@ -192,7 +196,7 @@ def tables(axis, p, q):
         raise ValueError(f"p and q differ in length along axis {axis}: shapes {p.shape} and {q.shape}.")
     p, q = np.moveaxis(p, axis, -1), np.moveaxis(q, axis, -1)
     broadcast("p and q", p.shape, q.shape)
-    return p, q
+    return p / p.sum(-1, keepdims=True), q / q.sum(-1, keepdims=True)
 
 
 def unit(base):

@@ -4,9 +4,12 @@
     coin.log_density(0.7), coin.mean, coin.variance, coin.mode, coin.cdf(0.5), coin.quantile(0.975), coin.interval(0.95)
     coin.sample((1000,), seed=0)
 
-Computed in float64.  Parameters broadcast against each other and against the values: (...) below.
+Computed in float64.  Parameters broadcast against each other and against the values: (...) below.  A value that is NaN
+gives NaN.  Products of powers and factorials are computed as sums of logarithms, because they leave the range of
+float64 long before a probability does; large logarithms that would cancel are avoided (Loader 2000).
 Sources: Bishop 2006, Pattern Recognition and Machine Learning, chapter 2 and appendix B; Devroye 1986, Non-Uniform
-Random Variate Generation (samplers); Press et al. 2007, Numerical Recipes, chapter 6 (special functions).
+Random Variate Generation (samplers); Press et al. 2007, Numerical Recipes, chapter 6 (special functions); Loader 2000,
+Fast and Accurate Computation of Binomial Probabilities.
 """
 
 from dataclasses import dataclass, fields
@@ -15,15 +18,18 @@ from itertools import count
 import numpy as np
 
 EPSILON = np.finfo("float64").eps
+SMALLEST = np.nextafter(0.0, 1.0)  # positive number
 
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
     """Base class: `mean`, `variance`, `sample`, and `log_density(x)`, the natural logarithm of the density, or of the
-    probability if x is discrete; -inf outside the support.  Continuous ones also have `cdf`, `quantile`, `interval`.
+    probability if x is discrete; -inf outside the support.  Those of real numbers or counts also have `cdf`, `quantile`
+    and `interval`.
     """
 
     positive = ()  # names of the parameters that must be above 0
+    support = None  # (lowest, highest) of a distribution of numbers
 
     def __post_init__(self):
         for name in (field.name for field in fields(self)):
@@ -47,23 +53,45 @@ class Distribution:
         return self.draw(np.random.default_rng(seed), (*shape, *self.batch))
 
     def quantile(self, p):
-        """The x with cdf(x) = p, for 0 < p < 1 of shape (...): doubling finds a bracket, bisection the root."""
+        """The smallest x with cdf(x) >= p, for 0 < p < 1 of shape (...).
+
+        Bisection over the numbers of float64 in their order, not over their values: of all 2^64, 64 steps find the one.
+
+        Raises:
+            ValueError: p outside (0, 1), or a distribution of vectors or labels.
+        """
         p = np.asarray(p, "float64")
         require((p > 0) & (p < 1), "probability", p, "above 0 and below 1")
-        low, high = (np.full(np.broadcast_shapes(p.shape, self.batch), end) for end in self.bracket)
-        while np.any(short := self.cdf(high) < p):
-            high = np.where(short, 2 * high, high)
-        while np.any(beyond := self.cdf(low) > p):
-            low = np.where(beyond, 2 * low, low)
-        while np.any(((middle := (low + high) / 2) > low) & (middle < high)):  # until no float lies between them
-            below = self.cdf(middle) < p
+        if self.support is None:
+            raise ValueError(f"{type(self).__name__} has no quantiles: its values are not ordered numbers.")
+        shape = broadcast(type(self).__name__, p.shape, self.batch)
+        low, high = (np.full(shape, position(end)) for end in self.support)
+        for _ in range(64):
+            middle = low // 2 + high // 2 + (low & high & 1)  # the mean; the sum could leave the range of int64
+            below = self.cdf(number_at(middle)) < p
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return high[()]
+        return number_at(high)[()] + 0.0  # no -0.0
 
     def interval(self, level=0.95):
-        """(low, high): the central interval of probability `level`."""
-        require(0 < level < 1, "level", level, "above 0 and below 1")
+        """(low, high), each (...): the central interval of probability `level` (...)."""
+        level = np.asarray(level, "float64")
+        require((level > 0) & (level < 1), "level", level, "above 0 and below 1")
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+
+
+def position(x):
+    """Place of the float64 x in the order of all of them, as an integer; 0 for 0."""
+    return forwards(np.asarray(x, "float64").view("int64"))
+
+
+def number_at(position):
+    """The float64 at a place in the order of all of them: the inverse of `position`."""
+    return forwards(position).view("float64")
+
+
+def forwards(bits):
+    """Bits of floats -> integers in the same order, or back: as bits, negative numbers are ordered backwards."""
+    return bits ^ ((bits >> 63) & np.iinfo("int64").max)
 
 
 # --- continuous ----------------------------------------------------------------------------------------------------
@@ -75,20 +103,22 @@ class Normal(Distribution):
 
     mean: np.ndarray = 0.0
     standard_deviation: np.ndarray = 1.0
-    positive, bracket = ("standard_deviation",), (-1.0, 1.0)
+    positive, support = ("standard_deviation",), (-np.inf, np.inf)
 
     mode = property(lambda self: self.mean)
     variance = property(lambda self: self.standard_deviation**2)
 
     def log_density(self, x):
-        z = (x - self.mean) / self.standard_deviation
-        return -(z**2) / 2 - np.log(self.standard_deviation) - np.log(2 * np.pi) / 2
+        z = (np.asarray(x, "float64") - self.mean) / self.standard_deviation
+        with np.errstate(over="ignore"):  # then the density is 0
+            square = z**2
+        return -square / 2 - np.log(self.standard_deviation) - np.log(2 * np.pi) / 2
 
     def cdf(self, x):
-        z = (x - self.mean) / self.standard_deviation
-        inner, outer = incomplete_gamma(
-            0.5, z**2 / 2
-        )  # erf(|z| / sqrt(2)) and 1 - erf: probabilities within and beyond |z|
+        z = (np.asarray(x, "float64") - self.mean) / self.standard_deviation
+        z = np.clip(z, -1e9, 1e9)  # beyond, the squares would leave the range
+        # erf(|z| / sqrt(2)) and 1 - erf: probabilities within and beyond |z|
+        inner, outer = incomplete_gamma(0.5, z**2 / 2)
         return np.where(z < 0, outer, 1 + inner) / 2
 
     def draw(self, rng, shape):
@@ -101,23 +131,28 @@ class Gamma(Distribution):
 
     shape: np.ndarray
     rate: np.ndarray = 1.0
-    positive, bracket = ("shape", "rate"), (0.0, 1.0)
+    positive, support = ("shape", "rate"), (0.0, np.inf)
 
     mean = property(lambda self: self.shape / self.rate)
     mode = property(lambda self: np.maximum(self.shape - 1, 0) / self.rate)
-    variance = property(lambda self: self.shape / self.rate**2)
+    variance = property(lambda self: self.mean / self.rate)
 
+    @np.errstate(over="ignore")  # of rate x: then the density is 0
     def log_density(self, x):
-        inside = np.where(np.greater_equal(x, 0), x, 1.0)
-        scale = self.shape * np.log(self.rate) - log_gamma(self.shape)
-        density = scale + x_log_y(self.shape - 1, inside) - self.rate * inside
-        return np.where(np.greater_equal(x, 0), density, -np.inf)
+        x = np.asarray(x, "float64")
+        outside = (x < 0) | np.isinf(x)
+        inside = np.where(outside, 1.0, x)
+        small = self.shape * np.log(self.rate) - log_gamma(self.shape)
+        small = small + x_log_y(self.shape - 1, inside) - self.rate * inside
+        large = np.log(self.rate) + log_poisson(np.maximum(self.shape, 10) - 1, self.rate * inside)
+        return np.where(outside, -np.inf, np.where(self.shape < 10, small, large))
 
+    @np.errstate(over="ignore")
     def cdf(self, x):
-        return incomplete_gamma(self.shape, self.rate * x)[0]
+        return incomplete_gamma(self.shape, self.rate * np.maximum(x, 0))[0]
 
     def draw(self, rng, shape):
-        return np.exp(log_gamma_draws(rng, self.shape, shape)) / self.rate
+        return from_logarithms(log_gamma_draws(rng, self.shape, shape) - np.log(self.rate))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +161,7 @@ class Beta(Distribution):
 
     alpha: np.ndarray
     beta: np.ndarray
-    positive, bracket = ("alpha", "beta"), (0.0, 1.0)
+    positive, support = ("alpha", "beta"), (0.0, 1.0)
 
     mean = property(lambda self: self.alpha / (self.alpha + self.beta))
     variance = property(lambda self: self.mean * (1 - self.mean) / (self.alpha + self.beta + 1))
@@ -138,18 +173,28 @@ class Beta(Distribution):
         return np.divide(left, left + right, where=left * right > 0, out=np.full(self.batch, np.nan))[()]
 
     def log_density(self, x):
-        inside = np.greater_equal(x, 0) & np.less_equal(x, 1)
-        y = np.where(inside, x, 0.5)
-        powers = x_log_y(self.alpha - 1, y) + x_log_y(self.beta - 1, 1 - y)
-        return np.where(inside, powers - log_beta(self.alpha, self.beta), -np.inf)
+        x = np.asarray(x, "float64")
+        outside = (x < 0) | (x > 1)
+        log_x, log_y = self.logarithms(np.where(outside, 0.5, x))
+        small = times(self.alpha - 1, log_x) + times(self.beta - 1, log_y) - log_beta(self.alpha, self.beta)
+        alpha, beta = np.maximum(self.alpha, 10), np.maximum(self.beta, 10)
+        large = np.log(alpha + beta - 1) + log_binomial(alpha - 1, beta - 1, log_x, log_y)
+        density = np.where((self.alpha < 10) | (self.beta < 10), small, large)
+        return np.where(outside, -np.inf, density)
 
     def cdf(self, x):
-        return incomplete_beta(self.alpha, self.beta, x)
+        return incomplete_beta(self.alpha, self.beta, *self.logarithms(np.clip(x, 0.0, 1.0)))[0]
+
+    @staticmethod
+    def logarithms(x):
+        """log x and log(1 - x)."""
+        with np.errstate(divide="ignore"):
+            return np.log(x), np.log1p(-x)
 
     def draw(self, rng, shape):
-        """X / (X + Y) of two gammas: the sigmoid of the difference of their logarithms, which never underflow."""
+        """X / (X + Y) of two gammas: 1 / (1 + Y / X), from their logarithms, which never underflow."""
         difference = log_gamma_draws(rng, self.alpha, shape) - log_gamma_draws(rng, self.beta, shape)
-        return (1 + np.tanh(difference / 2)) / 2
+        return from_logarithms(-np.logaddexp(0, -difference))
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +210,19 @@ class MultivariateNormal(Distribution):
 
     def __post_init__(self):
         super().__post_init__()
-        if not np.allclose(self.covariance, self.covariance.mT, rtol=1e-6, atol=0):
+        variance = self.variance
+        require(variance > 0, "variance", variance, "above 0")
+        # As correlations, so that it does not matter in which units the coordinates are measured
+        root = np.sqrt(variance)[..., None]
+        correlation = self.covariance / root / root.mT
+        if np.any(np.abs(correlation - correlation.mT) > 1e-6):
             raise ValueError(f"The covariance of shape {self.covariance.shape} is not symmetric; give C = C^T.")
-        if np.any((smallest := np.linalg.eigvalsh(self.covariance)[..., 0]) <= 0):
-            raise ValueError(f"The covariance needs eigenvalues above 0; its smallest is {smallest.min():g}.")
-        object.__setattr__(self, "factor", np.linalg.cholesky(self.covariance))
+        correlation = (correlation + correlation.mT) / 2
+        if np.any((smallest := np.linalg.eigvalsh(correlation)[..., 0]) <= 0):
+            raise ValueError(
+                f"The covariance needs correlations with eigenvalues above 0; the smallest is {smallest.min():g}."
+            )
+        object.__setattr__(self, "factor", root * np.linalg.cholesky(correlation))
 
     @property
     def batch(self):
@@ -184,7 +237,9 @@ class MultivariateNormal(Distribution):
     def log_density(self, x):
         """x (..., D) -> (...)."""
         z = np.linalg.solve(self.factor, (x - self.mean)[..., None])[..., 0]
-        return -((z**2).sum(-1) + self.log_determinant + self.mean.shape[-1] * np.log(2 * np.pi)) / 2
+        with np.errstate(over="ignore"):  # then the density is 0
+            square = (z**2).sum(-1)
+        return -(square + self.log_determinant + self.mean.shape[-1] * np.log(2 * np.pi)) / 2
 
     def draw(self, rng, shape):
         return self.mean + (self.factor @ standard_normal(rng, (*shape, self.mean.shape[-1], 1)))[..., 0]
@@ -198,6 +253,7 @@ class Bernoulli(Distribution):
     """1 with `probability` (in [0, 1]), else 0."""
 
     probability: np.ndarray
+    support = (0.0, 1.0)
 
     def __post_init__(self):
         super().__post_init__()
@@ -209,7 +265,12 @@ class Bernoulli(Distribution):
     def log_density(self, x):
         with np.errstate(divide="ignore"):
             heads, tails = np.log(self.probability), np.log1p(-self.probability)
-        return np.where(np.equal(x, 1), heads, np.where(np.equal(x, 0), tails, -np.inf))
+        density = np.where(np.equal(x, 1), heads, np.where(np.equal(x, 0), tails, -np.inf))
+        return np.where(np.isnan(x), np.nan, density)
+
+    def cdf(self, x):
+        area = np.where(np.less(x, 0), 0.0, np.where(np.less(x, 1), 1 - self.probability, 1.0))
+        return np.where(np.isnan(x), np.nan, area)
 
     def draw(self, rng, shape):
         return (rng.random(shape) < self.probability).astype("int64")
@@ -232,38 +293,53 @@ class Categorical(Distribution):
     def log_density(self, labels):
         one_hot = np.equal(np.asarray(labels)[..., None], np.arange(self.probabilities.shape[-1]))
         with np.errstate(divide="ignore"):
-            return np.log((one_hot * self.probabilities).sum(-1))
+            density = np.log((one_hot * self.probabilities).sum(-1))
+        return np.where(np.isnan(labels), np.nan, density)
 
     def draw(self, rng, shape):
-        """Inverse transform: the number of cumulative sums that a uniform number exceeds."""
-        steps = self.probabilities.cumsum(-1)[..., :-1]  # without the last, which may be below 1 by rounding
-        return (rng.random((*shape, 1)) >= steps).sum(-1)
+        """Inverse transform: the number of cumulative sums that a uniform number, which is below 1, exceeds.
+
+        They are divided by the last, which may differ from 1 by rounding.
+        """
+        sums = self.probabilities.cumsum(-1)
+        return (rng.random((*shape, 1)) >= sums / sums[..., -1:]).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
 class Poisson(Distribution):
-    """rate^k exp(-rate) / k! for k = 0, 1, 2 ...: arrivals in one unit of time; rate > 0."""
+    """rate^k exp(-rate) / k! for k = 0, 1, 2 ...: arrivals in one unit of time; rate >= 0."""
 
     rate: np.ndarray
-    positive = ("rate",)
+    support = (0.0, np.inf)
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.rate >= 0, "rate", self.rate, "0 or more")
 
     mean = variance = property(lambda self: self.rate)
 
     def log_density(self, k):
-        inside = np.greater_equal(k, 0) & (np.mod(k, 1) == 0)
-        n = np.where(inside, k, 0)
-        return np.where(inside, n * np.log(self.rate) - self.rate - log_gamma(n + 1), -np.inf)
+        k = np.asarray(k, "float64")
+        outside = (k < 0) | (np.floor(k) < k) | np.isinf(k)
+        return np.where(outside, -np.inf, log_poisson(np.where(outside, 0, k), self.rate))
 
     def cdf(self, k):
         """P(arrival k + 1, whose time has a gamma distribution, comes after time 1)."""
-        return np.where(np.less(k, 0), 0, incomplete_gamma(np.maximum(np.floor(k), 0) + 1, self.rate)[1])
+        k = np.asarray(k, "float64")
+        arrivals = np.floor(np.clip(k, 0, np.finfo("float64").max)) + 1
+        return np.where(k < 0, 0, incomplete_gamma(arrivals, self.rate)[1])
 
     def draw(self, rng, shape):
-        """Counts arrivals with exponential waiting times until time 1: about `rate` iterations."""
-        counts, time = np.zeros(shape, "int64"), np.zeros(shape)
-        while np.any((time := time - np.log1p(-rng.random(shape)) / self.rate) < 1):
-            counts += time < 1
-        return counts
+        """Few arrivals are counted one after the other, many are drawn by rejection.
+
+        Raises:
+            ValueError: a rate of 1e18 or more, whose counts do not fit int64.
+        """
+        require(self.rate < 1e18, "rate", self.rate, "below 1e18 for draws")
+        rate = np.broadcast_to(self.rate, shape).ravel()
+        counts, many = np.empty(rate.size, "int64"), rate >= 30
+        counts[many], counts[~many] = poisson_rejection(rng, rate[many]), poisson_arrivals(rng, rate[~many])
+        return counts.reshape(shape)
 
 
 # --- sampling from uniform numbers ----------------------------------------------------------------------------------
@@ -273,6 +349,42 @@ def standard_normal(rng, shape):
     """Box and Muller 1958: length and angle of a normal vector in the plane are independent."""
     length = np.sqrt(-2 * np.log1p(-rng.random(shape)))
     return length * np.cos(2 * np.pi * rng.random(shape))
+
+
+def poisson_arrivals(rng, rate):
+    """Counts arrivals with exponential waiting times until time 1: about `rate` iterations.  (N,) -> (N,)."""
+    counts, time = np.zeros(rate.size, "int64"), np.zeros(rate.size)
+    with np.errstate(divide="ignore", invalid="ignore"):  # at rate 0 the first arrival never comes
+        while np.any((time := time - np.log1p(-rng.random(rate.size)) / rate) < 1):
+            counts += time < 1
+    return counts
+
+
+def poisson_rejection(rng, rate):
+    """Draws for rate >= 10, (N,) -> (N,): algorithm PTRS of Hoermann 1993, constants from its section 5.
+
+    The quantile function is nearly (2 a / (1/2 - |u|) + b) u + rate + 0.43 for u uniform in -1/2 ... 1/2; rejection
+    makes it exact.
+    """
+    b = 0.931 + 2.53 * np.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    height = np.log(1.1239 + 1.1328 / (b - 3.4))
+    counts, todo = np.empty(rate.size, "int64"), np.arange(rate.size)
+    while todo.size:
+        u, v = rng.random(todo.size) - 0.5, 1 - rng.random(todo.size)
+        edge = np.maximum(0.5 - np.abs(u), SMALLEST)
+        k = np.floor((2 * a[todo] / edge + b[todo]) * u + rate[todo] + 0.43)
+        density = log_poisson(np.maximum(k, 0), rate[todo])
+        bound = np.log(v) + height[todo] - np.log(a[todo] / edge**2 + b[todo])
+        accepted = (k >= 0) & (bound <= density)
+        counts[todo[accepted]] = k[accepted]
+        todo = todo[~accepted]
+    return counts
+
+
+def from_logarithms(x):
+    """exp(x), but at least the smallest number above 0: many densities have a pole at 0, where no draw can be."""
+    return np.maximum(np.exp(x), SMALLEST)
 
 
 def log_gamma_draws(rng, alpha, shape):
@@ -308,48 +420,166 @@ def log_gamma(x):
     return (x + 0.5) * np.log(x + 7.5) - (x + 7.5) + np.log(2 * np.pi) / 2 + np.log(series) - np.log(x)
 
 
+def log1p_remainder(x):
+    """x - log(1 + x) for small x of either sign, at most 1/4.
+
+    The two cancel.  But log(1 + x) = 2 (s + s^3/3 + s^5/5 + ...) with s = x / (2 + x), and x - 2 s = x s.
+    """
+    s = x / (2 + x)
+    return x * s - 2 * s**3 * np.polynomial.polynomial.polyval(s * s, 1 / np.arange(3.0, 23, 2))
+
+
+def deviance(x, y, log_y):
+    """x log(x / y) - x + y for x, y > 0: 0 where x = y, else positive (Loader 2000, equation of D_0; a term of KL)."""
+    change = (y - x) / x
+    near = x * log1p_remainder(np.clip(change, -0.25, 0.25))
+    return np.where(np.abs(change) < 0.25, near, y - x - x * (log_y - np.log(x)))
+
+
+def log1p_square(x):
+    """log(1 + x^2); the squares of numbers above 1e154 would leave the range."""
+    larger, smaller = np.maximum(np.abs(x), 1), np.minimum(np.abs(x), 1)
+    return 2 * np.log(larger) + np.log1p((smaller / larger) ** 2)
+
+
+# Stirling's series for log Gamma(n + 1) - (n + 1/2) log n + n - log(2 pi) / 2, in powers of 1 / n^2, times n
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
+
+
+def log_poisson(k, rate, log_rate=None):
+    """log(rate^k exp(-rate) / Gamma(k + 1)) for real k >= 0.  (...) -> (...).
+
+    For large k three huge terms nearly cancel.  Loader 2000 divides by their value at rate = k, where Stirling's series
+    is accurate; the rest is a deviance.
+
+    Args:
+        log_rate: its logarithm, for a rate that underflows; None computes it.
+    """
+    if log_rate is None:
+        with np.errstate(divide="ignore"):
+            log_rate = np.log(rate)
+    n = np.maximum(k, 10)
+    large = log_poisson_peak(n) - deviance(n, rate, log_rate)
+    return np.where(np.less(k, 10), times(k, log_rate) - rate - log_gamma(k + 1), large)
+
+
+def log_poisson_peak(k):
+    """`log_poisson` at rate = k, for k > 0."""
+    n = np.maximum(k, 10)
+    large = -np.polynomial.polynomial.polyval(n**-2, STIRLING) / n - (np.log(2 * np.pi) + np.log(n)) / 2
+    return np.where(np.less(k, 10), k * np.log(k) - k - log_gamma(k + 1), large)
+
+
+def log_binomial(a, b, log_x, log_y):
+    """log of x^a y^b Gamma(a + b + 1) / (Gamma(a + 1) Gamma(b + 1)), with x + y = 1.  (...) -> (...).
+
+    Two independent Poisson counts, given their sum, are binomial: so this is a quotient of three Poisson probabilities.
+    """
+    n = a + b
+    first = log_poisson(a, n * np.exp(log_x), np.log(n) + log_x)
+    second = log_poisson(b, n * np.exp(log_y), np.log(n) + log_y)
+    return first + second - log_poisson_peak(n)
+
+
 def log_beta(a, b):
     """log B(a, b) for a, b > 0."""
-    return log_gamma(a) + log_gamma(b) - log_gamma(a + b)
+    a, b = np.minimum(a, b), np.maximum(a, b)
+    n = a + b
+    peak = log_poisson_peak(a) + log_poisson_peak(b) - log_poisson_peak(n)  # of x^a y^b / ..., at x = a / n
+    return a * np.log(a / n) + b * np.log1p(-a / n) - peak + np.log(n) - np.log(a) - np.log(b)
 
 
+LARGE = 1000  # parameter from which a series or fraction needs many terms and the density is smooth on its scale
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
+
+
+@np.errstate(all="ignore")  # infinite values have limits, and NaN gives NaN
 def incomplete_gamma(a, x):
-    """Probabilities (P, Q) of Gamma(a, 1) below and above x, with errors up to 2e-15 (a + 10).  (...) -> two of (...).
+    """Probabilities (P, Q) of Gamma(a, 1) below and above x, with relative errors below 1e-11.  (...) -> two of (...).
 
-    erf(z) is P(1/2, z^2).  A series gives P for x < a + 1, a continued fraction gives Q otherwise (eqs. 6.2.5, 6.2.7).
+    erf(z) is P(1/2, z^2).  A series gives P for x < a + 1, a continued fraction gives Q otherwise (eqs. 6.2.5, 6.2.7);
+    for large a, which would take sqrt(a) terms, quadrature (section 6.2.2) of the density of log(x / a) does.
     """
-    a, x = np.broadcast_arrays(np.asarray(a, "float64"), np.clip(x, 0, 1e150))
-    below = x < a + 1
-    scale = np.exp(x_log_y(a, x) - x - log_gamma(a))
-    small, large = np.where(below, x, 0), np.where(below, a + 1, x)
-    term = total = 1 / a
+    a, x = np.broadcast_arrays(np.asarray(a, "float64"), np.asarray(x, "float64"))
+    below = np.asarray(x < a + 1)
+    large = a >= LARGE
+    start = np.asarray(np.clip(np.log1p((x - a) / a), -700, 700))
+    tail = log_concave_tail(start[large], below[large], gamma_density, a[large])
+    a, x = np.where(large, 1, a), np.where(large, 1, np.clip(x, 0, 1e150))
+    scale = np.exp(log_poisson(a, x))
+    left, right = np.where(below, x, 0), np.where(below, a + 1, x)
+    term = total = np.ones(a.shape)
     for n in count(1):
-        term = term * small / (a + n)
+        term = term * left / (a + n)
         total = total + term
         if not np.any(term > EPSILON * total):
             break
-    fraction = continued_fraction(large + 1 - a, lambda n: (n * (a - n), large + 2 * n + 1 - a))
-    lower, upper = scale * total, scale / fraction
-    return np.where(below, lower, 1 - upper), np.where(below, 1 - lower, upper)
+    fraction = continued_fraction(right + 1 - a, lambda n: (n * (a - n), right + 2 * n + 1 - a))
+    part = np.asarray(scale * np.where(below, total, a / fraction))
+    part[large] = tail
+    return np.where(below, part, 1 - part), np.where(below, 1 - part, part)
 
 
-def incomplete_beta(a, b, x):
-    """Probability of Beta(a, b) below x, to about 1e-14 (a + b + 10).  (...) -> (...).
+def gamma_density(v, a):
+    """Logarithm of the density of v = log(X / a), where X is Gamma(a, 1)."""
+    near = log1p_remainder(np.expm1(np.clip(v, -0.2, 0.2)))
+    return np.log(a) + log_poisson_peak(a) - a * np.where(np.abs(v) < 0.2, near, np.expm1(v) - v)
 
-    Continued fraction of eq. 6.4.5, which converges fast below the mean; above it I(a, b, x) = 1 - I(b, a, 1 - x).
+
+@np.errstate(all="ignore")  # infinite values have limits, and NaN gives NaN
+def incomplete_beta(a, b, log_x, log_y):
+    """Probabilities of Beta(a, b) below and above x = 1 - y, with relative errors below 1e-10.  (...) -> two of (...).
+
+    Logarithms of x and y, because one of them may be too near to 1, or too small, to be written as a number.
+
+    Continued fraction of eq. 6.4.5, which converges fast below the mean; above it I(a, b, x) = 1 - I(b, a, 1 - x).  For
+    large a, quadrature (section 6.4) of the density of log(x / y).
     """
-    a, b, x = np.broadcast_arrays(np.asarray(a, "float64"), np.asarray(b, "float64"), np.clip(x, 0.0, 1.0))
-    swap = x > (a + 1) / (a + b + 2)
-    a, b, x = np.where(swap, b, a), np.where(swap, a, b), np.where(swap, 1 - x, x)
+    a, b, log_x, log_y = np.broadcast_arrays(*(np.asarray(value, "float64") for value in (a, b, log_x, log_y)))
+    swap = np.exp(log_x) > (a + 1) / (a + b + 2)
+    a, b, log_x, log_y = (np.where(swap, *pair) for pair in ((b, a), (a, b), (log_y, log_x), (log_x, log_y)))
+    large = a >= LARGE
+    start = np.asarray(np.clip((log_x - np.log(a / (a + b))) - (log_y - np.log(b / (a + b))), -700, 700))
+    tail = log_concave_tail(start[large], True, beta_density, a[large], b[large])
+    a, b, log_x, log_y = (np.where(large, other, value) for value, other in ((a, 1), (b, 1), (log_x, -1), (log_y, -1)))
+    x = np.exp(log_x)
 
     def coefficients(n):
         m = n // 2
         top = m * (b - m) if n % 2 == 0 else -(a + m) * (a + b + m)
         return top * x / ((a + n - 1) * (a + n)), 1.0
 
-    scale = np.exp(x_log_y(a, x) + x_log_y(b, 1 - x) - log_beta(a, b)) / a
-    lower = scale / continued_fraction(np.ones(x.shape), coefficients)
-    return np.where(swap, 1 - lower, lower)
+    scale = np.exp(log_binomial(a, b, log_x, log_y)) * b / (a + b)
+    part = np.asarray(scale / continued_fraction(np.ones(x.shape), coefficients))
+    part[large] = tail
+    return np.where(swap, 1 - part, part), np.where(swap, part, 1 - part)
+
+
+def beta_density(w, a, b):
+    """Logarithm of the density of w = log(X / (1 - X)) - log(a / b), where X is Beta(a, b)."""
+    n, change = a + b, np.expm1(np.clip(w, -0.2, 0.2))
+    change = change / (1 + change * (a / n))  # x is a / n times 1 + b / n change, 1 - x is b / n times 1 - a / n change
+    near = a * log1p_remainder(change * (b / n)) + b * log1p_remainder(-change * (a / n))
+    # The same from the logarithms of both factors, which do not cancel there
+    far = a * np.log1p(np.expm1(-w) * (b / n)) + b * np.logaddexp(np.log(b / n), np.log(a / n) + w)
+    peak = log_poisson_peak(a) + log_poisson_peak(b) - log_poisson_peak(n)
+    return np.log(a) + np.log(b / n) + peak - np.where(np.abs(w) < 0.2, near, far)
+
+
+def log_concave_tail(start, left, log_density, *parameters):
+    """Integral of exp(log_density(v, *parameters)) from `start` (N,) to the left, or else to the right.  -> (N,).
+
+    Gauss-Legendre quadrature, from `start` to where the density has fallen by exp(-40).
+    """
+    if not start.size:
+        return start
+    start, left, *parameters = (value[:, None] for value in np.broadcast_arrays(start, left, *parameters))
+    width = np.where(left, -1, 1) / np.sqrt(parameters[0]) / 64
+    least = log_density(start, *parameters) - 40
+    while np.any(high := log_density(start + width, *parameters) > least):
+        width = np.where(high, 2 * width, width)
+    values = np.exp(log_density(start + width * (1 + NODES) / 2, *parameters))
+    return (np.abs(width[:, 0]) / 2) * (values @ WEIGHTS)
 
 
 def continued_fraction(start, coefficients):
@@ -367,7 +597,13 @@ def continued_fraction(start, coefficients):
 def x_log_y(x, y):
     """x log y, and 0 where x is 0, even for y = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.equal(x, 0), 0.0, np.multiply(x, np.log(y)))
+        return times(x, np.log(y))
+
+
+def times(x, logarithm):
+    """x times a logarithm, and 0 where x is 0, even if the logarithm is -inf."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.equal(x, 0) & ~np.isnan(logarithm), 0.0, np.multiply(x, logarithm))
 
 
 # --- input validation ------------------------------------------------------------------------------------------------
