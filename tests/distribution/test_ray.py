@@ -1,4 +1,4 @@
-"""`tfdl launch --on ray`: two workers of a local Ray cluster, one of them killed.  Slow: Ray starts slowly."""
+"""`tfdl launch --on ray`: two workers of a local Ray cluster, one of them killed."""
 
 import importlib.util
 import json
@@ -22,8 +22,8 @@ def test_without_ray_the_extra_is_named():
         launch.main(["--on", "ray", "--", "run", "classify_images"])
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not HAS_RAY, reason="needs the extra `ray`: pip install 'tfdl[ray]'")
+@pytest.mark.extras
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed: `make test-extras` has it")
 @pytest.mark.timeout(900)
 def test_a_killed_worker_is_replaced_and_the_run_goes_on(tmp_path):
     folder, log = tmp_path / "run", tmp_path / "log"

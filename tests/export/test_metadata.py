@@ -1,7 +1,8 @@
+import importlib.util
 import io
 import json
-import os
 import subprocess
+import sys
 import zipfile
 
 import flatbuffers
@@ -119,16 +120,16 @@ for file in sys.argv[2:]:
 """
 
 
+@pytest.mark.extras
 def test_mediapipe_classifies_with_each_file(all_formats, tmp_path):
-    python = os.environ.get("TFDL_MEDIAPIPE_PYTHON")
-    if not python:
-        pytest.skip("TFDL_MEDIAPIPE_PYTHON names no interpreter that has mediapipe (its own environment: other pins)")
-    if subprocess.run([python, "-c", "import mediapipe"], capture_output=True).returncode:
-        pytest.skip(f"{python} cannot import mediapipe")
+    if importlib.util.find_spec("mediapipe") is None:
+        pytest.skip("MediaPipe is not installed: `make test-extras` has it")
     pixels = np.random.default_rng(9).integers(0, 256, (16, 12, 3), dtype="uint8")
     np.save(tmp_path / "image.npy", pixels)
     files = [str(all_formats[1] / f"model{kind}.tflite") for kind in ("", "_float16", "_int8", "_uint8")]
-    run = subprocess.run([python, "-c", CLASSIFY, str(tmp_path / "image.npy"), *files], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", CLASSIFY, str(tmp_path / "image.npy"), *files], capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr[-2000:]
     results = [json.loads(line.removeprefix("RESULT ")) for line in run.stdout.splitlines() if "RESULT" in line]
     for file, result in zip(files, results, strict=True):

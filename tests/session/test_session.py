@@ -330,14 +330,29 @@ def test_lines_that_were_cut_off_are_dropped(tmp_path):
     assert [row["epoch"] for row in run.log.rows()] == [0, 1, 2]
 
 
-def test_metrics_are_not_written_through_a_link(tmp_path):
-    run, _ = train(out="mine", epochs=1)
-    target = tmp_path / "target"
-    target.write_text("mine")
-    Path("mine/metrics.jsonl").unlink()
-    Path("mine/metrics.jsonl").symlink_to(target)
-    train(out="mine", epochs=2, resume=True)
-    assert target.read_text() == "mine" and not Path("mine/metrics.jsonl").is_symlink()
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metrics.jsonl",
+        "tb",
+        "checkpoints",
+        "checkpoints/last",
+        "checkpoints/best/.model.x.keras",
+        "variants/a",
+        "config.json",
+    ],
+)
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_folder_with_links_or_pipes_is_not_resumed(tmp_path, name, kind):
+    """It may come from a stranger: a link would have another file overwritten, a pipe would never end."""
+    target, link = tmp_path / "target", Path("mine", name)
+    target.mkdir()
+    (target / "diary").write_text("mine")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target) if kind == "link" else os.mkfifo(link)
+    with pytest.raises(ValueError, match=f"mine/{name} is a {'symbolic link' if kind == 'link' else 'pipe'}"):
+        start(out="mine", resume=True)
+    assert [path.read_text() for path in target.iterdir()] == ["mine"]
 
 
 def test_data_that_does_not_follow_the_run_is_refused():

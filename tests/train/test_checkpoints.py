@@ -86,7 +86,9 @@ def test_another_model_is_refused_and_stays_as_it_was(tmp_path):
     checkpoints.save(tmp_path, trained(), epoch=0, step=0)
     other = trained(units=5)
     before = values(other)
-    with pytest.raises(ValueError, match=r"does not fit this model \(.*is \(3, 2\) in the file and \(3, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"does not fit this model \(.*is float32 \(3, 2\) in the file and float32 \(3, 5\)"
+    ):
         checkpoints.restore(other, checkpoints.read_newest(tmp_path))
     with pytest.raises(ValueError, match=r"optimizer/0000"):
         checkpoints.restore(trained(optimizer="sgd"), checkpoints.read_newest(tmp_path))

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tfdl.core.files import read_json
+from tfdl.core.files import read_json, refuse_link
 
 
 def main(argv):
@@ -13,6 +13,8 @@ def main(argv):
     parser.add_argument("run", type=Path, help="a finished run folder, with an export in it")
     parser.add_argument("name", nargs="?", help="default: the run's own name")
     args = parser.parse_args(argv)
+    for name in ("summary.json", "export"):
+        refuse_link(args.run / name)
     summary = read_json(args.run / "summary.json", kind=dict)
     for key, kind in (("name", str), ("command", str), ("metrics", dict)):
         if not isinstance(summary.get(key), kind):

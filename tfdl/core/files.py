@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a kill or a full disk never leaves half of one."""
+"""Writing files so that a crash, a kill or a full disk never leaves half of one; reading folders that others made."""
 
 import contextlib
 import hashlib
@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -43,7 +44,8 @@ def write_bytes(path, data):
 
 
 def write_text(path, text):
-    write_bytes(path, text.encode("utf-8"))
+    """In UTF-8.  The bytes of a file's name that are none become escapes, which JSON reads back as they were."""
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path, value):
@@ -75,9 +77,49 @@ def read_json(path, *, kind=object):
     return value
 
 
+def refuse_links(folder, *names):
+    """Raises ValueError if one of `names`, or anything below it, is neither a file nor a folder.
+
+    A folder may come from a stranger.  A link in it would have other files read or overwritten; reading a pipe would
+    never end.
+
+    Args:
+        folder: the user has named it, so it may be a link itself.
+        names: relative paths; what does not exist is passed over.
+    """
+    for name in names:
+        path = Path(folder)
+        for part in Path(name).parts:
+            path = path / part
+            refuse_link(path)
+        for place, folders, files in os.walk(path):
+            for inside in (*folders, *files):
+                refuse_link(Path(place, inside))
+
+
+def refuse_link(path):
+    """The same of one path, without what is below it."""
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISLNK(mode):
+        raise ValueError(f"{path} is a symbolic link, which is not followed; put what it points to in its place.")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(f"{path} is a pipe or a device; remove it.")
+
+
 def model_file(source):
-    """A .keras file as it is; of a run folder the model of its best epoch.  Raises FileNotFoundError."""
-    file = source / "checkpoints" / "best" / "model.keras" if source.is_dir() else source
+    """A .keras file as it is; of a run folder the model of its best epoch.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is a link in the folder.
+    """
+    file = source
+    if source.is_dir():
+        file = source / "checkpoints" / "best" / "model.keras"
+        refuse_links(source, file.relative_to(source))
     if not file.is_file():
         raise FileNotFoundError(
             f"There is no model at {file}; give a .keras file or a folder that `tfdl run` has written."

@@ -11,6 +11,8 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfdl.core.files import refuse_links
+
 FILE = "saved_model.pb"
 SHOWN = 5  # operators that a message names
 # Patterns of whole operator names.  A test holds them against every operator of the installed TensorFlow that has an
@@ -42,9 +44,11 @@ def check_saved_model(folder):
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it cannot be read, or it has operators that no model needs to answer; the message names them.
+        ValueError: it cannot be read, holds a link, or has operators that no model needs to answer; the message names
+            them.
     """
     file = Path(folder) / FILE
+    refuse_links(folder, ".")
     if not file.is_file():
         raise FileNotFoundError(f"There is no {FILE} in {folder}; give the folder of a SavedModel.")
     saved = saved_model_pb2.SavedModel()

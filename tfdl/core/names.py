@@ -1,6 +1,15 @@
-"""What a mistyped name may have meant."""
+"""Names: what a mistyped one may have meant, and which can be written down."""
 
 import difflib
+import re
+
+# Control characters, and the bytes of a file's name that are no UTF-8, as Python decodes them.
+UNWRITABLE = re.compile(r"[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def is_writable(name):
+    """Whether it fits on a line of a text file, and into a figure."""
+    return UNWRITABLE.search(name) is None
 
 
 def nearest(name, names):

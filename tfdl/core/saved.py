@@ -2,10 +2,16 @@
 
 import importlib
 import json
+import math
 import re
 import zipfile
 
 import keras
+
+from tfdl.core.archives import SPARE, check_hdf5, read_zip
+from tfdl.core.outline import outline
+
+WEIGHTS = "model.weights.h5"
 
 
 def load_model(file):
@@ -18,14 +24,19 @@ def load_model(file):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no Keras model file, is damaged, has code in it, or needs a module that this tfdl lacks.
+        ValueError: it is no Keras model file, is damaged, has code in it, needs a module that this tfdl lacks, or wants
+            far more memory than its weights take.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with read_zip(file) as archive:
             config = json.loads(archive.read("config.json"))
+            size = archive.getinfo(WEIGHTS).file_size if WEIGHTS in archive.namelist() else 0
+            if size:
+                with archive.open(WEIGHTS) as weights:
+                    check_hdf5(weights, size)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no file {file}.") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, OSError, RuntimeError) as error:
         raise ValueError(f"{file} is no Keras model file ({error}); `model.save('name.keras')` writes one.") from error
     for module in sorted(own_modules(config)):
         try:
@@ -36,12 +47,24 @@ def load_model(file):
                 "the version that saved it."
             ) from error
     try:
+        check_memory(config, size)
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except Exception as error:  # a damaged or invented configuration can fail in any way in Keras
         text = str(error).strip() or type(error).__name__
         unknown = re.search(r"Could not locate (class|function) '\w+'", text)  # Keras says it after many lines
         reason = unknown.group() if unknown else text.splitlines()[0]
         raise ValueError(f"{file} cannot be loaded: {reason}") from error
+
+
+def check_memory(config, size):
+    """Raises ValueError if the network would take far more memory than its stored weights, which have `size` bytes.
+
+    It is built once without values for that, which takes a quarter of the time of loading it.
+    """
+    model = outline(keras.saving.deserialize_keras_object, {**config, "compile_config": None}, safe_mode=True)
+    count = sum(math.prod(weight.shape) for weight in model.weights)
+    if count > size + SPARE // 4:  # none is stored in less than a byte
+        raise ValueError(f"its network has {count:,} weights, but only {size:,} bytes of them are stored")
 
 
 def own_modules(config):

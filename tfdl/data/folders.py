@@ -3,7 +3,7 @@
     photos/cat/*.jpg  photos/dog/*.jpg                       the splits are made here
     photos/train/cat/*.jpg ... photos/val/cat/*.jpg ...      they are given; a missing one is taken from train
 
-What is skipped is counted and said in one line: files of other kinds, hidden ones, links that lead nowhere.
+What is skipped is counted and said in one line: files of other kinds, hidden ones, pipes, links that lead nowhere.
 
 A split that is made here has its share of every class.  Each picture's place is the hash of its path below the folder,
 a number between 0 and 1; of each class those in the highest places are the test split, the next ones the validation
@@ -20,6 +20,7 @@ import sys
 from dataclasses import dataclass, field
 
 from tfdl.core import pictures
+from tfdl.core.names import is_writable
 
 SPLITS = {
     "train": ("train", "training"),
@@ -38,7 +39,7 @@ class Listing:
     pictures: list[tuple] = field(default_factory=list)  # path, path below the listed folder, class
     others: collections.Counter = field(default_factory=collections.Counter)  # suffix -> files of another kind
     hidden: int = 0
-    dangling: int = 0  # links that lead nowhere, or to a folder
+    dangling: int = 0  # pipes, and links that lead nowhere or to a folder
     empty: list[str] = field(default_factory=list)  # class folders without a picture
 
 
@@ -51,7 +52,8 @@ def read(folder, validation_fraction=None, test_fraction=None, split_seed=0):
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it has no pictures in class sub-folders, or a split has none or knows other classes than train.
+        ValueError: it has no pictures in class sub-folders, a class has a name that is no text, or a split has
+            no pictures or knows other classes than train.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}; give the path of a folder of class sub-folders.")
@@ -73,6 +75,10 @@ def read(folder, validation_fraction=None, test_fraction=None, split_seed=0):
         listings[split] = listing
     pairs = [((roots or {"train": folder})[split], listing) for split, listing in listings.items()]
     report(folder, pairs, inside if roots else [])
+    if broken := [label for label in labels if not is_writable(label)]:
+        raise ValueError(
+            f"The class folder {broken[0]!r} of {folder} has a name that is no text of one line; rename it."
+        )
     number = {label: number for number, label in enumerate(labels)}
     rows = {
         split: [(path, below, number[label]) for path, below, label in listing.pictures]
@@ -175,7 +181,7 @@ def report(folder, listings, beside):
     if hidden := sum(listing.hidden for _, listing in listings):
         parts.append(f"{hidden:,} hidden")
     if dangling := sum(listing.dangling for _, listing in listings):
-        parts.append(f"{dangling:,} links that lead to no file")
+        parts.append(f"{dangling:,} pipes or links that lead to no file")
     empty = [name if root is folder else f"{root.name}/{name}" for root, listing in listings for name in listing.empty]
     if empty:
         parts.append(f"class folders without an image ({', '.join(empty)})")

@@ -139,6 +139,7 @@ def start(command, launch, environment):
             config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": number}}
             heartbeat = folder / f"worker-{number}"
             own = {"TF_CONFIG": json.dumps(config), "TFDL_HEARTBEAT": str(heartbeat), "PYTHONUNBUFFERED": "1"}
+            own["TMPDIR"] = str(folder)  # what a worker that is killed leaves there goes with the folder
             everything = os.environ | share_of_machine(place, len(numbers)) | environment | own
             process = subprocess.Popen(
                 command,
@@ -232,7 +233,7 @@ def attend(workers, launch, stopped):
 
 
 def end(workers, folder):
-    """Kills the workers and removes the folder of their heartbeats."""
+    """Kills the workers and removes the folder of their heartbeats and temporary files."""
     for worker in workers:
         kill(worker.process)
         worker.printer.join(timeout=5)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.core import pictures
-from tfdl.core.files import read_json
+from tfdl.core.files import read_json, refuse_links
 from tfdl.core.graphs import FILE as SAVED_MODEL
 from tfdl.core.names import nearest
 from tfdl.core.task import Task
@@ -48,9 +48,13 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
 
     Raises:
         FileNotFoundError: there is no such source or file.
-        ValueError: it is no model that tfdl can run, or labels and model do not fit.
+        ValueError: it is no model that tfdl can run, a link in a folder, or labels and model do not fit.
     """
-    path = model_at(Path(source), file)
+    source = Path(source)
+    path = model_at(source, file)
+    if source.is_dir():
+        facts = ("task.json", "report.json", "export/report.json")
+        refuse_links(source, *facts, path.relative_to(source))
     if path.is_dir():
         backend = SavedModelBackend(path)
     elif path.suffix.lower() == ".tflite":

@@ -184,7 +184,7 @@ class WindowAttention(layers.Layer):
         """Eq. 4's B of each pair and head, and HIDDEN where a pair may not meet.  (n or 1, h, N, N)."""
         table = ops.take(self.relative_position_bias_table, self.pairs, axis=0)  # (N, N, h)
         bias = ops.transpose(table, (2, 0, 1))[None]  # (1, h, N, N)
-        return bias + self.penalty if any(self.distance) else bias
+        return ops.add(bias, self.penalty) if any(self.distance) else bias
 
     def multiply_adds(self, shape):
         """Of one map (H, W, D): those of all windows, the zeros that fill them included."""

@@ -66,7 +66,7 @@ class Subsampling(layers.Layer):
         self.bias = self.add_weight((shape[-1],), "zeros", name="bias")
 
     def call(self, x):
-        return scaled_tanh(4 * ops.average_pool(x, 2) * self.coefficient + self.bias)
+        return scaled_tanh(4 * ops.average_pool(x, 2, strides=2) * self.coefficient + self.bias)
 
 
 @serializable

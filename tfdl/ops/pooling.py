@@ -13,6 +13,9 @@ def adaptive_average_pool(x, size):
     Two products with constant matrices: Keras's own AdaptiveAveragePooling2D fails in a graph where a side is 1.
     """
     (height, width), (rows, columns) = x.shape[1:3], size
+    if (height, width) == (rows, columns):
+        return x
+    x = ops.cast(x, "float32")  # as the matrices are: PyTorch multiplies no two kinds of numbers
     if height != rows:
         x = ops.einsum("bhwc,rh->brwc", x, cells(height, rows))
     if width != columns:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from tfdl.core.files import write_json
+from tfdl.train.callbacks import is_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def compare(run, data, models, *, epochs, **options):
             model = make()
         variant.check_epochs(epochs)
         known = variant.earlier("result.json")
-        if known.get("epochs") == epochs:
+        if is_result(known) and known["epochs"] == epochs:
             variant.load_best(model)
         else:
             known = train(variant, model, own_data, epochs, options)
@@ -72,6 +73,15 @@ def compare(run, data, models, *, epochs, **options):
         numbers = "  ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
         print(f"{name}  {numbers}  ({result.seconds:.0f} s)", flush=True)
     return results
+
+
+def is_result(known):
+    """Whether a result.json holds what `train` writes into it."""
+    kinds = {"epochs": int, "history": list, "metrics": dict, "seconds": float}
+    if known.keys() != kinds.keys() or not all(isinstance(known[key], kind) for key, kind in kinds.items()):
+        return False
+    rows = (known["metrics"], *known["history"])
+    return len(rows) > 1 and all(isinstance(row, dict) and all(map(is_number, row.values())) for row in rows)
 
 
 def train(variant, model, data, epochs, options):

@@ -21,12 +21,17 @@ import socket
 import warnings
 from pathlib import Path
 
-from tfdl.core.files import read_json, write_json
+from tfdl.core.files import read_json, refuse_links, write_json
 from tfdl.train import checkpoints
 
 RUNS = Path("runs")
 # Flags that may differ between a run and its continuation.
 MAY_CHANGE = {"epochs", "run.resume", "run.out", "run.strategy", "run.tracker"}
+# What is read or written in a run folder.  Users may put links beside it.
+OURS = (
+    *("config.json", "env.json", "task.json", "metrics.jsonl", "summary.json", "run.lock", "MODEL_CARD.md"),
+    *("tb", "checkpoints", "figures", "export", "variants"),
+)
 
 
 class RunFolder:
@@ -41,7 +46,7 @@ class RunFolder:
 
     Raises:
         FileExistsError: `path` is not empty and `resume` is off.
-        ValueError: the flags differ from those that the run began with.
+        ValueError: the flags differ from those that the run began with, or one of its files is a link.
     """
 
     def __init__(self, path, name, *, flags, environment, resume):
@@ -76,6 +81,7 @@ class RunFolder:
                 f"The run folder {self.path} is not empty. Continue that run with --run.resume, or choose another"
                 " folder with --run.out."
             )
+        refuse_links(self.path, *OURS)
         saved = read_or_empty(self.path / "config.json")
         if not saved:
             raise ValueError(

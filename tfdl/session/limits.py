@@ -2,6 +2,8 @@
 
 import math
 
+from tfdl.core.names import is_writable
+
 # Flag -> (smallest, largest, what to give).  Flags of the same meaning have the same name in every recipe.
 LIMITS = {
     "epochs": (1, 10**6, "1 epoch or more"),
@@ -25,12 +27,16 @@ LIMITS = {
 
 
 def check_flags(flags):
-    """Raises ValueError for a number that is out of its flag's range, or not finite.
+    """Raises ValueError for a number that is out of its flag's range or not finite, and for a text that is no UTF-8.
 
     Args:
         flags: flat dict, such as {"epochs": 12, "run.seed": 0}; None stands for "not given".
     """
     for name, value in flags.items():
+        if isinstance(value, str) and not is_writable(value):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is {value!r}; give a text without line breaks or broken bytes."
+            )
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
         lowest, highest, remedy = LIMITS.get(name, (-math.inf, math.inf, "a finite number"))

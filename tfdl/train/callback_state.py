@@ -49,8 +49,10 @@ def is_state(value):
 def restore_states(callbacks, saved):
     """Gives each callback the state that it had.
 
+    A text is no state but a setting, which may name a file to write: it has to be what the callback was given now.
+
     Raises:
-        ValueError: there are other callbacks than before, or one has state that no checkpoint can hold.
+        ValueError: there are other callbacks than before, a text differs, or one has state that no checkpoint can hold.
     """
     names = [type(callback).__name__ for callback in callbacks]
     before = [entry["class"] for entry in saved]
@@ -67,5 +69,24 @@ def restore_states(callbacks, saved):
             )
         if hasattr(callback, "set_state"):
             callback.set_state(entry["state"])
-        else:
-            vars(callback).update(entry["state"])
+            continue
+        check_texts(callback, entry)
+        vars(callback).update(entry["state"])
+
+
+def check_texts(callback, entry):
+    """Raises ValueError if a saved attribute has a method's name, or is or was a text and differs."""
+    for name, value in entry["state"].items():
+        now = vars(callback).get(name)
+        is_other_text = str in (type(value), type(now)) and value != now
+        if is_other_text or callable(getattr(callback, name, None)):
+            raise ValueError(
+                f"The callback {entry['class']} was saved with {name}={value!r} and now has {now!r}: give it the same,"
+                " or give its class get_state() and set_state()."
+            )
+
+
+def is_saved_state(entry):
+    """Whether it is an element of what `states` returns."""
+    kinds = {"class": str, "state": dict, "unsaved": list}
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in kinds.items())

@@ -9,10 +9,12 @@ import signal
 import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import keras
 
+from tfdl.core import settings
 from tfdl.core.files import umask, write_json, write_text
 from tfdl.distribution import multi_worker
 from tfdl.train import checkpoints
@@ -76,7 +78,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.epoch, self.step = (resumed.epoch, resumed.step) if resumed else (0, 0)
         self.seconds_before = resumed.seconds if resumed else 0.0
         self.strategy, self.is_chief = strategy, multi_worker.is_chief(strategy)
-        self.best, self.best_epoch = (best or {}).get("value"), (best or {}).get("epoch")
+        self.best, self.best_epoch = best_of(best or {})
         self.others, self.mid_epoch = others, mid_epoch
         self.signal, self.is_validated, self.has_stepped, self.handlers = None, False, False, {}
         self.started = None
@@ -163,7 +165,7 @@ class Checkpoints(keras.callbacks.Callback):
         )
         self.saved = time.perf_counter()
         if stop:
-            raise self.interrupted(path)
+            raise self.interrupted(path if self.is_chief else f"{path.name}, on worker 0")
 
     def interrupted(self, place):
         """The error that ends a run after a signal."""
@@ -185,6 +187,24 @@ class Checkpoints(keras.callbacks.Callback):
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}
+
+
+def best_of(content):
+    """(value, epoch) in a best.json; (None, None), as of a run without one, where they are no numbers."""
+    value, epoch = content.get("value"), content.get("epoch")
+    if is_number(value) and is_epoch(epoch):
+        return float(value), epoch
+    if content:
+        warnings.warn("best.json holds no value and epoch; the next epoch counts as the best so far.", stacklevel=2)
+    return None, None
+
+
+def is_number(value):
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
+
+
+def is_epoch(value):
+    return type(value) is int and 0 <= value < checkpoints.MOST
 
 
 # Words in the names of metrics.  Longer ones match beginnings too: "squared" is in "squared_hinge".
@@ -273,7 +293,7 @@ class Heartbeat(keras.callbacks.Callback):
 
 def heartbeats():
     """A `Heartbeat` if a launcher wants one (TFDL_HEARTBEAT).  -> list"""
-    path = os.environ.get("TFDL_HEARTBEAT")
+    path = settings.heartbeat()
     return [Heartbeat(path)] if path else []
 
 
@@ -315,14 +335,14 @@ class MetricsLog(keras.callbacks.Callback):
 
 
 def read_rows(path):
-    """The dicts of a JSON-lines file, without lines that a crash cut off."""
+    """The dicts of a JSON-lines file, without lines that a crash cut off or that hold anything but numbers."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+        if isinstance(row, dict) and is_epoch(row.get("epoch")) and all(map(is_number, row.values())):
             rows.append(row)
     return rows
 

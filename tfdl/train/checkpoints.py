@@ -18,9 +18,12 @@ import safetensors.numpy
 
 from tfdl.core.files import write_bytes
 from tfdl.core.gradients import optimizers_of
+from tfdl.train.callback_state import is_saved_state
 
 KEPT = 2
 HEADER = ("epoch", "step", "seconds", "callbacks")  # stored as text beside the tensors
+LONGEST = 200  # characters of one difference in a message
+MOST = 2**31  # epochs, steps and seconds (68 years) that a checkpoint may name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,28 +127,31 @@ def checked(path, tensors, header):
         raise ValueError(f"The checkpoint {path} is damaged (its digest differs).")
     try:
         values = {name: json.loads(header[name]) for name in HEADER}
-        epoch, step, seconds = int(values["epoch"]), int(values["step"]), float(values["seconds"])
-        callbacks = tuple(values["callbacks"])
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"The checkpoint {path} is damaged (its header lacks {error}).") from None
-    if min(epoch, step, seconds) < 0:
-        raise ValueError(f"The checkpoint {path} is damaged (epoch {epoch}, batch {step}).")
-    return Checkpoint(Path(path), tensors, epoch, step, seconds, callbacks)
+    epoch, step, seconds, callbacks = values.values()
+    whole = type(epoch) is int and type(step) is int and type(seconds) in (int, float)
+    if not (whole and 0 <= epoch < MOST and 0 <= step < MOST and 0 <= seconds < MOST):
+        raise ValueError(f"The checkpoint {path} is damaged (epoch {epoch!r}, batch {step!r}, {seconds!r} seconds).")
+    if not (isinstance(callbacks, list) and all(map(is_saved_state, callbacks))):
+        raise ValueError(f"The checkpoint {path} is damaged (its callbacks have no state).")
+    return Checkpoint(Path(path), tensors, epoch, step, float(seconds), tuple(callbacks))
 
 
 def restore(model, checkpoint):
     """Puts a checkpoint's values into a model that was built and compiled as the saved one was.
 
     Raises:
-        ValueError: the variables differ in number or shape; nothing is changed then.
+        ValueError: the variables differ in number, shape or type; nothing is changed then.
     """
     variables = state(model)
     wrong = sorted(set(variables) ^ set(checkpoint.tensors))
     wrong += [
-        f"{name} is {checkpoint.tensors[name].shape} in the file and {tuple(v.shape)} in the model"
+        f"{name} is {described(checkpoint.tensors[name])} in the file and {described(v)} in the model"
         for name, v in variables.items()
-        if name in checkpoint.tensors and checkpoint.tensors[name].shape != tuple(v.shape)
+        if name in checkpoint.tensors and described(checkpoint.tensors[name]) != described(v)
     ]
+    wrong = [text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in wrong]
     if wrong:
         raise ValueError(
             f"{checkpoint.path} does not fit this model ({'; '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''})."
@@ -153,6 +159,11 @@ def restore(model, checkpoint):
         )
     for name, variable in variables.items():
         variable.assign(checkpoint.tensors[name])
+
+
+def described(values):
+    """Type and shape of an array or a variable, such as "float32 (3, 4)"."""
+    return f"{keras.backend.standardize_dtype(values.dtype)} {tuple(values.shape)}"
 
 
 def digest(tensors, header=None):

@@ -73,7 +73,15 @@ def read_file(path, ema=False):
             raise ValueError(f"{path} only stands for a file that git keeps elsewhere; fetch it with git lfs pull.")
     try:
         return reader(path, ema) if reader is read_pytorch else reader(path)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        safetensors.SafetensorError,
+    ) as error:
         raise ValueError(f"{path} cannot be read as weights: {str(error).rstrip('.')}.") from error
 
 

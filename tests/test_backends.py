@@ -1,0 +1,52 @@
+"""Every model on Keras's JAX and PyTorch backends: TensorFlow's outputs with the same weights, bfloat16, one `fit`."""
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.backend_twins import NAMES
+
+pytestmark = pytest.mark.extras
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}  # compiling takes most of the time
+FEW = 5  # weights that two steps on four images may leave as they are: none of the images reaches their units
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A function: backend -> its results, from one process for all models."""
+    folder = tmp_path_factory.mktemp("twins")
+
+    @functools.cache
+    def of(backend):
+        if importlib.util.find_spec(backend) is None:
+            pytest.skip(f"{backend} is not installed: `make test-backends` has it")
+        environment = os.environ | QUICK | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(ROOT / "tests" / "backend_twins.py"), str(folder)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
+        assert done.returncode == 0, done.stderr[-3000:]
+        with np.load(folder / f"{backend}.npz") as found:
+            return dict(found)
+
+    of("tensorflow")
+    return of
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_model_computes_what_it_does_on_tensorflow_and_learns(results, backend, name):
+    expected, found = results("tensorflow")[f"{name}/outputs"], results(backend)
+    assert f"{name}/error" not in found, str(found[f"{name}/error"])[-1500:]
+    largest = np.abs(expected).max()
+    for what in ("outputs", "loaded"):
+        np.testing.assert_allclose(found[f"{name}/{what}"], expected, rtol=0, atol=1e-5 * max(1, largest), err_msg=what)
+    np.testing.assert_allclose(found[f"{name}/mixed"], expected, rtol=0, atol=0.05 * largest)
+    assert np.isfinite(found[f"{name}/losses"]).all()
+    assert len(found[f"{name}/still"]) <= FEW, found[f"{name}/still"]
