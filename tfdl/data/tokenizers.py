@@ -1,16 +1,24 @@
-"""Text as token numbers and back, for models that start from nothing: characters or bytes.
+"""Text as token numbers and back: characters, bytes, or pieces of words as published models have them.
 
-tokenizer = Characters.of(text)
-tokens = tokenizer.encode("To be")          # (5,) int32
-tokenizer.decode(tokens)                    # "To be"
+    tokenizer = load("folder/of/gpt2")                     # tokenizer.json, vocab.json and merges.txt, vocab.txt ...
+    tokens = tokenizer.encode("To be, or not to be")       # (T,) int32
+    tokenizer.decode(tokens)                               # "To be, or not to be"
+    tokenizer.encode_batch(texts, length=128)              # {"tokens": (B, T), "segments": (B, T)} int32, for BERT
 
-Source: the character vocabulary is that of Karpathy 2015, "The unreasonable effectiveness of recurrent neural
-networks"; bytes need none: Xue et al. 2022, arXiv:2105.13626 (ByT5).
+Papers: byte pairs: Sennrich et al. 2016, arXiv:1508.07909, on bytes: Radford et al. 2019, section 2.2; WordPiece:
+Devlin et al. 2018, arXiv:1810.04805, section 3; SentencePiece: Kudo & Richardson 2018, arXiv:1808.06226.  The character
+vocabulary is that of Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks".
 """
 
+import json
+import pathlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import sentencepiece
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,223 @@ class Bytes:
     def decode(self, tokens):
         """The text of token numbers (T,); what is no UTF-8 becomes U+FFFD."""
         return np.asarray(tokens, "uint8").tobytes().decode(errors="replace")
+
+
+class Pieces:
+    """Pieces of words, by Hugging Face's `tokenizers`.
+
+    Attributes:
+        special: name -> number of the special tokens that the vocabulary has: "padding", "unknown", "start", "end",
+            "mask".
+    """
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        tokenizer.no_padding()  # a tokenizer.json may ask for both
+        tokenizer.no_truncation()
+        found = {name: [tokenizer.token_to_id(token) for token in SPECIAL[name]] for name in SPECIAL}
+        self.special = {name: next((n for n in numbers if n is not None), None) for name, numbers in found.items()}
+        self.special = {name: number for name, number in self.special.items() if number is not None}
+
+    def __len__(self):
+        return self.tokenizer.get_vocab_size()
+
+    @classmethod
+    def trained(cls, texts: Iterable[str], size: int, kind: str = "byte_pairs"):
+        """A tokenizer of its own for these texts.
+
+        Args:
+            texts: strings, such as lines or documents.
+            size: pieces in the vocabulary, special ones included; there may be fewer if the texts have no more.
+            kind: "byte_pairs" (as GPT-2) or "word_pieces" (as BERT, lower case).
+
+        Raises:
+            ValueError: an unknown kind, or a size below what the kind needs.
+        """
+        if kind not in ("byte_pairs", "word_pieces"):
+            raise ValueError(f"kind is {kind!r}; choose byte_pairs or word_pieces.")
+        least = 256 + len(ENDS) if kind == "byte_pairs" else len(BERT_TOKENS) + 1
+        if size < least:
+            raise ValueError(f"size is {size}; {kind} need {least} or more.")
+        if kind == "byte_pairs":
+            tokenizer = byte_pairs(models.BPE())
+            alphabet = pre_tokenizers.ByteLevel.alphabet()
+            trainer = trainers.BpeTrainer(
+                vocab_size=size, special_tokens=[*ENDS], initial_alphabet=alphabet, show_progress=False
+            )
+        else:
+            tokenizer = word_pieces(models.WordPiece(unk_token="[UNK]"), lowercase=True)
+            trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=[*BERT_TOKENS], show_progress=False)
+        tokenizer.train_from_iterator(texts, trainer)
+        if kind == "word_pieces":
+            tokenizer.post_processor = around(tokenizer)
+        return cls(tokenizer)
+
+    def save(self, path):
+        """Writes a tokenizer.json, which `load`, transformers and the browser read."""
+        self.tokenizer.save(str(path))
+
+    def encode(self, text):
+        """Token numbers (T,) int32, without special tokens around them."""
+        return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, "int32")
+
+    def encode_batch(self, texts, *, pairs=None, length):
+        """Texts, or pairs of texts, as a model with special tokens around them reads them: cut and padded to `length`.
+
+        Returns:
+            {"tokens": (B, T) int32, "segments": (B, T) int32, 1 in the second text of a pair}.
+        """
+        tokenizer = self.tokenizer
+        tokenizer.enable_truncation(length)
+        try:
+            rows = tokenizer.encode_batch(list(texts) if pairs is None else list(zip(texts, pairs, strict=True)))
+        finally:
+            tokenizer.no_truncation()
+        tokens = np.full((len(rows), length), self.special.get("padding", 0), "int32")
+        segments = np.zeros((len(rows), length), "int32")
+        for i, row in enumerate(rows):
+            tokens[i, : len(row.ids)] = row.ids
+            segments[i, : len(row.ids)] = row.type_ids
+        return {"tokens": tokens, "segments": segments}
+
+    def decode(self, tokens):
+        """The text of token numbers (T,), special ones left out."""
+        return self.tokenizer.decode(np.asarray(tokens).tolist())
+
+
+SPECIAL = {  # as published vocabularies call them
+    "padding": ("[PAD]", "<pad>"),
+    "unknown": ("[UNK]", "<unk>"),
+    "start": ("[CLS]", "<s>", "<|endoftext|>", "<|begin_of_text|>"),
+    "end": ("[SEP]", "</s>", "<|endoftext|>", "<|end_of_text|>"),
+    "mask": ("[MASK]", "<mask>"),
+}
+BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # padding is 0, as our BERT has it
+ENDS = ("<|endoftext|>",)  # of GPT-2, between texts
+
+
+def load(path):
+    """The tokenizer of a published model, `Pieces` or `SentencePieces`, from a file or a folder with its files.
+
+    Raises:
+        FileNotFoundError: there are no files of a tokenizer.
+        ValueError: a file is damaged.
+    """
+    path = pathlib.Path(path)
+    files = [path] if path.is_file() else [path / name for name in ("tokenizer.json", "vocab.json", "vocab.txt")]
+    if path.is_dir():
+        files += sorted(path.glob("*.model"))
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        raise FileNotFoundError(
+            f"{path} has no tokenizer: give a tokenizer.json, a vocab.json beside its merges.txt, a vocab.txt, or a"
+            " SentencePiece file *.model."
+        )
+    try:
+        return read(file)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # the libraries raise bare Exceptions and RuntimeErrors
+        raise ValueError(f"{file} is no tokenizer, or is damaged: {error}") from error
+
+
+def read(file):
+    """The tokenizer in a file, by what kind of file it is."""
+    if file.suffix == ".model":
+        return SentencePieces(file)
+    if file.name.endswith("vocab.txt"):
+        return Pieces(from_vocabulary(file))
+    if file.name.endswith("vocab.json"):
+        return Pieces(from_vocabulary_and_merges(file))
+    return Pieces(tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8")))
+
+
+def from_vocabulary_and_merges(file):
+    """GPT-2's and RoBERTa's files, or GPT-1's, whose pieces end with </w> where a word does."""
+    merges = file.with_name(file.name.replace("vocab.json", "merges.txt"))
+    if not merges.is_file():
+        raise FileNotFoundError(f"{file} needs {merges.name} beside it.")
+    pieces = json.loads(file.read_text(encoding="utf-8"))
+    if any(piece.endswith("</w>") for piece in pieces):
+        tokenizer = tokenizers.Tokenizer(
+            models.BPE.from_file(str(file), str(merges), end_of_word_suffix="</w>", unk_token="<unk>")
+        )
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+        return tokenizer
+    tokenizer = byte_pairs(models.BPE.from_file(str(file), str(merges)))
+    if "<s>" in pieces and "</s>" in pieces:  # RoBERTa and BART stand them around a text
+        tokenizer.post_processor = processors.RobertaProcessing(
+            ("</s>", pieces["</s>"]), ("<s>", pieces["<s>"]), trim_offsets=False, add_prefix_space=False
+        )
+    tokenizer.add_special_tokens([token for names in SPECIAL.values() for token in names if token in pieces])
+    return tokenizer
+
+
+def byte_pairs(model):
+    """GPT-2's way: words with the space before them, as bytes."""
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def from_vocabulary(file):
+    """BERT's file; the vocabulary is of lower-case text if it has no capital letter."""
+    pieces = file.read_text(encoding="utf-8").splitlines()
+    lowercase = not any(piece != piece.lower() for piece in pieces if not piece.startswith("["))
+    tokenizer = word_pieces(models.WordPiece.from_file(str(file), unk_token="[UNK]"), lowercase)
+    tokenizer.add_special_tokens([token for token in BERT_TOKENS if token in pieces])
+    tokenizer.post_processor = around(tokenizer)
+    return tokenizer
+
+
+def word_pieces(model, lowercase):
+    """BERT's way: words and signs apart, pieces inside of a word marked by ##."""
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def around(tokenizer):
+    """[CLS] text [SEP], or [CLS] text [SEP] second text [SEP], whose segment is 1."""
+    return processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+
+
+class SentencePieces:
+    """Pieces of sentences, spaces included, by a SentencePiece file; T5's and the first LLaMA's.
+
+    Attributes:
+        special: as of `Pieces`.
+    """
+
+    def __init__(self, file):
+        self.processor = sentencepiece.SentencePieceProcessor(model_file=str(file))
+        numbers = {
+            "padding": self.processor.pad_id(),
+            "unknown": self.processor.unk_id(),
+            "start": self.processor.bos_id(),
+            "end": self.processor.eos_id(),
+        }
+        self.special = {name: number for name, number in numbers.items() if number >= 0}
+
+    def __len__(self):
+        return self.processor.vocab_size()
+
+    def encode(self, text):
+        """Token numbers (T,) int32, without special tokens around them."""
+        return np.array(self.processor.encode(text), "int32")
+
+    def decode(self, tokens):
+        """The text of token numbers (T,)."""
+        return self.processor.decode(np.asarray(tokens).tolist())
 
 
 TOKENIZERS = {"characters": Characters.of, "bytes": lambda text: Bytes()}
