@@ -26,9 +26,7 @@ from tfdl.train.step import exact
 
 MODELS = {topic.key: topic.module for topic in tfdl.topics(built=True) if topic.is_model}  # key -> its file
 CLASSIFIERS = [key for key, module in MODELS.items() if re.search(r"\.(convnets|foundation|vision_\w+)\.", module)]
-READERS = [  # of tokens; seq2seq reads two texts
-    key for key, module in MODELS.items() if re.search(r"\.(recurrent|text)\.", module) and key != "seq2seq"
-]
+READERS = ["rnn"]  # of tokens, as functional models; those of models/text keep the contracts of tests/models/
 CLASSES = 3  # in the checks below
 LENGTH = 5  # tokens of a text there
 

@@ -12,7 +12,7 @@ from tfdl.models.text.transformer import VARIANTS, transformer
 def test_stacks_have_the_parameters_of_the_paper(variant, count):
     """Without the embeddings, as PyTorch counts them."""
     c = VARIANTS[variant]
-    assert parameters(outline(transformer, variant)) - c.vocabulary * c.width == count
+    assert parameters(outline(transformer, variant)) - c.vocabulary_size * c.width == count
 
 
 def test_transformer_keeps_the_contract(tmp_path):

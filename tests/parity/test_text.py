@@ -26,18 +26,18 @@ LONG = {
 
 def gpt2():
     theirs = transformers().GPT2Config(vocab_size=53, n_positions=24, n_embd=20, n_layer=2, n_head=4)
-    ours = GPTConfig(vocabulary=53, context=24, width=20, depth=2, heads=4)
+    ours = GPTConfig(vocabulary_size=53, context=24, width=20, depth=2, heads=4)
     return "gpt", ours, transformers().GPT2LMHeadModel(theirs)
 
 
 def gpt1():
     theirs = transformers().OpenAIGPTConfig(vocab_size=53, n_positions=24, n_embd=20, n_layer=2, n_head=4)
-    ours = GPTConfig(vocabulary=53, context=24, width=20, depth=2, heads=4, norm_first=False)
+    ours = GPTConfig(vocabulary_size=53, context=24, width=20, depth=2, heads=4, norm_first=False)
     return "gpt", ours, transformers().OpenAIGPTLMHeadModel(theirs)
 
 
 COMMON = dict(vocab_size=53, hidden_size=24, intermediate_size=44, num_hidden_layers=2, num_attention_heads=6)
-OURS = dict(vocabulary=53, width=24, inner=44, depth=2, heads=6)
+OURS = dict(vocabulary_size=53, width=24, inner=44, depth=2, heads=6)
 
 
 def llama2():
@@ -127,7 +127,7 @@ def bart():
         encoder_ffn_dim=80,
         decoder_ffn_dim=80,
     )
-    ours = BartConfig(vocabulary=53, context=24, width=20, depth=2, heads=4)
+    ours = BartConfig(vocabulary_size=53, context=24, width=20, depth=2, heads=4)
     return "bart", ours, transformers().BartForConditionalGeneration(theirs)
 
 
@@ -145,7 +145,9 @@ def t5(**options):
         decoder_start_token_id=0,
         **gated,
     )
-    ours = T5Config(vocabulary=53, width=20, head_width=6, inner=36, depth=2, heads=3, buckets=8, largest=12, **options)
+    ours = T5Config(
+        vocabulary_size=53, width=20, head_width=6, inner=36, depth=2, heads=3, buckets=8, largest=12, **options
+    )
     return "t5", ours, transformers().T5ForConditionalGeneration(theirs)
 
 
@@ -252,13 +254,21 @@ def test_encoder_with_each_head_gives_the_same_in_both_directions(family, head, 
     bert, roberta, answers = ENCODERS[head]
     if family == "bert":
         theirs = transformers().BertConfig(**BERT, max_position_embeddings=24, num_labels=3)
-        config, network = BertConfig(vocabulary=53, context=24, width=24, depth=2, heads=6), bert
+        config, network = BertConfig(vocabulary_size=53, context=24, width=24, depth=2, heads=6), bert
     else:
         theirs = transformers().RobertaConfig(
             **BERT, max_position_embeddings=26, num_labels=3, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5
         )
         config = BertConfig(
-            vocabulary=53, context=24, width=24, depth=2, heads=6, segments=1, padding=1, first_position=2, epsilon=1e-5
+            vocabulary_size=53,
+            context=24,
+            width=24,
+            depth=2,
+            heads=6,
+            segments=1,
+            padding=1,
+            first_position=2,
+            epsilon=1e-5,
         )
         network = roberta
     if network is None:

@@ -20,7 +20,7 @@ FIRST_POSITION = 2  # the first two rows of the authors' tables of positions are
 class BartConfig:
     """One network: two stacks of `depth` blocks of `heads` heads on tokens of `width` numbers."""
 
-    vocabulary: int = 50265
+    vocabulary_size: int = 50265
     context: int = 1024  # tokens of either side; each place has a learned vector
     width: int
     depth: int
@@ -31,7 +31,7 @@ class BartConfig:
 
 
 VARIANTS = {
-    "nano": BartConfig(vocabulary=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
+    "nano": BartConfig(vocabulary_size=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
     "base": BartConfig(width=768, depth=6, heads=12),
     "large": BartConfig(width=1024, depth=12, heads=16),
 }
@@ -54,7 +54,7 @@ class Bart(EncoderDecoder):
         super().__init__(config, **kwargs)
         c, fresh = config, dict(embeddings_initializer=fresh_normal())
         rows = c.context + FIRST_POSITION
-        self.tokens = layers.ReversibleEmbedding(c.vocabulary, c.width, name="tokens", **fresh)
+        self.tokens = layers.ReversibleEmbedding(c.vocabulary_size, c.width, name="tokens", **fresh)
         self.positions = [layers.Embedding(rows, c.width, name=f"{side}_positions", **fresh) for side in SIDES]
         self.norms = [normalization("layer", epsilon=c.epsilon, name=f"{side}_norm") for side in SIDES]
         self.drop = layers.Dropout(c.dropout, name="drop")

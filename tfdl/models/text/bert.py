@@ -23,7 +23,7 @@ from tfdl.ops.visibility import present
 class BertConfig:
     """One network: `depth` blocks of `heads` heads on tokens of `width` numbers, and a head that answers."""
 
-    vocabulary: int = 30522
+    vocabulary_size: int = 30522
     context: int = 512  # tokens that it sees; each place has a learned vector
     segments: int = 2  # a question and a paragraph, say; 0 has no vectors for them
     width: int
@@ -39,13 +39,13 @@ class BertConfig:
 
 
 VARIANTS = {
-    "nano": BertConfig(vocabulary=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
+    "nano": BertConfig(vocabulary_size=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
     "tiny": BertConfig(width=128, depth=2, heads=2),
     "mini": BertConfig(width=256, depth=4, heads=4),
     "small": BertConfig(width=512, depth=4, heads=8),
     "medium": BertConfig(width=512, depth=8, heads=8),
     "base": BertConfig(width=768, depth=12, heads=12),
-    "base_cased": BertConfig(vocabulary=28996, width=768, depth=12, heads=12),
+    "base_cased": BertConfig(vocabulary_size=28996, width=768, depth=12, heads=12),
     "large": BertConfig(width=1024, depth=24, heads=16),
     "minilm_l6": BertConfig(width=384, depth=6, heads=12),  # of all-MiniLM-L6-v2, for sentences as vectors
 }
@@ -99,7 +99,7 @@ class Bert(ConfiguredModel):
         super().__init__(config, **kwargs)
         c = config
         fresh = dict(embeddings_initializer=fresh_normal())
-        self.tokens = layers.ReversibleEmbedding(c.vocabulary, c.width, name="tokens", **fresh)
+        self.tokens = layers.ReversibleEmbedding(c.vocabulary_size, c.width, name="tokens", **fresh)
         self.positions = layers.Embedding(c.context + c.first_position, c.width, name="positions", **fresh)
         if c.segments:
             self.segments = layers.Embedding(c.segments, c.width, name="segments", **fresh)
@@ -122,7 +122,7 @@ class Bert(ConfiguredModel):
     def build(self, shape):
         for layer in self.layers:
             if isinstance(layer, Bias):
-                layer.build((*shape, self.config.vocabulary))
+                layer.build((*shape, self.config.vocabulary_size))
             else:
                 layer.build(shape if isinstance(layer, layers.Embedding) else (*shape, self.config.width))
         self.built = True

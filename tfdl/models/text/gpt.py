@@ -20,7 +20,7 @@ from tfdl.layers.transformer_block import TransformerBlock, normalization
 class GPTConfig:
     """One network: `depth` blocks of `heads` heads on tokens of `width` numbers."""
 
-    vocabulary: int
+    vocabulary_size: int
     context: int  # tokens that it sees; each place has a learned vector
     width: int
     depth: int
@@ -32,13 +32,13 @@ class GPTConfig:
 
 
 VARIANTS = {
-    "nano": GPTConfig(vocabulary=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
-    "char_small": GPTConfig(vocabulary=65, context=64, width=128, depth=4, heads=4, use_bias=False, dropout=0.0),
-    "gpt1": GPTConfig(vocabulary=40478, context=512, width=768, depth=12, heads=12, norm_first=False),
-    "gpt2": GPTConfig(vocabulary=50257, context=1024, width=768, depth=12, heads=12),
-    "gpt2_medium": GPTConfig(vocabulary=50257, context=1024, width=1024, depth=24, heads=16),
-    "gpt2_large": GPTConfig(vocabulary=50257, context=1024, width=1280, depth=36, heads=20),
-    "gpt2_xl": GPTConfig(vocabulary=50257, context=1024, width=1600, depth=48, heads=25),
+    "nano": GPTConfig(vocabulary_size=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
+    "char_small": GPTConfig(vocabulary_size=65, context=64, width=128, depth=4, heads=4, use_bias=False, dropout=0.0),
+    "gpt1": GPTConfig(vocabulary_size=40478, context=512, width=768, depth=12, heads=12, norm_first=False),
+    "gpt2": GPTConfig(vocabulary_size=50257, context=1024, width=768, depth=12, heads=12),
+    "gpt2_medium": GPTConfig(vocabulary_size=50257, context=1024, width=1024, depth=24, heads=16),
+    "gpt2_large": GPTConfig(vocabulary_size=50257, context=1024, width=1280, depth=36, heads=20),
+    "gpt2_xl": GPTConfig(vocabulary_size=50257, context=1024, width=1600, depth=48, heads=25),
 }
 
 
@@ -59,7 +59,7 @@ class GPT(CausalDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(
-            c.vocabulary, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
         )
         self.positions = layers.Embedding(c.context, c.width, embeddings_initializer=fresh_normal(), name="positions")
         self.drop = layers.Dropout(c.dropout, name="drop")

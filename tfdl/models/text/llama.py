@@ -22,7 +22,7 @@ from tfdl.ops.positions import LongContext, frequencies, rotations
 class LlamaConfig:
     """One network: `depth` blocks of `heads` heads, whose keys and values `heads / groups` of them share."""
 
-    vocabulary: int
+    vocabulary_size: int
     context: int  # tokens of pre-training; there is no table of positions
     width: int
     depth: int
@@ -40,33 +40,41 @@ class LlamaConfig:
     balance: float = 0.02  # factor of the loss that keeps the load of all experts equal
 
 
-LLAMA_3 = dict(vocabulary=128256, groups=8, base=500000.0)
+LLAMA_3 = dict(vocabulary_size=128256, groups=8, base=500000.0)
 LLAMA_3_1 = LLAMA_3 | dict(context=131072, long_context=LongContext())
 LLAMA_3_2 = LLAMA_3 | dict(context=131072, long_context=LongContext(factor=32.0), tied=True)
 QWEN_2 = dict(base=1e6, attention_bias=True, epsilon=1e-6)
 VARIANTS = {
-    "nano": LlamaConfig(vocabulary=61, context=32, width=24, depth=2, heads=4, groups=2, inner=40),  # ours, for tests
-    "char_small": LlamaConfig(vocabulary=65, context=64, width=128, depth=4, heads=4, groups=4, inner=344, tied=True),
-    "llama1_7b": LlamaConfig(
-        vocabulary=32000, context=2048, width=4096, depth=32, heads=32, groups=32, inner=11008, epsilon=1e-6
+    "nano": LlamaConfig(
+        vocabulary_size=61, context=32, width=24, depth=2, heads=4, groups=2, inner=40
+    ),  # ours, for tests
+    "char_small": LlamaConfig(
+        vocabulary_size=65, context=64, width=128, depth=4, heads=4, groups=4, inner=344, tied=True
     ),
-    "llama2_7b": LlamaConfig(vocabulary=32000, context=4096, width=4096, depth=32, heads=32, groups=32, inner=11008),
-    "llama2_70b": LlamaConfig(vocabulary=32000, context=4096, width=8192, depth=80, heads=64, groups=8, inner=28672),
+    "llama1_7b": LlamaConfig(
+        vocabulary_size=32000, context=2048, width=4096, depth=32, heads=32, groups=32, inner=11008, epsilon=1e-6
+    ),
+    "llama2_7b": LlamaConfig(
+        vocabulary_size=32000, context=4096, width=4096, depth=32, heads=32, groups=32, inner=11008
+    ),
+    "llama2_70b": LlamaConfig(
+        vocabulary_size=32000, context=4096, width=8192, depth=80, heads=64, groups=8, inner=28672
+    ),
     "llama3_8b": LlamaConfig(context=8192, width=4096, depth=32, heads=32, inner=14336, **LLAMA_3),
     "llama3_1_8b": LlamaConfig(width=4096, depth=32, heads=32, inner=14336, **LLAMA_3_1),
     "llama3_2_1b": LlamaConfig(width=2048, depth=16, heads=32, inner=8192, **LLAMA_3_2),
     "llama3_2_3b": LlamaConfig(width=3072, depth=28, heads=24, inner=8192, **LLAMA_3_2),
     "mistral_7b": LlamaConfig(
-        vocabulary=32000, context=32768, width=4096, depth=32, heads=32, groups=8, inner=14336, window=4096
+        vocabulary_size=32000, context=32768, width=4096, depth=32, heads=32, groups=8, inner=14336, window=4096
     ),
     "qwen2_0_5b": LlamaConfig(
-        vocabulary=151936, context=32768, width=896, depth=24, heads=14, groups=2, inner=4864, tied=True, **QWEN_2
+        vocabulary_size=151936, context=32768, width=896, depth=24, heads=14, groups=2, inner=4864, tied=True, **QWEN_2
     ),
     "qwen2_1_5b": LlamaConfig(
-        vocabulary=151936, context=32768, width=1536, depth=28, heads=12, groups=2, inner=8960, tied=True, **QWEN_2
+        vocabulary_size=151936, context=32768, width=1536, depth=28, heads=12, groups=2, inner=8960, tied=True, **QWEN_2
     ),
     "qwen2_7b": LlamaConfig(
-        vocabulary=152064, context=32768, width=3584, depth=28, heads=28, groups=4, inner=18944, **QWEN_2
+        vocabulary_size=152064, context=32768, width=3584, depth=28, heads=28, groups=4, inner=18944, **QWEN_2
     ),
 }
 
@@ -88,12 +96,14 @@ class Llama(CausalDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(
-            c.vocabulary, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
         )
         self.blocks = [block(c, f"block{i}") for i in range(c.depth)]
         self.norm = normalization("rms", epsilon=c.epsilon, name="norm")
         if not c.tied:
-            self.head = layers.Dense(c.vocabulary, use_bias=False, kernel_initializer=fresh_normal(), name="logits")
+            self.head = layers.Dense(
+                c.vocabulary_size, use_bias=False, kernel_initializer=fresh_normal(), name="logits"
+            )
         self.speeds = frequencies(c.width // c.heads, c.base, c.long_context)
 
     def embed(self, tokens, positions, training):

@@ -9,13 +9,13 @@ from tfdl.models.text.llama import Llama, LlamaConfig
 
 VARIANTS = {
     "nano": LlamaConfig(  # ours, for tests
-        vocabulary=61, context=32, width=24, depth=2, heads=4, groups=2, inner=40, experts=3
+        vocabulary_size=61, context=32, width=24, depth=2, heads=4, groups=2, inner=40, experts=3
     ),
     "char_small": LlamaConfig(  # ours: a token meets as many weights as in llama's char_small
-        vocabulary=65, context=64, width=128, depth=4, heads=4, groups=4, inner=172, experts=4, tied=True
+        vocabulary_size=65, context=64, width=128, depth=4, heads=4, groups=4, inner=172, experts=4, tied=True
     ),
     "8x7b": LlamaConfig(
-        vocabulary=32000, context=32768, width=4096, depth=32, heads=32, groups=8, inner=14336, base=1e6, experts=8
+        vocabulary_size=32000, context=32768, width=4096, depth=32, heads=32, groups=8, inner=14336, base=1e6, experts=8
     ),
 }
 

@@ -8,9 +8,11 @@ from tfdl.core.config import choose_variant
 from tfdl.models.text.bert import Bert, BertConfig, with_head
 
 # Positions are counted from the padding token's number on, 1, as in the authors' code; the padding has its row too.
-ROBERTA = dict(vocabulary=50265, segments=1, padding=1, first_position=2, epsilon=1e-5)
+ROBERTA = dict(vocabulary_size=50265, segments=1, padding=1, first_position=2, epsilon=1e-5)
 VARIANTS = {
-    "nano": BertConfig(width=24, depth=2, heads=3, context=32, dropout=0.0, **ROBERTA | {"vocabulary": 61}),  # ours
+    "nano": BertConfig(
+        width=24, depth=2, heads=3, context=32, dropout=0.0, **ROBERTA | {"vocabulary_size": 61}
+    ),  # ours
     "base": BertConfig(width=768, depth=12, heads=12, **ROBERTA),
     "large": BertConfig(width=1024, depth=24, heads=16, **ROBERTA),
 }

@@ -20,7 +20,7 @@ from tfdl.layers.transformer_block import TransformerBlock, normalization
 class T5Config:
     """One network: two stacks of `depth` blocks of `heads` heads on tokens of `width` numbers."""
 
-    vocabulary: int = 32128
+    vocabulary_size: int = 32128
     context: int = 512  # tokens of either side in pre-training; there is no table of positions
     width: int
     depth: int
@@ -38,7 +38,7 @@ class T5Config:
 V1_1 = dict(gated=True, dropout=0.0)  # pre-trained without dropout
 VARIANTS = {
     "nano": T5Config(
-        vocabulary=61,
+        vocabulary_size=61,
         context=32,
         width=24,
         depth=2,
@@ -75,7 +75,7 @@ class T5(EncoderDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(
-            c.vocabulary, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
         )
         self.drop = layers.Dropout(c.dropout, name="drop")
         self.biases = [  # one for all blocks of a side
@@ -85,7 +85,9 @@ class T5(EncoderDecoder):
         self.decoder = [block(c, f"decoder{i}", cross=True) for i in range(c.depth)]
         self.norms = [normalization("rms", epsilon=c.epsilon, name=f"{side}_norm") for side in SIDES]
         if c.gated:
-            self.head = layers.Dense(c.vocabulary, use_bias=False, kernel_initializer=fresh_normal(), name="logits")
+            self.head = layers.Dense(
+                c.vocabulary_size, use_bias=False, kernel_initializer=fresh_normal(), name="logits"
+            )
 
     def embed(self, tokens, positions, side, training):
         return self.drop(self.tokens(tokens), training=training)

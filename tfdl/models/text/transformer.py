@@ -19,7 +19,7 @@ from tfdl.ops.positions import sinusoids
 class TransformerConfig:
     """One network: two stacks of `depth` blocks of `heads` heads on tokens of `width` numbers."""
 
-    vocabulary: int = 37000  # section 5.1, for both languages
+    vocabulary_size: int = 37000  # section 5.1, for both languages
     context: int = 1024  # rows of the table of sine waves
     width: int
     depth: int
@@ -31,8 +31,10 @@ class TransformerConfig:
 
 
 VARIANTS = {
-    "nano": TransformerConfig(vocabulary=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
-    "small": TransformerConfig(vocabulary=8000, width=256, depth=3, heads=8, expansion=2.0),  # ours, for Multi30k
+    "nano": TransformerConfig(
+        vocabulary_size=61, context=32, width=24, depth=2, heads=3, dropout=0.0
+    ),  # ours, for tests
+    "small": TransformerConfig(vocabulary_size=8000, width=256, depth=3, heads=8, expansion=2.0),  # ours, for Multi30k
     "base": TransformerConfig(width=512, depth=6, heads=8),
     "big": TransformerConfig(width=1024, depth=6, heads=16, dropout=0.3),
 }
@@ -55,7 +57,7 @@ class Transformer(EncoderDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(  # one table for both languages and for the logits, section 3.4
-            c.vocabulary, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
         )
         self.drop = layers.Dropout(c.dropout, name="drop")
         self.encoder = [block(c, f"encoder{i}") for i in range(c.depth)]
