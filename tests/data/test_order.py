@@ -63,3 +63,32 @@ def test_dataset_alone_keeps_what_it_needs():
 def test_position_of_another_kind_is_refused(position):
     with pytest.raises(ValueError, match="int64 variable"):
         order(position=position)
+
+
+def test_batches_of_similar_lengths_hold_every_row_once_and_little_padding():
+    lengths = np.random.default_rng(0).integers(1, 60, 1003)
+    plain, similar = order(count=1003), order(count=1003, lengths=lengths)
+    epochs = [keys(similar) for _ in range(2)]
+    assert sorted(sum((rows for rows, _ in epochs[0]), [])) == list(range(1003))
+    assert [len(rows) for rows, _ in epochs[0]] == [4] * 250 + [3]
+
+    def padding(epoch):
+        return sum(max(lengths[rows]) * len(rows) - lengths[rows].sum() for rows, _ in epoch) / lengths.sum()
+
+    assert padding(epochs[0]) < 0.05 < 0.4 < padding(keys(plain))
+    longest = np.array([max(lengths[rows]) for rows, _ in epochs[0][:64]])
+    assert abs(np.corrcoef(longest, np.arange(64))[0, 1]) < 0.5, "short batches do not come first"
+    assert epochs[0] != epochs[1]
+
+
+def test_any_step_of_an_epoch_of_similar_lengths_can_be_entered():
+    lengths = [3, 1, 2, 9, 9, 1, 3, 2, 4, 4]
+    walked = order(lengths=lengths)
+    epochs = [keys(walked) for _ in range(3)]
+    entered = order(lengths=lengths, position=tf.Variable((2, 1), dtype=tf.int64))
+    assert keys(entered) == epochs[2][1:]
+
+
+def test_labels_and_lengths_together_are_refused():
+    with pytest.raises(ValueError, match="balanced by labels or bucketed by lengths; give one of the two"):
+        order(labels=[0] * 10, lengths=[1] * 10)

@@ -18,6 +18,8 @@ from tfdl.core import static
 
 AUTOMATIC = (-1, 0)  # the position at which each iteration takes the next epoch by itself
 BALANCE = 2_000_000  # folded into an epoch's seed for the order inside of its classes
+BATCHES = 3_000_000  # for the order of batches of similar lengths
+BUCKET = 64  # batches whose examples are sorted by length together
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Order:
     rows: Callable  # epoch -> the rows of its examples (count) int64
 
     @classmethod
-    def start(cls, *, seed, batch_size, count, position=None, labels=None):
+    def start(cls, *, seed, batch_size, count, position=None, labels=None, lengths=None):
         """Each of the rows 0 ... count - 1 comes once an epoch; or, with `labels`, each class equally often.
 
         Args:
@@ -58,7 +60,10 @@ class Order:
         def all_rows(epoch):
             return permutation((seed, epoch), count)
 
+        if labels is not None and lengths is not None:
+            raise ValueError("An order is balanced by labels or bucketed by lengths; give one of the two.")
         rows = all_rows if labels is None else balanced(seed, np.asarray(labels))
+        rows = rows if lengths is None else bucketed(seed, np.asarray(lengths), batch_size)
         begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         return cls(seed, batch_size, count, position, begun, rows)
 
@@ -135,6 +140,29 @@ def balanced(seed, labels):
         slots = permutation((seed, epoch), len(labels))
         which, turn = slots % len(present), slots // len(present)
         return tf.gather(by_class, tf.gather(starts, which) + turn % tf.gather(sizes, which))
+
+    return rows
+
+
+def bucketed(seed, lengths, batch_size):
+    """A function epoch -> all rows in an order in which batches hold rows of similar lengths.
+
+    The rows, shuffled, are cut into buckets of BUCKET batches; each is sorted by length and cut into batches, and all
+    full batches are shuffled.
+    """
+    count = len(lengths)
+    lengths = tf.constant(lengths, tf.int64)
+    buckets = tf.range(count, dtype=tf.int64) // (BUCKET * batch_size)
+    full = count // batch_size
+
+    def rows(epoch):
+        mixed = permutation((seed, epoch), count)
+        longest = tf.reduce_max(lengths) + 1  # each bucket's keys lie above those of the one before
+        by_length = tf.gather(mixed, tf.argsort(buckets * longest + tf.gather(lengths, mixed), stable=True))
+        inner = tf.random.experimental.stateless_fold_in(tf.stack((tf.cast(seed, tf.int64), epoch)), BATCHES)
+        batches = tf.reshape(by_length[: full * batch_size], (full, batch_size))
+        batches = tf.gather(batches, permutation(tf.unstack(inner), full))
+        return tf.concat([tf.reshape(batches, (-1,)), by_length[full * batch_size :]], axis=0)
 
     return rows
 
