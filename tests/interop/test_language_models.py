@@ -5,12 +5,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tfdl
-from tests.models.decoders import TOKENS, nano
-from tests.models.encoders import nano as encoder
+from tests.models.decoders import TOKENS
+from tests.models.language_models import moved
 
 
 def test_gpt_has_queries_keys_and_values_side_by_side_and_kernels_as_ours(tmp_path):
-    model = nano("gpt")
+    model = moved("gpt")
     tfdl.save_weights(model, tmp_path / "gpt.safetensors", layout="transformers")
     arrays = load_file(tmp_path / "gpt.safetensors")
     attention = model.blocks[1].attention
@@ -22,7 +22,7 @@ def test_gpt_has_queries_keys_and_values_side_by_side_and_kernels_as_ours(tmp_pa
 
 
 def test_llama_has_kernels_as_pytorch_and_a_head_of_its_own(tmp_path):
-    model = nano("llama")
+    model = moved("llama")
     tfdl.save_weights(model, tmp_path / "llama.safetensors", layout="transformers")
     arrays = load_file(tmp_path / "llama.safetensors")
     np.testing.assert_array_equal(
@@ -33,7 +33,7 @@ def test_llama_has_kernels_as_pytorch_and_a_head_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("key", ["gpt", "llama"])
 def test_weights_come_back_as_they_were_with_what_files_have_more(key, tmp_path):
-    model = nano(key)
+    model = moved(key)
     tfdl.save_weights(model, tmp_path / "a.safetensors", layout="transformers")
     arrays = load_file(tmp_path / "a.safetensors")
     if key == "gpt":  # as the hub's gpt2 has it: no prefix, a mask in every block, the embeddings twice
@@ -46,7 +46,7 @@ def test_weights_come_back_as_they_were_with_what_files_have_more(key, tmp_path)
 
 
 def test_columns_that_are_no_multiple_of_three_are_complained_about(tmp_path):
-    tfdl.save_weights(nano("gpt"), tmp_path / "a.safetensors", layout="transformers")
+    tfdl.save_weights(moved("gpt"), tmp_path / "a.safetensors", layout="transformers")
     arrays = load_file(tmp_path / "a.safetensors")
     arrays["transformer.h.0.attn.c_attn.weight"] = np.ones((24, 71), "float32")
     save_file(arrays, tmp_path / "a.safetensors")
@@ -55,7 +55,7 @@ def test_columns_that_are_no_multiple_of_three_are_complained_about(tmp_path):
 
 
 def test_head_of_another_job_is_new_and_said(tmp_path, capsys):
-    before = encoder("bert", "pretraining")
+    before = moved("bert", head="pretraining")
     tfdl.save_weights(before, tmp_path / "bert.safetensors", layout="transformers")
     model = tfdl.build("bert", "nano", head="classifier", num_classes=3, weights=str(tmp_path / "bert.safetensors"))
     printed = capsys.readouterr().out
@@ -65,7 +65,7 @@ def test_head_of_another_job_is_new_and_said(tmp_path, capsys):
 
 
 def test_files_of_the_bare_network_leave_out_its_name(tmp_path):
-    before = encoder("bert")
+    before = moved("bert")
     tfdl.save_weights(before, tmp_path / "a.safetensors", layout="transformers")
     arrays = {name.removeprefix("bert."): array for name, array in load_file(tmp_path / "a.safetensors").items()}
     save_file(arrays, tmp_path / "b.safetensors")
@@ -74,7 +74,7 @@ def test_files_of_the_bare_network_leave_out_its_name(tmp_path):
 
 
 def test_damaged_body_is_refused_even_where_the_head_is_new(tmp_path):
-    tfdl.save_weights(encoder("bert", "pretraining"), tmp_path / "a.safetensors", layout="transformers")
+    tfdl.save_weights(moved("bert", head="pretraining"), tmp_path / "a.safetensors", layout="transformers")
     arrays = load_file(tmp_path / "a.safetensors")
     del arrays["bert.encoder.layer.1.output.dense.weight"]
     save_file(arrays, tmp_path / "a.safetensors")
@@ -83,7 +83,7 @@ def test_damaged_body_is_refused_even_where_the_head_is_new(tmp_path):
 
 
 def test_head_that_the_model_lacks_is_left_out_and_said(tmp_path, capsys):
-    before = encoder("bert")
+    before = moved("bert")
     tfdl.save_weights(before, tmp_path / "a.safetensors", layout="transformers")
     arrays = {name.removeprefix("bert."): array for name, array in load_file(tmp_path / "a.safetensors").items()}
     save_file(arrays, tmp_path / "b.safetensors")  # as sentence transformers write it: bare, with a pooler

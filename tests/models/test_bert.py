@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.harness import outline
-from tests.models.encoders import PADDED, check_encoder, nano
+from tests.models.encoders import PADDED, check_encoder
+from tests.models.language_models import moved
 from tfdl.core.outline import parameters
 from tfdl.models.text.bert import bert
 
@@ -24,18 +25,18 @@ def test_number_of_parameters_is_that_of_the_published_model(variant, head, coun
 
 
 def test_bert_keeps_the_contract_of_encoders(tmp_path):
-    check_encoder("bert", 0, tmp_path)
+    check_encoder("bert", 0, tmp_path, train=True)
 
 
 def test_segments_are_told_apart_and_are_the_first_where_none_are_given():
-    model, segments = nano("bert", "pretraining"), np.array([[0, 0, 1, 1, 1], [0, 0, 0, 0, 0]])
+    model, segments = moved("bert", head="pretraining"), np.array([[0, 0, 1, 1, 1], [0, 0, 0, 0, 0]])
     given, absent = model({"tokens": PADDED, "segments": segments}), model(PADDED)
     assert np.abs(given["masked"][0] - absent["masked"][0]).max() > 1e-3
     np.testing.assert_allclose(given["masked"][1], absent["masked"][1], atol=1e-6)
 
 
 def test_embedding_of_nothing_is_zero_and_finite():
-    np.testing.assert_array_equal(nano("bert", "embedding")(np.zeros((1, 4), "int32")), np.zeros((1, 24)))
+    np.testing.assert_array_equal(moved("bert", head="embedding")(np.zeros((1, 4), "int32")), np.zeros((1, 24)))
 
 
 @pytest.mark.parametrize(

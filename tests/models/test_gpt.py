@@ -3,7 +3,8 @@
 import pytest
 
 from tests.harness import outline
-from tests.models.decoders import check_decoder, nano
+from tests.models.decoders import check_decoder
+from tests.models.language_models import moved
 from tfdl.core.outline import parameters
 from tfdl.models.text.gpt import gpt
 
@@ -24,10 +25,10 @@ def test_number_of_parameters_is_that_of_the_published_model(variant, count):
 
 
 def test_gpt_keeps_the_contract_of_decoders(tmp_path):
-    check_decoder("gpt", tmp_path)
+    check_decoder("gpt", tmp_path, train=True)
 
 
 def test_cache_cannot_be_longer_than_the_context():
-    model = nano("gpt")
+    model = moved("gpt")
     with pytest.raises(ValueError, match="A cache of 33 places: gpt sees 1 to 32 tokens"):
         model.empty_cache(1, 33)

@@ -14,7 +14,7 @@ def test_number_of_parameters_is_that_of_the_published_model():
 
 
 def test_mixtral_keeps_the_contract_of_decoders(tmp_path):
-    check_decoder("mixtral", tmp_path)
+    check_decoder("mixtral", tmp_path, train=True)
 
 
 def test_network_without_experts_is_a_llama():

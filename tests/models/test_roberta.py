@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.harness import outline
-from tests.models.encoders import check_encoder, nano
+from tests.models.encoders import check_encoder
+from tests.models.language_models import moved
 from tfdl.core.outline import parameters
 from tfdl.models.text.roberta import roberta
 
@@ -19,7 +20,7 @@ def test_roberta_keeps_the_contract_of_encoders(tmp_path):
 
 
 def test_padding_on_the_left_changes_nothing():
-    model = nano("roberta")
+    model = moved("roberta")
     padded, alone = model(np.array([[1, 1, 5, 7, 9]])), model(np.array([[5, 7, 9]]))
     np.testing.assert_allclose(padded["sequence"][:, 2:], alone["sequence"], atol=1e-5)
 
