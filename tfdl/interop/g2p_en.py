@@ -10,10 +10,10 @@ from tfdl.interop.layouts import Layout
 
 SIDES = (("encoder", "source", "enc"), ("decoder", "target", "dec"))
 RULES = (
-    *((rf"\w+/{language}_embedding", f"{there}_emb!") for _, language, there in SIDES),
-    *((rf"\w+/{ours}0/project", f"{there}_ih") for ours, _, there in SIDES),
-    *((rf"\w+/{ours}0/(\w+/)*recurrent", f"{there}_hh") for ours, _, there in SIDES),
-    (r"\w+/logits", "fc"),
+    *((rf"{language}_embedding", f"{there}_emb!") for _, language, there in SIDES),
+    *((rf"{ours}0/project", f"{there}_ih") for ours, _, there in SIDES),
+    *((rf"{ours}0/(\w+/)*recurrent", f"{there}_hh") for ours, _, there in SIDES),
+    (r"logits", "fc"),
 )
 LAYOUT = Layout(
     name="g2p_en",
