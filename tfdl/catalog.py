@@ -82,7 +82,7 @@ def following(topic):
     return TOPICS[place] if place < len(TOPICS) else None
 
 
-def build(key: str, variant=None, *, weights=None, **kwargs):
+def build(key: str, variant=None, *, weights=None, adapt_channels=False, **kwargs):
     """The network of topic `key`, with random or given weights; on TensorFlow its BatchNorms are one operation each.
 
     Args:
@@ -91,6 +91,7 @@ def build(key: str, variant=None, *, weights=None, **kwargs):
         weights: what `load_weights` takes: published weights by name (`tfdl show KEY` lists them), a file, or the
             folder of a run.  The model then has their number of classes, unless `num_classes` is given: then it gets
             all weights but the classifier's.
+        adapt_channels: take weights for three channels into a model of another number: see `load_weights`.
         **kwargs: handed to the builder: `image_shape`, `num_classes`, `normalize`, `name` for vision models.
 
     Returns:
@@ -113,7 +114,8 @@ def build(key: str, variant=None, *, weights=None, **kwargs):
         )
     builder = getattr(importlib.import_module(topic.module), topic.key)
     if weights:
-        model = importlib.import_module("tfdl.interop.weights").build(builder, topic.key, variant, weights, kwargs)
+        interop = importlib.import_module("tfdl.interop.weights")
+        model = interop.build(builder, topic.key, variant, weights, kwargs, adapt_channels)
     else:
         model = builder(**kwargs) if variant is None else builder(variant, **kwargs)
     if importlib.import_module("keras").config.backend() == "tensorflow":

@@ -182,6 +182,50 @@ def test_small_file_that_would_fill_the_memory_is_refused(tmp_path):
         read_arrays(tmp_path / "w.pth")
 
 
+def test_small_archives_that_would_fill_the_memory_are_refused(tmp_path):
+    for name, record in {"w.npz": "a.npy", "w.keras": "model.weights.h5"}.items():
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(record, "w") as file:
+            for _ in range(80):
+                file.write(bytes(1_000_000))
+        with pytest.raises(ValueError, match="bytes claim to be 80,000,000 bytes of numbers"):
+            read_arrays(tmp_path / name)
+    with h5py.File(tmp_path / "w.h5", "w") as file:  # a chunk is unpacked as a whole for a single number of it
+        file.create_dataset("a/kernel", (8,), "f4", maxshape=(None,), chunks=(1 << 25,), compression="gzip")
+    with pytest.raises(ValueError, match="bytes claim to be 134,217,728 bytes of numbers"):
+        read_arrays(tmp_path / "w.h5")
+
+
+def test_claims_beyond_the_file_are_refused_when_it_is_opened(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive, archive.open("a.npy", "w") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (1 << 38,)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(ValueError, match="its a.npy does not hold the 274,877,906,944 numbers that it claims"):
+        read_arrays(tmp_path / "w.npz")
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 38], "data_offsets": [0, 1 << 40]}}).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(64))
+    with pytest.raises(ValueError, match="w.safetensors cannot be read as weights"):
+        read_arrays(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth", ".h5"])
+def test_shapes_are_known_before_any_number_is_read(suffix, tmp_path):
+    arrays = {"a/kernel": np.arange(6, dtype="float32").reshape(2, 3), "b/bias": np.zeros(5, "float16")}
+    write_arrays(tmp_path / f"w{suffix}", arrays)
+    found = read_arrays(tmp_path / f"w{suffix}")
+    found.read = lambda name: pytest.fail(f"{name} was read")
+    assert found.shapes == {"a/kernel": (2, 3), "b/bias": (5,)} and len(found) == 2 and "c" not in found
+    assert same(read_arrays(tmp_path / f"w{suffix}"), arrays)
+
+
+def test_more_or_longer_names_than_any_model_has_are_one_short_sentence():
+    with pytest.raises(ValueError, match="^there are 100,001 arrays, and no model has more than 100,000$"):
+        read_arrays(dict.fromkeys(map(str, range(100_001)), np.zeros(1)))
+    with pytest.raises(ValueError, match="^one of the names has 1,000,000 characters, and no weight's has more than"):
+        read_arrays({"a" * 1_000_000: np.zeros(1)})
+    with pytest.raises(ValueError, match="^names of weights are texts, and one of these is the int 3$"):
+        read_arrays({3: np.zeros(1)})
+
+
 def test_a_keras_file_that_hides_where_its_layers_sit_is_refused(tmp_path):
     blocks = [keras.Sequential([keras.layers.Dense(3, name="query")], name=name) for name in "ab"]
     keras.Sequential([keras.Input((3,)), *blocks]).save_weights(tmp_path / "w.weights.h5")

@@ -80,13 +80,13 @@ def test_tensor_never_reaches_beyond_its_numbers(offset, shape, strides, message
     records = [("data/0", bytes(16))]
     program(tmp_path / "w.pth", b"}" + text("a") + tensor("FloatStorage", 4, offset, shape, strides) + b"s", records)
     with pytest.raises(ValueError, match=f"w.pth cannot be read as weights: .*{message}"):
-        read_arrays(tmp_path / "w.pth")
+        dict(read_arrays(tmp_path / "w.pth"))
 
 
 def test_kinds_without_a_counterpart_in_numpy_are_refused_by_the_tensor_s_name(tmp_path):
     instructions = b"}" + text("layer.scale") + tensor("Float8_e4m3fnStorage", 4, 0, (4,), (1,)) + b"s"
     with pytest.raises(ValueError, match="its tensor layer.scale: it holds Float8_e4m3fnStorage numbers"):
-        read_arrays(program(tmp_path / "w.pth", instructions, [("data/0", bytes(4))]))
+        dict(read_arrays(program(tmp_path / "w.pth", instructions, [("data/0", bytes(4))])))
 
 
 # --- nothing is run --------------------------------------------------------------------------------------------------
@@ -145,7 +145,22 @@ def test_cut_off_files_are_told(tmp_path):
     damaged[damaged.find(bytes(1000)) + 500] ^= 1  # in a tensor's numbers, which the archive has a checksum of
     (tmp_path / "w.pth").write_bytes(damaged)
     with pytest.raises(ValueError, match="its tensor a: a record of its archive is damaged"):
-        read_arrays(tmp_path / "w.pth")
+        dict(read_arrays(tmp_path / "w.pth"))
+
+
+def test_program_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfdl.interop.files.pickles.LONGEST", 100)
+    with pytest.raises(ValueError, match="more than 100 instructions, which no file of weights needs"):
+        read_arrays(program(tmp_path / "w.pth", b"N0" * 60))
+
+
+def test_storage_that_many_tensors_share_is_read_once(tmp_path, monkeypatch):
+    pairs = b"".join(text(name) + tensor("FloatStorage", 4, i, (2,), (1,)) for i, name in enumerate("abc"))
+    file = program(tmp_path / "w.pth", b"}(" + pairs + b"u", [("data/0", np.arange(4, dtype="<f4").tobytes())])
+    arrays, reads = read_arrays(file), []
+    whole = zipfile.ZipFile.read
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *args: reads.append(args) or whole(*args))
+    assert [arrays[name].tolist() for name in "abc"] == [[0, 1], [1, 2], [2, 3]] and len(reads) == 1
 
 
 # --- before PyTorch 1.6 ----------------------------------------------------------------------------------------------

@@ -226,3 +226,62 @@ def test_variant_that_computes_something_else_with_the_same_weights_is_refused(l
 def test_unknown_layout_lists_the_known_ones():
     with pytest.raises(ValueError, match="no layout 'torchvison'; choose one of .*torchvision"):
         load_weights(network(), {}, layout="torchvison")
+
+
+# --- other channels --------------------------------------------------------------------------------------------------
+
+
+def of_channels(channels, seed):
+    keras.utils.set_random_seed(seed)
+    model = tfdl.build("mobilenet", "nano", image_shape=(32, 32, channels), num_classes=5, normalize="unit")
+    for weight in model.weights:
+        if weight.name == "kernel":  # as initialized, no image survives to the logits
+            weight.assign(weight * 2)
+    return model
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "keras_hub", "tfdl"])
+def test_gray_images_give_what_they_give_as_three_equal_channels(layout):
+    color, gray = of_channels(3, 1), of_channels(1, 2)
+    arrays = arrays_of(color, layout)
+    with pytest.raises(ValueError, match=r"1 differences(?s:.*)adapt_channels=True the first layer's three channels"):
+        load_weights(gray, arrays)
+    load_weights(gray, arrays, adapt_channels=True)
+    images = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
+    logits = np.asarray(color(np.repeat(images, 3, -1)))
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3 * np.abs(logits).max()
+    np.testing.assert_allclose(gray(images), logits, atol=1e-5 * np.abs(logits).max())
+
+
+def test_four_channels_get_the_three_and_the_first_again_three_quarters_as_large():
+    """As timm.models.adapt_input_conv(4, weight) does it."""
+    color, four = of_channels(3, 1), of_channels(4, 2)
+    load_weights(four, arrays_of(color, "torchvision"), adapt_channels=True)
+    kernel = color.get_layer("stem_conv").kernel.numpy()
+    wanted = 0.75 * kernel[:, :, [0, 1, 2, 0]]
+    np.testing.assert_allclose(four.get_layer("stem_conv").kernel, wanted, rtol=1e-6)
+
+
+def test_channels_are_adapted_where_a_model_is_built_from_weights(tmp_path):
+    color = of_channels(3, 1)
+    save_weights(color, tmp_path / "w.safetensors", layout="timm")
+    options = dict(weights=f"timm:{tmp_path / 'w.safetensors'}", image_shape=(32, 32, 1), normalize="unit")
+    with pytest.raises(ValueError, match="With adapt_channels=True"):
+        tfdl.build("mobilenet", "nano", **options)
+    gray = tfdl.build("mobilenet", "nano", adapt_channels=True, **options)
+    assert gray.output_shape == (None, 5)
+    kernel = color.get_layer("stem_conv").kernel.numpy().sum(2, keepdims=True)
+    np.testing.assert_allclose(gray.get_layer("stem_conv").kernel, kernel, rtol=1e-5, atol=1e-6)
+
+
+def test_only_three_channels_are_adapted():
+    with pytest.raises(ValueError, match=r"\(8, 4, 3, 3\) and should be \(8, 1, 3, 3\)") as error:
+        load_weights(of_channels(1, 1), arrays_of(of_channels(4, 2), "torchvision"), adapt_channels=True)
+    assert "adapt_channels" not in str(error.value)
+
+
+def test_no_number_is_read_of_a_file_that_does_not_fit(tmp_path, monkeypatch):
+    save_weights(network(num_classes=7), tmp_path / "w.npz", layout="torchvision")
+    monkeypatch.setattr("numpy.lib.format.read_array", lambda *args, **options: pytest.fail("an array was read"))
+    with pytest.raises(ValueError, match="2 differences"):
+        load_weights(network(), tmp_path / "w.npz")

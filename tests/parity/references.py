@@ -70,7 +70,7 @@ def weights_of(network):
         return read_arrays(network.state_dict())
     with tempfile.TemporaryDirectory() as folder:
         network.save_pretrained(folder)
-        return read_arrays(Path(folder) / "model.safetensors")
+        return dict(read_arrays(Path(folder) / "model.safetensors"))  # before the folder is gone
 
 
 def keras_reference(model, image_shape, layers, pixels=1):

@@ -9,6 +9,7 @@ that share the columns of our one (queries, keys and values) equally, and "NAME[
 of one there.  A layer of ours with a method `resized(array)` takes arrays of other sizes: position tables.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -82,17 +83,48 @@ class Entry:
         whole[self.part] = array.reshape(whole[self.part].shape)
         self.variable.assign(whole)
 
+    def named_in(self, names):
+        """The first of its names that is among `names`, or None."""
+        return next((name for name in (self.theirs, *self.other_names) if name in names), None)
+
+    def takes(self, shape):
+        """True for the shape of theirs, of which ours may be a piece, and of a position table of another size."""
+        theirs, (_, pieces) = self.their_shape, self.piece
+        if len(shape) != len(theirs):
+            return False
+        if pieces > 1:
+            whole = tuple(side * pieces if axis == self.columns else side for axis, side in enumerate(theirs))
+            return shape == whole
+        return shape == theirs or bool(self.resized and shape[-1] == theirs[-1])
+
     def fitted(self, array):
-        """Our piece of an array of theirs, resized if it is a position table of another size."""
-        theirs = self.their_shape
-        place, pieces = self.piece
-        if pieces > 1 and array.ndim == len(theirs) and array.shape[self.columns] % pieces == 0:
-            array = np.split(array, pieces, axis=self.columns)[place]
-        alike = len(array.shape) == len(theirs) and array.shape[-1] == theirs[-1]
-        if not (self.resized and alike) or array.shape == theirs:
+        """Our piece of an array of theirs, resized if it is a position table of another size.
+
+        A table that cannot be resized, as its image was no square, comes back as it is.
+        """
+        theirs, (place, pieces) = self.their_shape, self.piece
+        if pieces > 1:
+            return np.split(array, pieces, axis=self.columns)[place]
+        if array.shape == theirs:
             return array
         table = self.resized(array.reshape(*self.variable.shape[:-2], -1, array.shape[-1]))
-        return table.reshape(*theirs[:-2], -1, theirs[-1])
+        return table.reshape(theirs) if table.size == math.prod(theirs) else array
+
+    def adapts(self, shape):
+        """True for the shape of a kernel that sees three channels in place of ours."""
+        if len(self.axes) != 4 or len(shape) != 4:
+            return False
+        channels = self.axes.index(2)  # of (H, W, channels, out)
+        alike = all(theirs == ours for i, (theirs, ours) in enumerate(zip(shape, self.their_shape)) if i != channels)
+        return alike and shape[channels] == 3
+
+    def adapted(self, array):
+        """A kernel that sees three channels, summed over them, or repeated and scaled (timm, adapt_input_conv)."""
+        axis = self.axes.index(2)
+        channels, array = self.their_shape[axis], array.astype("float32")
+        if channels == 1:
+            return array.sum(axis, keepdims=True)
+        return np.take(array, np.arange(channels) % 3, axis) * (3 / channels)
 
     @property
     def columns(self):

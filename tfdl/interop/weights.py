@@ -20,7 +20,7 @@ import numpy as np
 from tfdl.core.outline import outline
 from tfdl.interop import g2p_en, keras_applications, keras_hub, own, presets, timm, torchvision, transformers
 from tfdl.interop.files import hub
-from tfdl.interop.files.archives import READERS, read_arrays, write_arrays
+from tfdl.interop.files.archives import READERS, Arrays, read_arrays, write_arrays
 from tfdl.interop.layouts import HEAD, TOP, Layout, check_conventions, entries
 from tfdl.layers.pixels import normalization_of
 
@@ -33,11 +33,11 @@ class Weights(NamedTuple):
     """What a source holds."""
 
     source: str  # as people call it
-    arrays: Mapping  # name -> array
+    arrays: Arrays
     layout: Layout | None  # whose names these are, where that is known
 
 
-def load_weights(model, source, *, layout=None, family=None, skip_head=False, ema=False):
+def load_weights(model, source, *, layout=None, family=None, skip_head=False, ema=False, adapt_channels=False):
     """Puts the weights of `source` into `model`; all of them or, on any error, none.
 
     Position tables of another image or window size are resized (bicubic), as the papers of ViT and Swin do it; a table
@@ -55,6 +55,9 @@ def load_weights(model, source, *, layout=None, family=None, skip_head=False, em
         skip_head: leave the classifier as it is, for transfer to other classes; a model without one (num_classes=None)
             takes what it has a place for.
         ema: load the moving average of the weights, where a trainer saved one beside them.
+        adapt_channels: weights for images of three channels may go into a model of another number, as timm's
+            `in_chans` does it: the first layer's kernel is summed over them for one channel, so that a gray image gives
+            what it gives as three equal channels; else repeated, and scaled by three over the number.
 
     Returns:
         the model.
@@ -68,7 +71,7 @@ def load_weights(model, source, *, layout=None, family=None, skip_head=False, em
     if found := published(source):
         check_family(found, family)
         check_pixels(found.preset, normalization_of(model))
-    return put(read(source, layout, ema), model, family, skip_head)
+    return put(read(source, layout, ema), model, family, skip_head, adapt_channels)
 
 
 def save_weights(model, path, *, layout=own.LAYOUT.name, family=None):
@@ -91,7 +94,7 @@ def joined(sharing):
     return np.concatenate(arrays, axis=sharing[0].columns) if len(arrays) > 1 else arrays[0]
 
 
-def build(builder, key, variant, source, options):
+def build(builder, key, variant, source, options, adapt_channels=False):
     """What `tfdl.build(key, variant, weights=source, **options)` gives, before its norms are fused.
 
     Without `num_classes` the model has those of the weights; with others, or None, it gets all but the classifier.
@@ -121,7 +124,8 @@ def build(builder, key, variant, source, options):
     if reads_pixels and not found and weights.layout is not own.LAYOUT and "normalize" not in options:
         mode = normalization_of(model)
         print(f"{weights.source} does not say how its pixels were normalized; this model has normalize={mode!r}.")
-    return put(weights, model, key, skip_head=options.get("num_classes", 1) is None, other_classes=True)
+    skip_head = options.get("num_classes", 1) is None
+    return put(weights, model, key, skip_head, adapt_channels, other_classes=True)
 
 
 def is_weights(source):
@@ -151,7 +155,7 @@ def read(source, layout=None, ema=False):
     if found := published(source):
         return Weights(found.preset.name, fetched(found.preset), LAYOUTS[found.preset.layout])
     if layout in (None, own.LAYOUT) and own.is_own(source):
-        return Weights(name, own.read_own(source), own.LAYOUT)
+        return Weights(name, Arrays.of(own.read_own(source)), own.LAYOUT)
     if isinstance(source, str) and looks_published(source):
         raise ValueError(
             f"There is neither a file {source} nor published weights of this name (`tfdl show MODEL` lists them); the"
@@ -172,11 +176,11 @@ def looks_published(source):
 
 
 def fetched(preset):
-    """Name -> array of published weights, from a cache or the network."""
+    """The `Arrays` of published weights, from a cache or the network."""
     if preset.name.startswith("torchvision/"):
         return read_arrays(hub.from_torchvision(preset.file))
     if preset.name.startswith("keras/"):
-        return hub.from_keras(preset.file)
+        return Arrays.of(hub.from_keras(preset.file))
     return read_arrays(f"hf:{preset.name}")
 
 
@@ -224,15 +228,15 @@ def share(arrays, model, layout, family):
     except ValueError:  # the library has no such model
         return 0.0
     renamed, _ = usual_names(arrays, layout, wanted)
-    return sum(any(name in renamed for name in (e.theirs, *e.other_names)) for e in wanted) / len(wanted)
+    return sum(entry.named_in(renamed) is not None for entry in wanted) / len(wanted)
 
 
 def usual_names(arrays, layout, wanted):
-    """The source under the layout's usual names, and the prefix that was taken off them.
+    """Usual name -> name in the source, and the prefix that was taken off them.
 
     Trainers put "module.", "model." or "_orig_mod." before all names of a network that they have wrapped.
     """
-    renamed = {layout.usual(name): array for name, array in arrays.items()}
+    renamed = {layout.usual(name): name for name in arrays}
     known = {name for entry in wanted for name in (entry.theirs, *entry.other_names)}
     votes = Counter()
     for name in renamed:
@@ -240,74 +244,101 @@ def usual_names(arrays, layout, wanted):
             votes[name[:place]] += name[place:] in known
     votes[""] = sum(name in known for name in renamed)
     prefix = max(votes, key=lambda text: (votes[text], -len(text)))
-    renamed = with_base({name.removeprefix(prefix): array for name, array in renamed.items()}, known)
-    kept = {name: a for name, a in renamed.items() if name in known or not re.fullmatch(layout.ignored, name)}
+    renamed = {usual.removeprefix(prefix): name for usual, name in renamed.items()}
+    renamed = with_base(renamed, known)
+    kept = {usual: n for usual, n in renamed.items() if usual in known or not re.fullmatch(layout.ignored, usual)}
     return kept, prefix
 
 
-def with_base(arrays, known):
-    """The same arrays, with what stands before all names of a whole model and is left out in files of a bare one.
+def with_base(names, known):
+    """The same names, with what stands before all names of a whole model and is left out in files of a bare one.
 
     Hugging Face's "bert.encoder..." of BertForMaskedLM is "encoder..." in files of BertModel.
     """
-    votes = {"": sum(name in known for name in arrays)}
+    votes = {"": sum(name in known for name in names)}
     for base in sorted({name.partition(".")[0] + "." for name in known}):
-        votes[base] = sum(base + name in known for name in arrays)
+        votes[base] = sum(base + name in known for name in names)
     base = max(votes, key=votes.get)  # the first, nothing, where it makes no difference
-    return {base + name if base + name in known else name: array for name, array in arrays.items()}
+    return {base + usual if base + usual in known else usual: name for usual, name in names.items()}
 
 
 def classes_of(weights, model, family):
     """How many classes the classifier in the source knows, or None."""
     layout = weights.layout or recognized(weights.arrays, model, family)
     wanted = entries(model, layout, family)
-    arrays, _ = usual_names(weights.arrays, layout, wanted)
+    names, _ = usual_names(weights.arrays, layout, wanted)
     for entry in wanted:
-        array = next((arrays[name] for name in (entry.theirs, *entry.other_names) if name in arrays), None)
-        if entry.layer == HEAD and entry.variable.name == "bias" and array is not None:
-            return int(array.shape[-1])
+        name = entry.named_in(names)
+        if entry.layer == HEAD and entry.variable.name == "bias" and name is not None:
+            return int(weights.arrays.shapes[names[name]][-1])
     return None
 
 
 # --- into the model --------------------------------------------------------------------------------------------------
 
 
-def put(weights, model, family, skip_head, other_classes=False):
+def put(weights, model, family, skip_head, adapt_channels=False, other_classes=False):
     """Puts the arrays into the model; with `other_classes` all but a classifier of another number of classes.
 
-    Nothing is assigned before every array has the right shape and finite numbers.
+    Names and shapes are compared before any number is read, and nothing is assigned before every array has the right
+    shape and finite numbers.
     """
     layout = weights.layout or recognized(weights.arrays, model, family)
     wanted = entries(model, layout, family)
-    arrays, prefix = usual_names(weights.arrays, layout, wanted)
+    names, prefix = usual_names(weights.arrays, layout, wanted)
+    shapes = {usual: weights.arrays.shapes[name] for usual, name in names.items()}
+    stem = next((entry for entry in wanted if entry.variable.name == "kernel"), None)
     pairs, complaints, head_complaints, used, head = [], [], [], set(), []
     for entry in wanted:
-        name = next((n for n in (entry.theirs, *entry.other_names) if n in arrays), None)
+        name = entry.named_in(names)
         used.add(name)
         if is_head(entry):
             head.append((entry, name))
             if skip_head:
                 continue
-        complaint, array = looked_at(entry, name, arrays)
-        if complaint:
-            (head_complaints if is_head(entry) else complaints).append(complaint)
+        if name is None:
+            complaint = f"missing {entry.theirs} {entry.their_shape}"
+        elif entry.takes(shapes[name]) or (adapt_channels and entry is stem and entry.adapts(shapes[name])):
+            pairs.append((entry, names[name]))
+            continue
         else:
-            pairs.append((entry, array))
-    for name in arrays.keys() - used if head or not skip_head else ():
+            complaint = f"{name} is {shapes[name]} and should be {entry.their_shape}"
+        (head_complaints if is_head(entry) else complaints).append(complaint)
+    for name in [name for name in names if name not in used] if head or not skip_head else ():
         of_head = re.fullmatch(layout.heads, name)
         if not (of_head and skip_head):
-            (head_complaints if of_head else complaints).append(f"unexpected {name} {arrays[name].shape}")
+            (head_complaints if of_head else complaints).append(f"unexpected {name} {shapes[name]}")
     if head_complaints and not complaints and other_classes:
-        print(new_head(head, arrays, head_complaints, weights.source, layout))
+        print(new_head(head, shapes, head_complaints, weights.source, layout))
     elif complaints or head_complaints:
-        listed = [*complaints, *head_complaints]
-        raise ValueError(explained(listed, weights, layout, model, family, skip_head))
+        check_layout(weights, layout, model, family)
+        advice = "" if skip_head else " With skip_head=True the classifier may differ."
+        if stem and stem.adapts(shapes.get(stem.named_in(names), ())):
+            advice += " With adapt_channels=True the first layer's three channels are summed or repeated."
+        raise ValueError(f"{listed([*complaints, *head_complaints])}\nBuild the variant that they belong to.{advice}")
     check_conventions(model, layout, family)
+    assign(pairs, weights.arrays)
     if prefix:
         print(f"The prefix {prefix!r} was taken off the names in {weights.source}.")
-    for entry, array in pairs:
-        entry.assign(array)
     return model
+
+
+def assign(pairs, arrays):
+    """Assigns to each of (entry, name in the source) its array, once all are read and have finite numbers."""
+    found, complaints = [], []
+    for entry, name in pairs:
+        array = arrays[name]
+        fitted = entry.fitted(array) if entry.takes(array.shape) else entry.adapted(array)
+        if fitted.shape != entry.their_shape:
+            complaints.append(f"{name} is {array.shape} and should be {entry.their_shape}")
+        elif complaint := unfit(array, entry.variable):
+            complaints.append(f"{name} {complaint}")
+        else:
+            found.append((entry, fitted))
+    if complaints:
+        raise ValueError(listed(complaints))
+    for entry, array in found:
+        entry.assign(array)
 
 
 def is_head(entry):
@@ -315,21 +346,10 @@ def is_head(entry):
     return entry.layer == HEAD or entry.layer.startswith(TOP)
 
 
-def looked_at(entry, name, arrays):
-    """(what is wrong with the array of this name, None) or (None, the array as it fits)."""
-    if name is None:
-        return f"missing {entry.theirs} {entry.their_shape}", None
-    array = entry.fitted(arrays[name])
-    if array.shape != entry.their_shape:
-        return f"{name} is {array.shape} and should be {entry.their_shape}", None
-    complaint = unfit(array, entry.variable)
-    return (f"{name} {complaint}", None) if complaint else (None, array)
-
-
-def new_head(head, arrays, complaints, source, layout):
+def new_head(head, shapes, complaints, source, layout):
     """The sentence on a head that keeps its random weights, in whole or in part."""
-    if differs_in_classes(head, arrays):
-        theirs, ours = (shape[0] if layout.torch else shape[-1] for shape in shapes_of(head, arrays))
+    if differs_in_classes(head, shapes):
+        theirs, ours = (shape[0] if layout.torch else shape[-1] for shape in shapes_of(head, shapes))
         return f"The classifier is new: {source} has {theirs} classes, this model {ours}."
     missing = [text.removeprefix("missing ") for text in complaints if text.startswith("missing")]
     if missing:
@@ -348,33 +368,35 @@ def unfit(array, variable):
     return None if finite else f"holds NaN, infinity, or numbers that are too large for {kind}"
 
 
-def shapes_of(head, arrays):
+def shapes_of(head, shapes):
     """(theirs, ours) of the classifier's bias, or of its only variable."""
     entry, name = head[-1]
-    return arrays[name].shape, entry.their_shape
+    return shapes[name], entry.their_shape
 
 
-def differs_in_classes(head, arrays):
+def differs_in_classes(head, shapes):
     if not head or any(name is None for _, name in head):
         return False
-    theirs, ours = shapes_of(head, arrays)
+    theirs, ours = shapes_of(head, shapes)
     return len(theirs) == len(ours) and theirs != ours
 
 
-def explained(complaints, weights, layout, model, family, skip_head):
-    """The message of an error that lists what does not fit."""
+def check_layout(weights, layout, model, family):
+    """Raises ValueError if the names are those of another layout than the one that was asked for."""
     if weights.layout and share(weights.arrays, model, layout, family) < 0.5:
         shares = {other.name: share(weights.arrays, model, other, family) for other in LAYOUTS.values()}
         best = max(shares, key=shares.get)
         if shares[best] > 0.9:
-            return f"The names in {weights.source} are those of {best}, not of {layout.name}: say layout={best!r}."
+            raise ValueError(
+                f"The names in {weights.source} are those of {best}, not of {layout.name}: say layout={best!r}."
+            )
+
+
+def listed(complaints):
+    """The first complaints of each kind."""
     rows = []
     for kind in ("missing", "unexpected", ""):
         those = [row for row in complaints if row.startswith(kind) and (kind or not row.startswith(("miss", "unexp")))]
-        rows += those[:LISTED] + ([f"... {len(those) - LISTED} more"] if len(those) > LISTED else [])
+        rows += those[:LISTED] + ([f"... {len(those) - LISTED:,} more"] if len(those) > LISTED else [])
     rows = "\n  ".join(rows)
-    head = "" if skip_head else " With skip_head=True the classifier may differ."
-    return (
-        f"The weights do not fit this model ({len(complaints)} differences), nothing was changed:\n  {rows}\n"
-        f"Build the variant that they belong to.{head}"
-    )
+    return f"The weights do not fit this model ({len(complaints):,} differences), nothing was changed:\n  {rows}"

@@ -1,5 +1,8 @@
 """Named arrays in files: safetensors, NumPy, HDF5 of Keras, PyTorch.  Nothing in a file is run.
 
+Opening a file reads names and shapes; the numbers of an array are read when it is asked for, so that a file of another
+model costs no memory, whatever it claims to hold.
+
 | file                                  | read by                                    | written                         |
 |---------------------------------------|--------------------------------------------|---------------------------------|
 | .safetensors                          | safetensors                                | yes                             |
@@ -12,8 +15,12 @@
 """
 
 import io
+import json
 import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import h5py
@@ -33,10 +40,49 @@ INDEX = ".index.json"  # beside a model that is cut into several files
 LFS = b"version https://git-lfs"  # how the text begins that git keeps in the place of a large file
 # A file of weights that names more numbers than this, in bytes for each of its own, was made to fill the memory.
 GROWTH, SPARE = 20, 1 << 26
+# What no model comes near: the largest language models have some ten thousand arrays, names a hundred characters.
+MOST, LONGEST = 100_000, 512
+
+
+class Arrays(Mapping):
+    """Name -> NumPy array, which is read when it is asked for; `shapes` is known before.
+
+    Raises ValueError if a name is no text, or if there are more or longer names than a model has.
+    """
+
+    def __init__(self, shapes, read):
+        if len(shapes) > MOST:
+            raise ValueError(f"there are {len(shapes):,} arrays, and no model has more than {MOST:,}")
+        for name in shapes:
+            if not isinstance(name, str):
+                raise ValueError(f"names of weights are texts, and one of these is the {type(name).__name__} {name!r}")
+            if len(name) > LONGEST:
+                raise ValueError(
+                    f"one of the names has {len(name):,} characters, and no weight's has more than {LONGEST}"
+                )
+        self.shapes, self.read = shapes, read
+
+    @classmethod
+    def of(cls, arrays):
+        """From arrays or tensors that are in memory."""
+        return cls(
+            {name: tuple(array.shape) for name, array in arrays.items()}, lambda name: as_array(arrays[name], name)
+        )
+
+    def __getitem__(self, name):
+        if name not in self.shapes:
+            raise KeyError(name)
+        return self.read(name)
+
+    def __iter__(self):
+        return iter(self.shapes)
+
+    def __len__(self):
+        return len(self.shapes)
 
 
 def read_arrays(source, *, ema=False):
-    """Name -> array of a mapping, a file, a folder with one, or a hub id.
+    """The `Arrays` of a mapping, a file, a folder with one, or a hub id.
 
     Args:
         source: see the table above; or a mapping of arrays or tensors, or of what a trainer saves beside them.
@@ -50,7 +96,9 @@ def read_arrays(source, *, ema=False):
     """
     if isinstance(source, Mapping):
         arrays = source if not any(isinstance(value, Mapping) for value in source.values()) else chosen(source, ema)
-        return {name: as_array(value, name) for name, value in arrays.items()}
+        return Arrays.of(
+            {name: array if hasattr(array, "shape") else np.asarray(array) for name, array in arrays.items()}
+        )
     if str(source).startswith("hf:"):
         source = from_hub(str(source).removeprefix("hf:"))
     path = Path(source)
@@ -64,42 +112,52 @@ def read_arrays(source, *, ema=False):
 
 
 def read_file(path, ema=False):
-    """Name -> array of one file.  Raises ValueError."""
+    """The `Arrays` of one file.  Raises ValueError."""
     reader = next((READERS[suffix] for suffix in READERS if path.name.endswith(suffix)), None)
     if reader is None:
         raise ValueError(f"{path} is no weights file that tfdl reads; it reads {', '.join(READERS)}.")
     with open(path, "rb") as file:
         if file.read(len(LFS)) == LFS:
             raise ValueError(f"{path} only stands for a file that git keeps elsewhere; fetch it with git lfs pull.")
+    with in_one_sentence(path):
+        arrays = reader(path, ema) if reader is read_pytorch else reader(path)
+
+    def read(name):
+        with in_one_sentence(path):
+            return arrays[name]
+
+    return Arrays(arrays.shapes, read)
+
+
+@contextmanager
+def in_one_sentence(path):
+    """Errors of a reader become a ValueError that names the file."""
     try:
-        return reader(path, ema) if reader is read_pytorch else reader(path)
+        yield
     except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        safetensors.SafetensorError,
+        *(ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError),
+        *(zipfile.BadZipFile, zlib.error, safetensors.SafetensorError),
     ) as error:
         raise ValueError(f"{path} cannot be read as weights: {str(error).rstrip('.')}.") from error
 
 
 def read_shards(path):
-    """Name -> array of all files that an index lists; they lie beside it."""
+    """The `Arrays` of all files that an index lists; they lie beside it."""
     index = read_json(path)
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise ValueError(f"{path} is no index of weights: it has no weight_map.")
-    arrays = {}
-    for name in sorted(set(places.values())):
-        if Path(name).name != name or not (path.parent / name).is_file():
-            raise ValueError(f"{path} lists {name!r}, which is no file beside it.")
-        arrays |= read_file(path.parent / name)
-    missing = [name for name in places if name not in arrays]
+    shards, shapes = {}, {}
+    for file in sorted(set(places.values())):
+        if Path(file).name != file or not (path.parent / file).is_file():
+            raise ValueError(f"{path} lists {file!r}, which is no file beside it.")
+        shard = read_file(path.parent / file)
+        shards |= dict.fromkeys(shard, shard)
+        shapes |= shard.shapes
+    missing = [name for name in places if name not in shapes]
     if missing:
         raise ValueError(f"{path} lists {missing[0]}, which is in none of its files ({len(missing)} are missing).")
-    return arrays
+    return Arrays(shapes, lambda name: shards[name][name])
 
 
 def chosen(content, ema):
@@ -138,29 +196,59 @@ def as_array(value, name=""):
 # --- readers -------------------------------------------------------------------------------------------------------
 
 
+def check_growth(claimed, size):
+    """Raises ValueError if a file of `size` bytes unpacks to far more than weights do."""
+    if claimed > GROWTH * size + SPARE:
+        raise ValueError(f"its {size:,} bytes claim to be {claimed:,} bytes of numbers")
+
+
 def read_safetensors(path):
     """bfloat16, which NumPy does not have, becomes float32."""
-    with safetensors.safe_open(path, framework="np") as file:
-        kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no dictionary
-        for name, kind in kinds.items():
-            if kind not in SAFETENSORS:
-                raise ValueError(f"its tensor {name} holds {kind} numbers; save it as float32")
-        if "BF16" not in kinds.values():
-            return {name: file.get_tensor(name) for name in kinds}
-    raw = dict(safetensors.deserialize(path.read_bytes()))
-    return {name: numbers(raw[name]) for name in kinds}
+    safetensors.safe_open(path, framework="np")  # raises if the header and the size of the file disagree
+    with open(path, "rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    header.pop("__metadata__", None)
+    for name, entry in header.items():
+        if entry["dtype"] not in SAFETENSORS:
+            raise ValueError(f"its tensor {name} holds {entry['dtype']} numbers; save it as float32")
+    shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
 
+    def read(name):
+        kind, place = header[name]["dtype"], start + header[name]["data_offsets"][0]
+        array = np.fromfile(path, SAFETENSORS[kind], prod(shapes[name]), offset=place).reshape(shapes[name])
+        return (array.astype(np.uint32) << 16).view(np.float32) if kind == "BF16" else array
 
-def numbers(tensor):
-    """A tensor of `safetensors.deserialize` as an array."""
-    kind = SAFETENSORS[tensor["dtype"]]
-    array = np.frombuffer(tensor["data"], kind).reshape(tensor["shape"])
-    return (array.astype(np.uint32) << 16).view(np.float32) if tensor["dtype"] == "BF16" else array
+    return Arrays(shapes, read)
 
 
 def read_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    archive = zipfile.ZipFile(path)
+    check_growth(sum(record.file_size for record in archive.infolist()), path.stat().st_size)
+    records = {record.filename.removesuffix(".npy"): record for record in archive.infolist()}
+
+    def read(name):
+        with archive.open(records[name]) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    return Arrays({name: npy_shape(archive, record) for name, record in records.items()}, read)
+
+
+def npy_shape(archive, record):
+    """The shape of one array of an .npz, whose bytes must all be there.  Raises ValueError."""
+    with archive.open(record) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read_header:
+            raise ValueError(
+                f"its {record.filename} has the version {version} of NumPy's format, which no numbers need"
+            )
+        shape, _, kind = read_header[version](file)
+        if kind.hasobject:
+            raise ValueError(f"its {record.filename} holds pickled objects, no numbers")
+        if file.tell() + prod(shape) * kind.itemsize != record.file_size:
+            raise ValueError(f"its {record.filename} does not hold the {prod(shape):,} numbers that it claims")
+    return shape
 
 
 def read_hdf5(file):
@@ -170,8 +258,7 @@ def read_hdf5(file):
     Data that lie in other files are refused: they could be any file of this machine.
     """
     size = file.getbuffer().nbytes if isinstance(file, io.BytesIO) else file.stat().st_size
-    claimed = 0
-    arrays = {}
+    claimed, places = 0, {}
 
     def visit(place, item):
         nonlocal claimed
@@ -179,33 +266,33 @@ def read_hdf5(file):
             return
         if item.external or item.is_virtual:
             raise ValueError(f"its {place} lies in another file")
-        claimed += item.nbytes
-        if claimed > GROWTH * size + SPARE:
-            raise ValueError(f"its {size:,} bytes claim to be {claimed:,} bytes of numbers")
+        claimed += max(item.nbytes, prod(item.chunks or ()) * item.dtype.itemsize)  # a chunk is unpacked as a whole
+        check_growth(claimed, size)
         *_, parent, leaf = place.split("/")
         layer = item.parent.attrs.get("name", parent) if parent == "vars" else parent
         if place.startswith("optimizer"):
             return
         name = f"{layer}/{leaf.partition(':')[0]}"
-        if name in arrays:
+        if name in places:
             raise ValueError(
                 f"it holds several layers called {layer!r}; load it into the model that wrote it, and hand over"
                 " {w.path: w for w in model.weights}"
             )
-        arrays[name] = item[()]
+        places[name] = place
 
-    with h5py.File(file, "r") as opened:
-        opened.visititems(visit)
-    return arrays
+    opened = h5py.File(file, "r")  # is closed with the last reference to `read`
+    opened.visititems(visit)
+    return Arrays({name: opened[place].shape or () for name, place in places.items()}, lambda n: opened[places[n]][()])
 
 
 def read_keras(path):
     with zipfile.ZipFile(path) as archive:
+        check_growth(archive.getinfo("model.weights.h5").file_size, path.stat().st_size)
         return read_hdf5(io.BytesIO(archive.read("model.weights.h5")))
 
 
 def read_pytorch(path, ema=False):
-    return {name: as_array(value, name) for name, value in chosen(read_torch(path), ema).items()}
+    return Arrays.of(chosen(read_torch(path), ema))
 
 
 # --- writers -------------------------------------------------------------------------------------------------------
@@ -237,8 +324,8 @@ def hdf5_bytes(arrays):
     return buffer.getvalue()
 
 
-SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "u2", "BOOL": "?"} | {
-    f"{sign}{8 * size}": f"{letter}{size}" for sign, letter in (("I", "i"), ("U", "u")) for size in (1, 2, 4, 8)
+SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"} | {
+    f"{sign}{8 * size}": f"<{letter}{size}" for sign, letter in (("I", "i"), ("U", "u")) for size in (1, 2, 4, 8)
 }
 READERS = {
     ".safetensors": read_safetensors,

@@ -17,6 +17,10 @@ import numpy as np
 MARK = object()  # where the arguments of an instruction begin on the stack
 KEYS = (str, int, float, bytes, type(None))  # what may be a key of a dictionary; tuples could take forever to hash
 
+# A tensor takes some fifty instructions: enough for a model of 100,000, and ten seconds for a file that was made to
+# take forever.
+LONGEST = 5_000_000
+
 # What a damaged file makes the code below stumble over.
 DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError, zipfile.BadZipFile)
 
@@ -126,7 +130,9 @@ class Machine:
     def run(self, source):
         """The value that one pickle of the open file `source` describes."""
         self.stack, self.memo = [], {}
-        for name, argument in instructions(source):
+        for count, (name, argument) in enumerate(instructions(source)):
+            if count > LONGEST:
+                raise ValueError(f"it has more than {LONGEST:,} instructions, which no file of weights needs")
             if name == "STOP":
                 return self.stack.pop()
             if name in PLAIN:

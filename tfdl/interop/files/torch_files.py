@@ -36,7 +36,7 @@ class ZipArchive:
     """A file of PyTorch 1.6 or later."""
 
     def __init__(self, path):
-        self.archive = zipfile.ZipFile(path)
+        self.archive, self.last = zipfile.ZipFile(path), (None, b"")
         names = [name for name in self.archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(names) != 1:
             raise ValueError("it is a zip archive without PyTorch's data.pkl")
@@ -49,7 +49,9 @@ class ZipArchive:
         return Machine(self).run(io.BytesIO(self.record("data.pkl")))
 
     def raw(self, key):
-        return self.record(f"data/{key}")
+        if self.last[0] != key:  # the last is kept: many tensors may be views of one storage
+            self.last = (key, self.record(f"data/{key}"))
+        return self.last[1]
 
     def record(self, name):
         """The bytes of one record.  PyTorch compresses none, so that one which would grow is not its own."""
