@@ -14,7 +14,7 @@ from tests.backend_twins import NAMES
 
 pytestmark = pytest.mark.extras
 ROOT = Path(__file__).resolve().parent.parent
-QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}  # compiling takes most of the time
+XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compiling takes most of the time
 FEW = 5  # weights that two steps on four images may leave as they are: none of the images reaches their units
 
 
@@ -27,7 +27,12 @@ def results(tmp_path_factory):
     def of(backend):
         if importlib.util.find_spec(backend) is None:
             pytest.skip(f"{backend} is not installed: `make test-backends` has it")
-        environment = os.environ | QUICK | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {
+            "KERAS_BACKEND": backend,
+            "PYTHONPATH": str(ROOT),
+            "XLA_FLAGS": XLA,
+            "JAX_PLATFORMS": "cpu",
+        }
         command = [sys.executable, str(ROOT / "tests" / "backend_twins.py"), str(folder)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
         assert done.returncode == 0, done.stderr[-3000:]

@@ -121,6 +121,17 @@ def test_a_signal_reaches_the_workers_and_nothing_is_left(tmp_path, number):
             os.kill(pid, 0)
 
 
+def test_a_killed_worker_leaves_no_temporary_files(tmp_path):
+    text = """
+        import tempfile
+        (here / "places").open("a").write(tempfile.mkdtemp() + "\\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    supervise([*program(text), str(tmp_path)], Launch(workers=1, restarts=1, **FAST))
+    places = (tmp_path / "places").read_text().splitlines()
+    assert len(places) == 2 and not any(os.path.exists(place) for place in places)
+
+
 def test_one_machine_of_several_starts_its_own_worker(tmp_path, capfd):
     text = "print(index, json.loads(os.environ['TF_CONFIG'])['cluster']['worker'])"
     launch = Launch(hosts=("a:1", "b:2", "c:3"), index=1, **FAST)

@@ -10,7 +10,15 @@ import pytest
 import tensorflow as tf
 
 from tfdl.train.callback_state import restore_states, states
-from tfdl.train.callbacks import Checkpoints, MetricsLog, NonFiniteLoss, StopAtNonFiniteLoss, append_line, direction
+from tfdl.train.callbacks import (
+    Checkpoints,
+    Interrupted,
+    MetricsLog,
+    NonFiniteLoss,
+    StopAtNonFiniteLoss,
+    append_line,
+    direction,
+)
 from tfdl.train.reports.progress import ProgressLines
 
 
@@ -95,6 +103,14 @@ def test_seconds_before_an_interruption_count(tmp_path):
     callback.on_train_begin()
     assert 1000.0 < callback.seconds < 1010.0
     callback.restore_handlers()
+
+
+def test_only_the_chief_says_where_it_has_saved(tmp_path):
+    callback = saver(tmp_path)
+    for is_chief, place in ((True, str(tmp_path / "last")), (False, "step_0000000000.safetensors, on worker 0")):
+        callback.is_chief = is_chief
+        with pytest.raises(Interrupted, match=f"saved {place}"):
+            callback.save(1, 0, stop=True)
 
 
 # Overflows

@@ -2,7 +2,7 @@
 
 | variable          | what it may be                                                                  |
 |-------------------|---------------------------------------------------------------------------------|
-| KERAS_BACKEND     | tensorflow; jax or torch in programs that only build and run models             |
+| KERAS_BACKEND     | tensorflow; jax or torch in programs that only build, load, fit and run models  |
 | TFDL_LOGICAL_CPUS | logical devices of the CPU, 1 to 64                                             |
 | TFDL_PROFILE      | batches to profile: FIRST,LAST, or one number (0: none)                         |
 | TFDL_HEARTBEAT    | a file that `tfdl launch` watches; not one that holds anything else             |
