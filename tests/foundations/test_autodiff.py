@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
 
+from tests.magnitudes import LIMITS, numbers, quick
 from tfdl.foundations import autodiff as ad
 from tfdl.foundations.autodiff import Tensor, draw, grad, hessian, hvp, jacobian
 from tfdl.foundations.calculus import gradcheck, numeric_hessian
@@ -103,6 +107,64 @@ def test_value_first_and_second_derivatives_are_tensorflows(ours, theirs, inputs
     total = sum((g * d).sum() for g, d in zip(slopes, directions))
     for g, expected in zip(grad(total, mine), second):
         np.testing.assert_allclose(g.value, tf.convert_to_tensor(expected), rtol=1e-9, atol=1e-9)
+
+
+# --- magnitudes ------------------------------------------------------------------------------------------------------
+
+# (operation, value by NumPy or SciPy, derivative): elementwise, of numbers whose results stay in the range
+ELEMENTWISE = {
+    "exp": (ad.exp, np.exp, np.exp),
+    "sin": (ad.sin, np.sin, np.cos),
+    "tanh": (ad.tanh, np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "sigmoid": (ad.sigmoid, special.expit, lambda x: special.expit(x) * special.expit(-x)),
+    "relu": (ad.relu, lambda x: np.maximum(x, 0), lambda x: np.where(x > 0, 1, 0)),
+    "abs": (abs, np.abs, np.sign),
+    "square": (lambda x: x**2, np.square, lambda x: 2 * x),
+    "log": (lambda x: ad.log(abs(x) + 1), lambda x: np.log(np.abs(x) + 1), lambda x: np.sign(x) / (np.abs(x) + 1)),
+}  # fmt: skip
+
+
+@quick
+@given(st.lists(numbers(), min_size=1, max_size=5), st.sampled_from(sorted(LIMITS)))
+def test_values_and_derivatives_are_numpys_at_every_magnitude(values, dtype):
+    limit = LIMITS[dtype]
+    x = np.clip(np.array(values), -(10.0**limit), 10.0**limit).astype(dtype)
+    close = {"rtol": 1e-12 if dtype == "float64" else 1e-5, "atol": 1e-300 if dtype == "float64" else 1e-7}
+    with np.errstate(over="ignore"):  # of e^x and x^2: infinite in NumPy, too
+        for name, (ours, expected, slope) in ELEMENTWISE.items():
+            tensor = Tensor(x)
+            y = ours(tensor)
+            assert y.dtype == dtype
+            np.testing.assert_allclose(y.value, expected(x), err_msg=name, **close)
+            found = grad(y.sum(), tensor).value
+            np.testing.assert_allclose(found, slope(x), err_msg=name, **close | {"atol": 1e-7 if limit < 99 else 1e-15})
+    tensor = Tensor(x)
+    np.testing.assert_allclose(ad.softmax(tensor).value, special.softmax(x), atol=1e-7)
+    np.testing.assert_allclose(ad.log_softmax(tensor).value, special.log_softmax(x), rtol=1e-6)
+    positive = Tensor(np.abs(x.astype("float64")) + 1e-300)
+    np.testing.assert_allclose((positive**0.5).value, np.sqrt(positive.value), rtol=1e-15)
+    np.testing.assert_allclose((positive / positive).value, 1, rtol=1e-15)
+
+
+def test_comparisons_are_elementwise_and_nodes_stay_distinct():
+    x = Tensor([0.0, 1.0])
+    assert (x == 0).tolist() == [True, False] and (x != 0).tolist() == [False, True]
+    assert (x == Tensor([0.0, 1.0])).all() and len({x, Tensor([0.0, 1.0])}) == 2
+    np.testing.assert_array_equal(grad((x * x).sum(), [x])[0].value, [0, 2])
+
+
+def test_nan_goes_in_and_nan_comes_out():
+    for function in (ad.relu, ad.tanh, ad.sigmoid, ad.exp, abs, lambda x: x**2):
+        assert np.isnan(function(Tensor([np.nan, 1.0])).value).tolist() == [True, False]
+
+
+def test_derivatives_of_powers_of_zero_are_their_limits():
+    base, exponent = Tensor([0.0, 0.0, 2.0]), Tensor([2.0, 0.0, 0.0])
+    by_base, by_exponent = grad((base**exponent).sum(), [base, exponent])
+    np.testing.assert_allclose(by_base.value, [0, 0, 0])
+    np.testing.assert_allclose(by_exponent.value, [0, 0, np.log(2)])
+    both = grad(grad((base**exponent).sum(), base, create_graph=True)[2], exponent).value
+    assert both[2] == 0.5  # d^2 a^b / da db at b = 0 is 1 / a
 
 
 @pytest.mark.parametrize("ours, theirs, inputs", OPERATIONS.values(), ids=OPERATIONS)

@@ -4,7 +4,10 @@ from math import factorial
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.magnitudes import magnitudes, quick
 from tfdl.foundations.autodiff import Tensor, cos, exp, grad, log, sin, tanh
 from tfdl.foundations.calculus import (
     SURFACES,
@@ -86,6 +89,33 @@ def test_gradcheck_passes_right_rules_and_catches_a_wrong_one():
     assert gradcheck(wrong_square, x) > 0.4
     for wrong in (lambda x, y: x * y.value, lambda x, y: x.value * y):  # no gradient for one of the two
         assert gradcheck(wrong, x, y) > 0.4
+
+
+@quick
+@given(magnitudes(-290, 290), st.floats(-3, 3), magnitudes(-140, 140))
+def test_gradcheck_is_relative_at_every_magnitude(scale, x, size):
+    x = np.array([x, 1.0])
+
+    def twice_too_large(x):
+        y = scale * tanh(x)
+        return Tensor(y.value, ((x, lambda g, y: 2 * g * scale * (1 - tanh(x) ** 2)),))
+
+    assert gradcheck(lambda x: scale * tanh(x), x) < 1e-8
+    assert gradcheck(twice_too_large, x) == pytest.approx(1, rel=1e-6)
+    slope = numeric_gradient(lambda x: (x * x).sum(), [size])
+    np.testing.assert_allclose(slope, [2 * size], rtol=1e-8, atol=1e-20)
+
+
+def test_gradcheck_of_a_rule_that_is_nan_is_nan():
+    assert np.isnan(gradcheck(lambda x: Tensor(x.value, ((x, lambda g, y: g * np.nan),)), np.ones(2)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        assert np.isnan(gradcheck(lambda x: x**0.5, np.array([0.0])))
+        assert np.isnan(gradcheck(lambda x, y: log(x) * y, np.array([-1.0, 1.0]), np.ones(2)))
+
+
+def test_gradcheck_passes_a_function_that_does_not_change():
+    assert gradcheck(lambda x: 0 * x, np.ones(3)) == 0
+    assert gradcheck(lambda x: exp(x) / exp(x).sum(), np.zeros(1)) < 1e-7
 
 
 def test_gradcheck_of_a_gradient_checks_second_derivatives():

@@ -2,9 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.optimize import nnls
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linprog, nnls
 from sklearn.svm import SVC
 
+from tests.magnitudes import quick, seeds
 from tfdl.data.embedded import iris
 from tfdl.foundations import perceptron
 
@@ -152,6 +155,46 @@ def test_lines_realize_fourteen_of_the_sixteen_functions_of_two_bits():
 def test_no_line_gets_more_than_three_corners_of_xor():
     lines = np.random.default_rng(0).normal(size=(20000, 3))
     assert perceptron.accuracy(lines, CORNERS, XOR).max() == 0.75
+
+
+@quick
+@given(seeds, st.integers(2, 9), st.integers(1, 4), st.integers(-9, 9), st.booleans())
+def test_margin_exists_if_a_linear_program_finds_a_hyperplane(seed, count, features, exponent, split):
+    rng = np.random.default_rng(seed)
+    points, labels = rng.normal(size=(count, features)), rng.choice([-1, 1], count)
+    if split:
+        labels = np.where(points @ rng.normal(size=features) > 0, 1, -1)
+    signed = labels[:, None] * np.column_stack([points, np.ones(count)])
+    program = linprog(np.zeros(features + 1), -signed, -np.ones(count), bounds=(None, None))
+    points, signed = points * 10.0**exponent, signed * np.append(np.full(features, 10.0**exponent), 1)
+    if program.status:
+        with pytest.raises(ValueError, match="No hyperplane"):
+            perceptron.widest_margin(points, labels)
+        return
+    weights, gamma = perceptron.widest_margin(points, labels)
+    assert gamma > 0 and np.linalg.norm(weights) == pytest.approx(1)
+    assert (signed @ weights).min() == pytest.approx(gamma, rel=1e-5)
+    others = weights + rng.normal(size=(50, features + 1)) * 10.0 ** rng.uniform(-9, 0, (50, 1))
+    reached = (others @ signed.T).min(1) / np.linalg.norm(others, axis=1)
+    assert reached.max() <= gamma * (1 + 1e-9) + 1e-14 * np.linalg.norm(signed, axis=1).max()
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-10])
+def test_margin_of_two_points_close_together_is_half_their_distance(distance):
+    weights, gamma = perceptron.widest_margin([[0.0], [distance]], [-1, 1])
+    assert gamma == pytest.approx(distance / 2, rel=1e-6)
+    np.testing.assert_allclose(weights, [1, -distance / 2], rtol=1e-6)
+
+
+def test_the_perceptron_decides_alike_for_points_of_any_size():
+    points, labels = separable(3, count=9)
+    for scale in (2.0**600, 2.0**-300):  # powers of two round nothing; at both ends the squares leave the range
+        weights = np.random.default_rng(0).normal(size=4) * scale
+        assert perceptron.margin(weights, points, labels) == perceptron.margin(weights / scale, points, labels)
+    huge = points * 2.0**600
+    found = perceptron.train(huge, labels, epochs=50)
+    assert np.isfinite(found.history).all() and perceptron.accuracy(found.weights / 2.0**600, huge, labels) > 0.5
+    assert np.isfinite(perceptron.novikoff_bound(1e200 * np.array([[1.0], [-1.0]]), [1, -1]))
 
 
 def test_predictions_take_many_lines_at_once():

@@ -64,6 +64,10 @@ class Tensor:
     def __neg__(self):
         return Tensor(-self.value, ((self, lambda g, y: -g),), "negative")
 
+    def __abs__(self):
+        """At the kink 0 the derivative is 0, as in TensorFlow."""
+        return Tensor(np.abs(self.value), ((self, lambda g, y: g * np.sign(self.value)),), "absolute")
+
     def __add__(self, other):
         a, b = align(self, other)
         return Tensor(a.value + b.value, ((a, lambda g, y: g), (b, lambda g, y: g)), "add")
@@ -85,7 +89,12 @@ class Tensor:
             parents = ((self, lambda g, y: g * (other * self ** (other - 1))),) if other != 0 else ()
             return Tensor(self.value ** float(other), parents, "power")
         a, b = align(self, other)
-        rules = (a, lambda g, y: g * b * a ** (b - 1.0)), (b, lambda g, y: g * y * log(a))
+        # At a = 0 the rules would give 0 * a^-1 for b = 0 and 0 * log 0 for b >= 0, both NaN; the limits are 0.
+        flat, silent = (a.value == 0) & (b.value == 0), (a.value == 0) & (b.value >= 0)
+        rules = (
+            (a, lambda g, y: g * b * a ** (where(flat, 1.0, b) - 1.0)),
+            (b, lambda g, y: g * y * log(where(silent, 1.0, a))),
+        )
         return Tensor(a.value**b.value, rules, "power")
 
     def __matmul__(self, other):
@@ -111,6 +120,9 @@ class Tensor:
     __rtruediv__ = lambda self, other: as_tensor(other, self) / self
     __rpow__ = lambda self, other: as_tensor(other, self) ** self
     __rmatmul__ = lambda self, other: as_tensor(other, self) @ self
+    __hash__ = object.__hash__  # of the node, not of its values: `grad` keeps nodes in sets
+    __eq__ = lambda self, other: self.value == as_tensor(other, self).value
+    __ne__ = lambda self, other: self.value != as_tensor(other, self).value
     __lt__ = lambda self, other: self.value < as_tensor(other, self).value
     __le__ = lambda self, other: self.value <= as_tensor(other, self).value
     __gt__ = lambda self, other: self.value > as_tensor(other, self).value
@@ -292,12 +304,14 @@ def tanh(x):
 
 def sigmoid(x):
     """1 / (1 + e^-x), elementwise, computed without overflow."""
-    return Tensor(np.exp(-np.logaddexp(0, -x.value)), ((x, lambda g, y: g * y * (1 - y)),), "sigmoid")
+    with np.errstate(invalid="ignore"):  # NaN gives NaN
+        value = np.exp(-np.logaddexp(0, -x.value))
+    return Tensor(value, ((x, lambda g, y: g * y * (1 - y)),), "sigmoid")
 
 
 def relu(x):
     """max(x, 0), elementwise; at the kink x = 0 the derivative is 0, as in TensorFlow."""
-    return where(x > 0, x, 0)
+    return where(x <= 0, 0, x)  # not x > 0, which would turn NaN into 0
 
 
 def softmax(x, axis=-1):

@@ -18,10 +18,7 @@ import numpy as np
 from tfdl.foundations.autodiff import Tensor, grad, hessian, jacobian
 
 EPSILON = np.finfo(np.float64).eps
-FIRST, SECOND = (
-    EPSILON ** (1 / 3),
-    EPSILON ** (1 / 4),
-)  # steps that balance the two errors (Nocedal & Wright, eq. 8.6, 8.9)
+FIRST, SECOND = EPSILON ** (1 / 3), EPSILON ** (1 / 4)  # steps that balance the errors (Nocedal & Wright, eq. 8.6, 8.9)
 
 
 # --- derivatives by central differences ------------------------------------------------------------------------------
@@ -84,7 +81,7 @@ def difference_errors(function, derivative, x, steps):
 
 
 def gradcheck(function, *inputs, step=FIRST):
-    """Largest error of autodiff's Jacobians against central differences.
+    """Largest relative error of autodiff's Jacobians against central differences.
 
     Checking a gradient function checks second derivatives:
     `gradcheck(lambda x: grad(f(x), x, create_graph=True), x)`.
@@ -94,15 +91,17 @@ def gradcheck(function, *inputs, step=FIRST):
         inputs: a float64 array for each argument of the function.
 
     Returns:
-        max |exact - numeric|, divided by max |numeric| where that is above 1; the largest over all inputs.  Correct
-        rules give 1e-8 or less for functions with values near 1; a wrong one gives 0.01 or more.
+        max |exact - numeric| / max |numeric|, the largest over all inputs; NaN if a value or derivative is NaN.  Where
+        the function changes by less than 1/1000 of its value max |y|, the divisor is max |y| / 1000, because the
+        differences then are mostly rounding error.  Correct rules give 1e-8 or less for smooth functions; a wrong one
+        gives 0.01 or more.
 
     Raises:
         ValueError: an input is not float64; rounding in float32 would hide errors.
     """
     if other := [np.asarray(x).dtype.name for x in inputs if np.asarray(x).dtype != np.float64]:
         raise ValueError(f"gradcheck needs float64 inputs, not {', '.join(other)}: use x.astype('float64').")
-    worst = 0.0
+    errors = []
     for i, x in enumerate(inputs):
 
         def of_one(tensor, i=i):
@@ -110,8 +109,10 @@ def gradcheck(function, *inputs, step=FIRST):
 
         exact = jacobian(of_one, x)
         numeric = numeric_jacobian(lambda point, f=of_one: f(Tensor(point)).value, x, step)
-        worst = max(worst, np.abs(exact - numeric).max() / max(1.0, np.abs(numeric).max()))
-    return float(worst)
+        size = np.maximum(np.abs(numeric).max(), np.abs(of_one(Tensor(x)).value).max() / 1000)
+        error = np.abs(exact - numeric).max()
+        errors.append(error / size if error != 0 else 0.0)
+    return float(np.max(errors))  # unlike Python's max, it passes NaN on
 
 
 # --- Taylor ----------------------------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TOLERANCE = (
-    1e-12  # of squared norms, the largest scaled to 1: below it float64 cannot distinguish a point from the origin
-)
+from tfdl.foundations.linear_systems import normalized
+
+# Of norms, relative to the largest point: float64 computes to 1e-16, and a sum of points to a few of these.
+ROUNDING = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,9 @@ def train(points, labels, *, epochs=10_000):
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; give 1 or more.")
-    signed = signed_points(points, labels)  # (N, F + 1): w classifies point i correctly if signed[i] @ w > 0
+    # (N, F + 1): w classifies point i correctly if signed[i] @ w > 0.  Scaled, since the scale of the points is that of
+    # the weights and changes no decision.
+    signed, exponent = scaled_points(points, labels)
     weights = np.zeros(signed.shape[1])
     history, mistakes, seen, cycle = [weights], [], {tuple(weights): 0}, None
     for epoch in range(1, epochs + 1):
@@ -72,7 +75,7 @@ def train(points, labels, *, epochs=10_000):
         if first < epoch:  # same weights and order of points: the epochs repeat forever
             cycle = epoch - first
             break
-    return Perceptron(np.stack(history), tuple(mistakes), converged=mistakes[-1] == 0, cycle=cycle)
+    return Perceptron(np.ldexp(np.stack(history), exponent), tuple(mistakes), converged=mistakes[-1] == 0, cycle=cycle)
 
 
 def predict(weights, points):
@@ -123,20 +126,27 @@ def widest_margin(points, labels):
     Raises:
         ValueError: no hyperplane separates the labels, or invalid input as in `train`.
     """
-    signed = signed_points(points, labels)
+    signed, exponent = scaled_points(points, labels)
     nearest = nearest_to_origin(signed)
-    gamma = margin(nearest, points, labels) if (nearest**2).sum() > TOLERANCE * squared_radius(signed) else 0.0
-    if gamma <= 0:
+    gamma = smallest_distance(signed, nearest) if nearest.any() else 0.0
+    if gamma <= 20 * ROUNDING * radius(signed):
         raise ValueError(
             f"No hyperplane separates these {len(signed)} points: the convex hulls of the two labels meet. "
             "The perceptron will never stop making mistakes on them."
         )
-    return nearest / np.linalg.norm(nearest), gamma
+    return nearest / np.linalg.norm(nearest), float(np.ldexp(gamma, exponent))
 
 
 def margin(weights, points, labels):
     """Smallest signed distance y w . (x, 1) / |w| of a point, in the space with the constant coordinate."""
-    return float((signed_points(points, labels) @ weights).min() / np.linalg.norm(weights))
+    signed, exponent = scaled_points(points, labels)
+    return float(np.ldexp(smallest_distance(signed, np.asarray(weights, "float64")), exponent))
+
+
+def smallest_distance(signed, weights):
+    """Smallest z . w / |w| over the signed points z (N, D)."""
+    weights = normalized(weights, -1)[0]
+    return (signed @ weights).min() / np.linalg.norm(weights)
 
 
 def novikoff_bound(points, labels, weights=None):
@@ -155,7 +165,8 @@ def novikoff_bound(points, labels, weights=None):
     gamma = widest_margin(points, labels)[1] if weights is None else margin(weights, points, labels)
     if not gamma > 0:
         raise ValueError(f"These weights have margin {gamma:.3g}; give weights that separate the labels.")
-    return squared_radius(signed_points(points, labels)) / gamma**2
+    signed, exponent = scaled_points(points, labels)
+    return float((radius(signed) / np.ldexp(gamma, -exponent)) ** 2)
 
 
 def nearest_to_origin(points):
@@ -165,7 +176,7 @@ def nearest_to_origin(points):
     with the current point, then moves to the nearest point of the corners' affine hull, dropping corners whose
     coefficient reaches 0.  The norm falls in every iteration, so no set of corners repeats and the result is exact.
     """
-    scale = np.sqrt(squared_radius(points))
+    scale = radius(points)
     if scale == 0:
         return points[0]
     points = points / scale
@@ -173,30 +184,33 @@ def nearest_to_origin(points):
     nearest = points[corners[0]]
     while True:
         reach = points @ nearest
-        farthest = int(np.argmin(reach))
-        if nearest @ nearest - reach[farthest] <= TOLERANCE:
+        farthest, square = int(np.argmin(reach)), nearest @ nearest
+        if square - reach[farthest] <= max(1e-12 * square, ROUNDING * np.sqrt(square)):  # of a point of norm 1
             return scale * nearest
         corners, coefficients = corners + [farthest], np.append(coefficients, 0.0)
         while (wanted := affine_coefficients(points[corners])).min() <= 0:
             falling = wanted <= 0  # the first coefficient to reach 0 sets the length of the step
-            step = (coefficients[falling] / np.maximum(coefficients[falling] - wanted[falling], TOLERANCE)).min()
+            step = (coefficients[falling] / np.maximum(coefficients[falling] - wanted[falling], ROUNDING)).min()
             coefficients = coefficients + step * (wanted - coefficients)
-            kept = (coefficients > TOLERANCE) | ~falling
+            kept = (coefficients > ROUNDING) | ~falling
             corners = [corner for corner, keep in zip(corners, kept) if keep]
             coefficients = coefficients[kept] / coefficients[kept].sum()
         before, coefficients = nearest, wanted
         nearest = coefficients @ points[corners]
-        if nearest @ nearest >= before @ before:  # no progress beyond rounding
+        # A small sum of large points has few right digits; orthogonal to their differences, it has them all again.
+        directions, _ = np.linalg.qr((points[corners[1:]] - points[corners[0]]).T)
+        nearest = nearest - directions @ (directions.T @ nearest)
+        if nearest @ nearest >= square:  # no progress beyond rounding
             return scale * before
 
 
 def affine_coefficients(corners):
     """Coefficients of sum 1, of any sign, whose combination of `corners` (K, D) has the smallest norm.  -> (K).
 
-    With G = corners corners', stationarity means that G coefficients and (G + 1 1') coefficients are multiples of 1.
+    Least squares in the differences to the first corner: their products would square the condition number.
     """
-    coefficients = np.linalg.lstsq(corners @ corners.T + 1.0, np.ones(len(corners)))[0]
-    return coefficients / coefficients.sum()
+    others = np.linalg.lstsq((corners[1:] - corners[0]).T, -corners[0])[0]
+    return np.append(1 - others.sum(), others)
 
 
 # Input validation
@@ -213,8 +227,18 @@ def signed_points(points, labels):
     return check_labels(labels, len(points))[:, None] * homogeneous(points)
 
 
-def squared_radius(points):
-    return (points**2).sum(axis=1).max()
+def scaled_points(points, labels):
+    """`signed_points` times the power of two that brings the largest coordinate to 1/2 ... 1, and its exponent.
+
+    Squares of coordinates above 1e154 would leave the range.
+    """
+    signed, exponents = normalized(signed_points(points, labels), (0, 1))
+    return signed, exponents[0, 0]
+
+
+def radius(points):
+    """Largest norm of the points (N, D)."""
+    return np.sqrt((points**2).sum(axis=1).max())
 
 
 def finite_matrix(points):
