@@ -116,7 +116,7 @@ def test_points_are_labelled_by_height():
 def test_next_token_is_one_higher():
     tokens, targets = arrays("language_model", length=9, vocabulary=5)
     used = tokens > 0
-    np.testing.assert_array_equal(targets, np.where(used, tokens % 4 + 1, 0))
+    np.testing.assert_array_equal(targets, np.where(used, tokens % 4 + 1, -1))
     assert not used.all() and used[:, 0].all()
 
 
@@ -125,7 +125,7 @@ def test_target_repeats_the_source():
     for source, target_in, out in zip(x["source"], x["target_in"], target_out, strict=True):
         words = source[source > 0]
         np.testing.assert_array_equal(target_in[target_in > 0], [1, *words])
-        np.testing.assert_array_equal(out[out > 0], [*words, 2])
+        np.testing.assert_array_equal(out, [*words, 2, *[-1] * (6 - len(words))])
 
 
 def test_every_length_and_every_number_of_objects_occurs():

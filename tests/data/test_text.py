@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfdl.core.batches import check
 from tfdl.data import text
 from tfdl.data.text import end_to_end, load
+from tfdl.data.tokenizers import Bytes
 
 LENGTH = 7
 
@@ -26,7 +27,7 @@ def flat(dataset):
     """All tokens of an epoch, padding left out, and what follows each."""
     pairs = [(x, y) for x, y in dataset.as_numpy_iterator()]
     x, y = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
-    return x[x != 0], y[y != 0]
+    return x[: np.sum(y >= 0)], y[y >= 0]
 
 
 def test_batches_keep_the_contract_of_language_models(file):
@@ -35,7 +36,7 @@ def test_batches_keep_the_contract_of_language_models(file):
         assert dataset.element_spec[0].shape.as_list() == [None, LENGTH]
         for x, y in dataset:
             check("language_model", x, y)
-            assert int(tf.reduce_max(x)) < data.vocabulary_size
+            assert int(tf.reduce_max(x)) < len(data.tokenizer)
 
 
 def test_training_blocks_are_followed_by_the_next_characters_and_come_from_every_stretch(file):
@@ -81,19 +82,21 @@ def test_held_out_text_is_predicted_once_from_end_to_end(file):
 
 @pytest.mark.parametrize("count", [15, 14, 9, 8])
 def test_last_block_is_padded(count):
-    x, y = end_to_end(np.arange(1, count + 1), LENGTH)
+    x, y = end_to_end(np.arange(count), LENGTH, filler=99)
     assert x.shape == y.shape == (-(-(count - 1) // LENGTH), LENGTH)
-    np.testing.assert_array_equal(x[x != 0], np.arange(1, count))
-    np.testing.assert_array_equal(y[y != 0], np.arange(2, count + 1))
+    np.testing.assert_array_equal(x[x != 99], np.arange(count - 1))
+    np.testing.assert_array_equal(y[y != -1], np.arange(1, count))
+    assert np.array_equal(x == 99, y == -1)
 
 
-def test_characters_come_back_and_unknown_ones_are_shown(file):
-    data = load(file, length=LENGTH)
-    assert data.characters.startswith("bc") and data.vocabulary_size == 2 + len(set(data.characters))
-    assert data.decode(data.encode("cb\u4e00")) == "cb\u4e00"
-    assert data.encode("zb\U0001f600").tolist() == [text.UNKNOWN, 2, text.UNKNOWN]
-    assert data.decode([0, 1, 2, 0]) == "\ufffdb"
-    assert data.encode("").shape == (0,)
+def test_tokenizer_of_ones_own_and_bytes(file):
+    data = load(file, length=8, batch_size=5, tokenizer="bytes")
+    assert data.tokenizer == Bytes() and len(data.splits["validation"]) == len("bc" * 60)
+    assert load(file, length=LENGTH, tokenizer=data.tokenizer).tokenizer is data.tokenizer
+    x, y = (np.concatenate([pair[i] for pair in data.test.as_numpy_iterator()]) for i in (0, 1))
+    assert np.array_equal(x[0, 1:], y[0, :-1]) and y[-1, -1] == -1, "byte 0 is a byte and no padding"
+    with pytest.raises(ValueError, match="tokenizer is 'words'; choose characters or bytes"):
+        load(file, tokenizer="words")
 
 
 def test_folder_is_its_files_in_order(tmp_path):
@@ -101,14 +104,14 @@ def test_folder_is_its_files_in_order(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     data = load(tmp_path, length=2)
-    joined = "".join(data.decode(tokens) for tokens in data.splits.values())
+    joined = "".join(data.tokenizer.decode(tokens) for tokens in data.splits.values())
     assert joined == "A" * 50 + "\n" + "B" * 50
     assert {key: len(tokens) for key, tokens in data.splits.items()} == {"train": 81, "validation": 10, "test": 10}
 
 
 def test_line_ends_and_byte_order_marks_are_one_and_none(tmp_path):
     (tmp_path / "t.txt").write_bytes(b"\xef\xbb\xbf" + b"ab\r\n" * 40)
-    assert set(load(tmp_path / "t.txt", length=2).characters) == {"a", "b", "\n"}
+    assert set(load(tmp_path / "t.txt", length=2).tokenizer.characters) == {"a", "b", "\n"}
 
 
 def test_bigram_is_the_entropy_of_a_chain_of_pairs(tmp_path):
@@ -130,7 +133,7 @@ def test_tiny_shakespeare_has_its_splits_and_its_bigram_entropy(data_dir):
     data = load("tiny_shakespeare")
     sizes = {key: len(tokens) for key, tokens in data.splits.items()}
     assert sizes == {"train": 1_003_854, "validation": 55_770, "test": 55_770}
-    assert len(data.characters) == 65 and data.decode(data.splits["train"][:14]) == "First Citizen:"
+    assert len(data.tokenizer.characters) == 65 and data.tokenizer.decode(data.splits["train"][:14]) == "First Citizen:"
     assert data.bigram_nats("validation") == pytest.approx(2.473, abs=5e-4)
     assert data.bigram_nats("test") == pytest.approx(2.495, abs=5e-4)
 
@@ -144,7 +147,7 @@ def test_set_without_text_is_refused(data_dir):
 def test_errors_name_the_value_and_the_remedy(file, tmp_path):
     with pytest.raises(ValueError, match="length is 0; give 1 or more"):
         load(file, length=0)
-    with pytest.raises(ValueError, match="'validation' of .* has 120 characters, too few for blocks of 100"):
+    with pytest.raises(ValueError, match="'validation' of .* has 120 tokens, too few for blocks of 100"):
         load(file, length=100)
     with pytest.raises(FileNotFoundError, match="There is no text file .*absent.txt; give a file, a folder"):
         load(tmp_path / "absent.txt")

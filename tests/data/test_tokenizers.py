@@ -22,18 +22,14 @@ def test_text_comes_back(text):
 
 def test_characters_are_numbered_in_the_order_of_their_code_points():
     tokenizer = Characters.of("cab🙂a")
-    assert tokenizer.vocabulary == ("a", "b", "c", "🙂") and len(tokenizer) == 4
-    np.testing.assert_array_equal(tokenizer.encode("ba🙂"), [1, 0, 3])
+    assert tokenizer.characters == "abc🙂" and len(tokenizer) == 6
+    np.testing.assert_array_equal(tokenizer.encode("ba🙂"), [3, 2, 5])
 
 
-def test_unknown_character_is_named_with_its_place():
-    with pytest.raises(ValueError, match="'z' at place 2 is none of the 3"):
-        Characters.of("abc").encode("abzc")
-
-
-def test_empty_text_gives_no_vocabulary():
-    with pytest.raises(ValueError, match="this one is empty"):
-        Characters.of("")
+def test_unknown_characters_are_shown_and_padding_is_left_out():
+    tokenizer = Characters.of("bc")
+    np.testing.assert_array_equal(tokenizer.encode("zb🙂"), [1, 2, 1])
+    assert tokenizer.decode([0, 1, 2, 0]) == "\ufffdb"
 
 
 def test_bytes_that_are_no_text_are_shown_as_such():

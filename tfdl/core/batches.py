@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 IGNORE = 255  # segmentation masks: pixels that count neither in the loss nor in a metric
-PADDING = -1  # class labels of objects, points and nodes that are not there
+PADDING = -1  # class labels of objects, points, nodes and tokens that are not there
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ CONTRACTS = {
         Contract(
             "language_model",
             (Field("tokens", ("B", "T"), "int32", "token ids, 0 where padded", 0),),
-            (Field("targets", ("B", "T"), "int32", "the token that follows, 0 where padded", 0),),
+            (Field("targets", ("B", "T"), "int32", "the token that follows, -1 where none does", PADDING),),
         ),
         Contract(
             "sequence_to_sequence",
@@ -90,7 +90,7 @@ CONTRACTS = {
                 Field("source", ("B", "S"), "int32", "token ids to read, 0 where padded", 0),
                 Field("target_in", ("B", "T"), "int32", "start token, then the target; 0 where padded", 0),
             ),
-            (Field("target_out", ("B", "T"), "int32", "the target, then the end token; 0 where padded", 0),),
+            (Field("target_out", ("B", "T"), "int32", "the target, then the end token; -1 where padded", PADDING),),
         ),
         Contract("image_text", (IMAGES, Field("tokens", ("B", "T"), "int32", "the caption, 0 where padded", 0))),
         Contract(

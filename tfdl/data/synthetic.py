@@ -212,7 +212,7 @@ def language_model(rng, batch_size, length=16, vocabulary=12):
     first = rng.integers(0, vocabulary - 1, (batch_size, 1))
     text = 1 + (first + np.arange(length + 1)) % (vocabulary - 1)  # (B, T + 1)
     used = lengths(rng, batch_size, length)
-    return (text[:, :-1] * used).astype("int32"), (text[:, 1:] * used).astype("int32")
+    return (text[:, :-1] * used).astype("int32"), np.where(used, text[:, 1:], PADDING).astype("int32")
 
 
 def sequence_to_sequence(rng, batch_size, length=8, vocabulary=12):
@@ -222,7 +222,7 @@ def sequence_to_sequence(rng, batch_size, length=8, vocabulary=12):
     used = lengths(rng, batch_size, length)
     source = (rng.integers(END + 1, vocabulary, (batch_size, length)) * used).astype("int32")
     target_in = np.concatenate([np.full((batch_size, 1), START, "int32"), source], 1)
-    target_out = np.concatenate([source, np.zeros((batch_size, 1), "int32")], 1)
+    target_out = np.pad(np.where(used, source, PADDING), ((0, 0), (0, 1)), constant_values=PADDING)
     target_out[np.arange(batch_size), used.sum(1)] = END
     return {"source": source, "target_in": target_in}, target_out
 

@@ -1,7 +1,7 @@
-"""Text for language models: characters as tokens, cut into blocks, each with the characters that follow.
+"""Text for language models: tokens, cut into blocks, each with the tokens that follow.
 
     data = load("tiny_shakespeare", length=64, batch_size=32)
-    model = rnn("lstm_characters", vocabulary_size=data.vocabulary_size)
+    model = rnn("lstm_characters", vocabulary_size=len(data.tokenizer))
     model.fit(data.train, validation_data=data.validation, epochs=3)
 
 Three kinds of names: `descriptions`, which comes with a package; a text file, or a folder with files *.txt; and any
@@ -18,63 +18,56 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.core import static
+from tfdl.core.batches import PADDING
 from tfdl.data import sources
 from tfdl.data.order import Order, polished
+from tfdl.data.tokenizers import TOKENIZERS
 
-PADDING, UNKNOWN = 0, 1  # tokens; those of characters follow
-REPLACEMENT = "\ufffd"  # how an unknown character is written
-SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a text without splits, from its beginning to its end
-SMOOTHING = 0.1  # added to the count of each pair of characters
+FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a text without splits, from its beginning to its end
+SMOOTHING = 0.1  # added to the count of each pair of tokens
 
 
 @dataclass(frozen=True, eq=False)
 class TextData:
-    """One text, ready for `fit`: batches of tokens (B, T) int32 and of the tokens that follow, 0 where padded.
+    """One text, ready for `fit`: batches of tokens (B, T) int32 and of the tokens that follow, PADDING where none do.
 
-    In an epoch of `train` each stretch of T characters gives one block, which begins at a random place in it, in an
-    order of that epoch.  `validation` and `test` are cut end to end, so that every character but the first is
-    predicted once; their last block is padded.
+    In an epoch of `train` each stretch of T tokens gives one block, which begins at a random place in it, in an order
+    of that epoch.  `validation` and `test` are cut end to end, so that every token but the first is predicted once;
+    their last block is padded.  A loss with `ignore_class=PADDING` averages over what is predicted.
     """
 
     name: str
     train: tf.data.Dataset
     validation: tf.data.Dataset
     test: tf.data.Dataset
-    characters: str  # the one at place i is token 2 + i
+    tokenizer: object  # see `tokenizers`
     counts: dict[str, int]  # split -> blocks
     position: tf.Variable
     splits: dict[str, np.ndarray]  # split -> all its tokens
 
     @property
     def short_name(self):
-        """For folders of runs and titles."""
-        return sources.short_name(self.name)
-
-    @property
-    def vocabulary_size(self):
-        """All characters, padding and the token of unknown characters."""
-        return 2 + len(self.characters)
-
-    def encode(self, text):
-        """Text -> tokens (T) int32; characters that are not in the training text become UNKNOWN."""
-        return encode(text, self.characters)
-
-    def decode(self, tokens):
-        """The inverse; padding is left out."""
-        written = ("", REPLACEMENT, *self.characters)
-        return "".join(written[token] for token in tokens)
+        """For folders of runs and titles: "poem" for /some/where/poem.txt."""
+        return short_name(self.name)
 
     def bigram_nats(self, split="validation"):
-        """Nats per character of a model that knows the character before, by its counts in the training text.
+        """Nats per token of a model that knows the token before, by its counts in the training text.
 
         What a network has to beat to have learned more than pairs.
         """
-        shown = self.vocabulary_size - 2
-        counts = np.zeros((self.vocabulary_size, self.vocabulary_size))
+        size = len(self.tokenizer)
+        shown = size - len(self.tokenizer.special)  # special tokens stand in no text
+        counts = np.zeros((size, size))
         np.add.at(counts, (self.splits["train"][:-1], self.splits["train"][1:]), 1)
         before, after = self.splits[split][:-1], self.splits[split][1:]
         likelihoods = (counts[before, after] + SMOOTHING) / (counts[before].sum(-1) + SMOOTHING * shown)
         return float(-np.log(likelihoods).mean())
+
+
+def short_name(name):
+    """Of a text, for folders of runs and titles."""
+    path = pathlib.Path(name)
+    return path.stem if path.suffix == ".txt" else sources.short_name(name)
 
 
 def load(
@@ -82,6 +75,7 @@ def load(
     *,
     length=64,
     batch_size=32,
+    tokenizer="characters",
     run=None,
     seed=0,
     position=None,
@@ -92,8 +86,9 @@ def load(
     """Reads the text called `name`.
 
     Args:
-        length: T, characters in a block.
+        length: T, tokens in a block.
         batch_size: blocks in a global batch.
+        tokenizer: "characters" (those of the training text), "bytes", or one of your own, see `tokenizers`.
         run: a session, whose seed, position and limit are taken in place of the arguments.
         seed: of the blocks and their order.
         position: an int64 variable (2) to start epochs from, made here if None.
@@ -104,7 +99,7 @@ def load(
     Raises:
         FileNotFoundError: the text is not there; the message says where it was looked for and what to do.
         ValueError: an argument out of its range, a file that is no UTF-8 text, a set without texts, or a split of fewer
-            than 2 `length` characters.
+            than 2 `length` tokens.
     """
     if run is not None:
         if (seed, position, limit) != (0, None, None):
@@ -113,14 +108,17 @@ def load(
     for argument, value in {"length": length, "batch_size": batch_size, "limit": limit}.items():
         if value is not None and value < 1:
             raise ValueError(f"{argument} is {value}; give 1 or more.")
+    if isinstance(tokenizer, str) and tokenizer not in TOKENIZERS:
+        raise ValueError(f"tokenizer is {tokenizer!r}; choose {' or '.join(TOKENIZERS)}, or give one of your own.")
     name = str(name)
     texts = read(name, data_dir, download)
-    characters = "".join(sorted(set(texts["train"])))
-    splits = {key: encode(text, characters) for key, text in texts.items()}
+    if isinstance(tokenizer, str):
+        tokenizer = TOKENIZERS[tokenizer](texts["train"])
+    splits = {key: tokenizer.encode(text) for key, text in texts.items()}
     for key, tokens in splits.items():
         if len(tokens) < 2 * length:
             raise ValueError(
-                f"The split {key!r} of {name!r} has {len(tokens):,} characters, too few for blocks of {length}; give a"
+                f"The split {key!r} of {name!r} has {len(tokens):,} tokens, too few for blocks of {length}; give a"
                 " shorter length or more text."
             )
     if limit is not None:
@@ -138,7 +136,8 @@ def load(
             return tf.ensure_shape(blocks[:, :-1], (None, length)), tf.ensure_shape(blocks[:, 1:], (None, length))
 
         train = order.keys().map(block, tf.data.AUTOTUNE)
-        cut = {key: end_to_end(splits[key], length) for key in ("validation", "test")}
+        filler = tokenizer.special.get("padding", 0)
+        cut = {key: end_to_end(splits[key], length, filler) for key in ("validation", "test")}
         held_out = {
             key: tf.data.Dataset.from_tensor_slices(pair).batch(static.evaluation_batch(len(pair[0]), batch_size))
             for key, pair in cut.items()
@@ -147,29 +146,23 @@ def load(
         name=name,
         train=polished(train, (0, 1)),
         **{key: polished(dataset, (0, 1)) for key, dataset in held_out.items()},
-        characters=characters,
+        tokenizer=tokenizer,
         counts={"train": order.count, **{key: len(pair[0]) for key, pair in cut.items()}},
         position=order.position,
         splits=splits,
     )
 
 
-def encode(text, characters):
-    """Text -> tokens (T) int32 of the sorted `characters`."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "uint32")
-    known = np.frombuffer(characters.encode("utf-32-le", "surrogatepass"), "uint32")
-    places = np.searchsorted(known, codes).clip(max=max(0, len(known) - 1))
-    return np.where(known[places] == codes, places + 2, UNKNOWN).astype("int32")
+def end_to_end(tokens, length, filler=0):
+    """Blocks (N, T) that cover the tokens but the last, and what follows each: (N, T).
 
-
-def end_to_end(tokens, length):
-    """Blocks (N, T) that cover the tokens but the last, and what follows each: (N, T); the last one is padded."""
+    The last block is filled up with `filler`, and with PADDING in what follows.
+    """
     count = -(-(len(tokens) - 1) // length)
-    padded = np.full(count * length + 1, PADDING, "int32")
-    padded[: len(tokens)] = tokens
-    before, after = padded[:-1].reshape(count, length).copy(), padded[1:].reshape(count, length)
-    before[after == PADDING] = PADDING  # the last character has nothing that follows
-    return before, after
+    before = np.full(count * length, filler, "int32")
+    after = np.full(count * length, PADDING, "int32")
+    before[: len(tokens) - 1], after[: len(tokens) - 1] = tokens[:-1], tokens[1:]
+    return before.reshape(count, length), after.reshape(count, length)
 
 
 # Reading
@@ -193,9 +186,9 @@ def read(name, data_dir=None, download=False):
 
 
 def parts(text):
-    """Split -> its share of one text."""
-    ends = np.round(np.cumsum([0, *SHARES.values()]) * len(text)).astype(int).tolist()
-    return {key: text[start:end] for key, start, end in zip(SHARES, ends, ends[1:])}
+    """Split -> its part of one text."""
+    ends = np.round(np.cumsum([0, *FRACTIONS.values()]) * len(text)).astype(int).tolist()
+    return {key: text[start:end] for key, start, end in zip(FRACTIONS, ends, ends[1:])}
 
 
 def read_file(path):
@@ -216,7 +209,7 @@ def read_set(name, data_dir, download):
         )
     rows = {key: split.as_numpy_iterator() for key, split in datasets.items()}
     texts = {key: "\n".join(row["text"].decode() for row in examples) for key, examples in rows.items()}
-    return {key: texts[key] for key in SHARES} if set(SHARES) <= set(texts) else parts(texts["train"])
+    return {key: texts[key] for key in FRACTIONS} if set(FRACTIONS) <= set(texts) else parts(texts["train"])
 
 
 @functools.cache

@@ -23,41 +23,41 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 @dataclass(frozen=True)
 class Characters:
-    """One token for each character of a vocabulary, in the order of their code points."""
+    """One token for each character: 0 is padding, 1 a character that is not known, 2 + i the i-th of `characters`.
 
-    vocabulary: tuple[str, ...]
+    Attributes:
+        characters: in the order of their code points, as `of` gives them.
+    """
+
+    characters: str
+    special = {"padding": 0, "unknown": 1}
 
     @classmethod
     def of(cls, text):
-        """The characters that a text contains.  Raises ValueError for an empty text."""
-        if not text:
-            raise ValueError("A vocabulary of characters needs a text that has some; this one is empty.")
-        return cls(tuple(sorted(set(text))))
+        """The characters that a text contains."""
+        return cls("".join(sorted(set(text))))
 
     def __len__(self):
-        return len(self.vocabulary)
+        return 2 + len(self.characters)
 
     def encode(self, text):
-        """Token numbers (T,) int32.  Raises ValueError for a character that is not in the vocabulary."""
-        points = np.frombuffer(text.encode("utf-32-le"), "<u4")
-        known = np.array([ord(character) for character in self.vocabulary], "<u4")
-        places = np.searchsorted(known, points).clip(max=len(known) - 1)
-        wrong = np.flatnonzero(known[places] != points)
-        if len(wrong):
-            raise ValueError(
-                f"The character {chr(points[wrong[0]])!r} at place {wrong[0]} is none of the {len(self)} that the"
-                " training text has; replace it, or use bytes."
-            )
-        return places.astype("int32")
+        """Token numbers (T,) int32."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "uint32")
+        known = np.frombuffer(self.characters.encode("utf-32-le", "surrogatepass"), "uint32")
+        places = np.searchsorted(known, codes).clip(max=max(0, len(known) - 1))
+        return np.where(known[places] == codes, places + 2, 1).astype("int32")
 
     def decode(self, tokens):
-        """The text of token numbers (T,)."""
-        return "".join(self.vocabulary[token] for token in np.asarray(tokens).tolist())
+        """The text of token numbers (T,), padding left out; U+FFFD stands for what is not known."""
+        written = ("", "\ufffd", *self.characters)
+        return "".join(written[token] for token in np.asarray(tokens).tolist())
 
 
 @dataclass(frozen=True)
 class Bytes:
     """One token for each byte of UTF-8."""
+
+    special = {}
 
     def __len__(self):
         return 256
