@@ -26,9 +26,10 @@ from tests import forked
 from tests.inference.trained import made, picture
 from tfdl.__main__ import main
 from tfdl.core.errors import explains_itself, sentence
-from tfdl.core.files import refuse_links, write_json
+from tfdl.core.files import checksums, refuse_links, write_json
 from tfdl.data import folders
 from tfdl.data.images import load
+from tfdl.export.verify import digest
 from tfdl.session.compare import is_result
 from tfdl.session.limits import check_flags
 from tfdl.train import checkpoints
@@ -165,7 +166,7 @@ def claims(name, part):
 
 @pytest.mark.parametrize(
     "change, words",
-    [(giant, "weights, but only"), (bomb, "claim to hold"), (claims, "claim to hold")],
+    [(giant, "weights, but only"), (bomb, "claim to be"), (claims, "claim to be")],
     ids=["six million units", "zip bomb", "HDF5 bomb"],
 )
 def test_a_model_file_that_would_fill_the_memory_is_refused(sound, tmp_path, change, words):
@@ -224,6 +225,28 @@ def test_answers_come_from_inside_the_folder(tmp_path, capsys, name, kind):
     what = "a symbolic link" if kind == "link" else "a pipe or a device"
     assert f"{name} is {what}" in error or (kind == "pipe" and "holds no model" in error)
     assert error.count("\n") == 1
+
+
+def test_a_pipe_is_no_model(tmp_path, capsys):
+    for name in ("a.keras", "a.tflite"):
+        os.mkfifo(tmp_path / name)
+        assert main(["predict", str(tmp_path / name), str(tmp_path / "digit.png")]) == 2
+        assert f"{name} is a pipe or a device; give a file." in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        tfdl.load_model(tmp_path / "a.keras")
+
+
+def test_a_probe_that_would_fill_the_memory_is_a_mismatch(tmp_path, capsys):
+    """The checksums are of the same stranger."""
+    export = shutil.copytree(made()[1] / "export", tmp_path / "export")
+    np.savez_compressed(export / "probe.npz", **{"inputs/images": np.zeros(2**26, "float32")})
+    report = json.loads((export / "report.json").read_text())
+    report["files"]["probe.npz"] = checksums(export)["probe.npz"]
+    report["digest"] = digest(report)
+    write_json(export / "report.json", report)
+    assert main(["verify", str(export)]) == 1
+    error = capsys.readouterr().err
+    assert "probe.npz: cannot be read (ValueError: its " in error and "claim to be 268," in error
 
 
 def test_links_beside_what_is_asked_for_are_left_alone(tmp_path):

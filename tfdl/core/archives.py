@@ -14,7 +14,7 @@ GROWTH, SPARE = 20, 1 << 26  # bytes of content for each byte of a file, and wha
 def check_claim(claimed, size):
     """Raises ValueError if a file of `size` bytes says that it holds so many more: `claimed`, in bytes."""
     if claimed > GROWTH * size + SPARE:
-        raise ValueError(f"its {size:,} bytes claim to hold {claimed:,} bytes; it was made to fill the memory")
+        raise ValueError(f"its {size:,} bytes claim to be {claimed:,} bytes of numbers")
 
 
 def check_zip(archive):

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import zipfile
+from pathlib import Path
 
 import keras
 
@@ -27,6 +28,8 @@ def load_model(file):
         ValueError: it is no Keras model file, is damaged, has code in it, needs a module that this tfdl lacks, or wants
             far more memory than its weights take.
     """
+    if not Path(file).is_file():  # a pipe would be waited for
+        raise FileNotFoundError(f"There is no file {file}.")
     try:
         with read_zip(file) as archive:
             config = json.loads(archive.read("config.json"))
@@ -34,8 +37,6 @@ def load_model(file):
             if size:
                 with archive.open(WEIGHTS) as weights:
                     check_hdf5(weights, size)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file {file}.") from None
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, OSError, RuntimeError) as error:
         raise ValueError(f"{file} is no Keras model file ({error}); `model.save('name.keras')` writes one.") from error
     for module in sorted(own_modules(config)):

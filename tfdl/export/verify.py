@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from tfdl.core.archives import read_zip
 from tfdl.core.files import read_json, sha256
 from tfdl.core.graphs import check_saved_model
 from tfdl.core.task import Task
@@ -170,6 +171,7 @@ def digest(report):
 def read_probe(path):
     """{"inputs" | "live" | artifact: {tensor name: array}} of probe.npz."""
     parts = {}
+    read_zip(path).close()
     with np.load(path, allow_pickle=False) as stored:
         for key in stored.files:
             part, name = key.split("/", 1)

@@ -189,6 +189,8 @@ def model_at(source, file):
         return model_in(source, file)
     if file is not None:
         raise ValueError(f"{source} is a single file, so there is no {file} to choose in it; give its folder.")
+    if not source.is_file():
+        raise ValueError(f"{source} is a pipe or a device; give a file.")
     if source.suffix.lower() not in (".tflite", ".keras"):
         raise ValueError(
             f"{source} is no kind of model that tfdl runs; give a run folder, an export folder, a SavedModel, a "

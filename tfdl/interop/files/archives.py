@@ -28,6 +28,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from tfdl.core.archives import check_claim
 from tfdl.core.files import read_json, write_bytes
 from tfdl.interop.files.checkpoints import state_dictionary
 from tfdl.interop.files.hub import HUB_FILES, from_hub
@@ -38,8 +39,6 @@ TORCH = (".pth", ".pt", ".bin")
 TORCH_TOO = (".th", ".pth.tar", ".ckpt")  # that are read, too
 INDEX = ".index.json"  # beside a model that is cut into several files
 LFS = b"version https://git-lfs"  # how the text begins that git keeps in the place of a large file
-# A file of weights that names more numbers than this, in bytes for each of its own, was made to fill the memory.
-GROWTH, SPARE = 20, 1 << 26
 # What no model comes near: the largest language models have some ten thousand arrays, names a hundred characters.
 MOST, LONGEST = 100_000, 512
 
@@ -196,12 +195,6 @@ def as_array(value, name=""):
 # --- readers -------------------------------------------------------------------------------------------------------
 
 
-def check_growth(claimed, size):
-    """Raises ValueError if a file of `size` bytes unpacks to far more than weights do."""
-    if claimed > GROWTH * size + SPARE:
-        raise ValueError(f"its {size:,} bytes claim to be {claimed:,} bytes of numbers")
-
-
 def read_safetensors(path):
     """bfloat16, which NumPy does not have, becomes float32."""
     safetensors.safe_open(path, framework="np")  # raises if the header and the size of the file disagree
@@ -224,7 +217,7 @@ def read_safetensors(path):
 
 def read_npz(path):
     archive = zipfile.ZipFile(path)
-    check_growth(sum(record.file_size for record in archive.infolist()), path.stat().st_size)
+    check_claim(sum(record.file_size for record in archive.infolist()), path.stat().st_size)
     records = {record.filename.removesuffix(".npy"): record for record in archive.infolist()}
 
     def read(name):
@@ -267,7 +260,7 @@ def read_hdf5(file):
         if item.external or item.is_virtual:
             raise ValueError(f"its {place} lies in another file")
         claimed += max(item.nbytes, prod(item.chunks or ()) * item.dtype.itemsize)  # a chunk is unpacked as a whole
-        check_growth(claimed, size)
+        check_claim(claimed, size)
         *_, parent, leaf = place.split("/")
         layer = item.parent.attrs.get("name", parent) if parent == "vars" else parent
         if place.startswith("optimizer"):
@@ -287,7 +280,7 @@ def read_hdf5(file):
 
 def read_keras(path):
     with zipfile.ZipFile(path) as archive:
-        check_growth(archive.getinfo("model.weights.h5").file_size, path.stat().st_size)
+        check_claim(archive.getinfo("model.weights.h5").file_size, path.stat().st_size)
         return read_hdf5(io.BytesIO(archive.read("model.weights.h5")))
 
 
