@@ -48,7 +48,7 @@ def main(argv=None):
             traceback.print_exc()
             return exit_code(error)
         print(f"error: {sentence(error)}", file=sys.stderr)
-        streams.drop_what_cannot_be_written()
+        streams.drop_unwritten()
         return exit_code(error)
 
 

@@ -1,7 +1,7 @@
-"""THE index: one literal row per topic of the curriculum.  Standard library only, so that it reads in milliseconds.
+"""The index: one literal row for each topic of the curriculum.  Standard library only, to load in milliseconds.
 
     topics(stage=2, built=True)            the rows, filtered, in the order of the learning path
-    find("resnet")                         one row, also by another name (ALIASES), or an error with the nearest names
+    find("resnet")                         one row, by its key or an alias, or an error with the nearest names
     following(find("resnet"))              the row after it
     build("mobilenet", "v2", **kwargs)     a model
 
@@ -28,13 +28,13 @@ STAGES = {
 
 class Topic(NamedTuple):
     key: str  # snake case, stable: part of the public API
-    title: str  # as people say it
-    module: str | None  # dotted name, None while unbuilt
-    source: str  # paper with arXiv id where it has one, or book
+    title: str
+    module: str | None  # dotted name; None if not implemented
+    source: str  # paper, with its arXiv id if it has one, or book
     stage: int  # of the learning path, see STAGES
     section: str  # of the curriculum
     recipe: str | None = None  # the command that runs it
-    prerequisites: tuple[str, ...] = ()  # keys of what to know before
+    prerequisites: tuple[str, ...] = ()  # keys of topics to learn before
 
     @property
     def built(self):
@@ -42,12 +42,12 @@ class Topic(NamedTuple):
 
     @property
     def minutes(self):
-        """That the recipe takes on two CPU cores, or None."""
+        """Minutes that the recipe takes on two CPU cores, or None."""
         return MINUTES.get(self.recipe) or ESTIMATED_MINUTES.get(self.recipe)
 
     @property
     def is_model(self):
-        """True where `build` gives a network: the module is a model's file, and the file has the topic's name."""
+        """Whether `build` returns a network: the module is a model's file with the topic's name."""
         return bool(self.module and re.fullmatch(rf"tfdl\.models\.(\w+\.)*{self.key}", self.module))
 
 
@@ -83,23 +83,23 @@ def following(topic):
 
 
 def build(key: str, variant=None, *, weights=None, adapt_channels=False, **kwargs):
-    """The network of topic `key`, with random or given weights; on TensorFlow its BatchNorms are one operation each.
+    """The network of topic `key`, with random or given weights, and with fused BatchNorm on TensorFlow.
 
     Args:
         key: a model's key, e.g. "mobilenet".
         variant: a row of the model's `VARIANTS`, e.g. "v2"; None for the builder's default, or that of the weights.
-        weights: what `load_weights` takes: published weights by name (`tfdl show KEY` lists them), a file, or the
-            folder of a run.  The model then has their number of classes, unless `num_classes` is given: then it gets
-            all weights but the classifier's.
-        adapt_channels: take weights for three channels into a model of another number: see `load_weights`.
-        **kwargs: handed to the builder: `image_shape`, `num_classes`, `normalize`, `name` for vision models.
+        weights: as for `load_weights`: the name of published weights (`tfdl show KEY` lists them), a file, or the
+            folder of a run.  The model has their number of classes, unless `num_classes` is given: then all weights
+            except the classifier's are loaded.
+        adapt_channels: convert weights for three channels to a model with another number: see `load_weights`.
+        **kwargs: passed to the builder: `image_shape`, `num_classes`, `normalize`, `name` for vision models.
 
     Returns:
         a `keras.Model`.
 
     Raises:
         ValueError: no such topic, not built yet, or not a model; or the weights do not fit.
-        FileNotFoundError, ConnectionError: the weights are not there.
+        FileNotFoundError, ConnectionError: the weights cannot be found or downloaded.
     """
     topic = find(key)
     if not topic.built:
@@ -123,13 +123,14 @@ def build(key: str, variant=None, *, weights=None, adapt_channels=False, **kwarg
     return model
 
 
-# What people also call a topic -> its key.
+# Other name of a topic -> its key.
 ALIASES = {
     "adamw": "weight_decay",
     "autodiff": "calculus",
     "automatic_differentiation": "calculus",
     "batch_norm": "batch_normalization",
     "bayes": "probability",
+    "central_limit_theorem": "monte_carlo",
     "chain_rule": "backpropagation",
     "cnn": "convolution",
     "diffusion": "ddpm",
@@ -143,6 +144,7 @@ ALIASES = {
     "group_norm": "group_normalization",
     "image_classification": "classification",
     "image_segmentation": "segmentation",
+    "importance_sampling": "monte_carlo",
     "instance_norm": "instance_normalization",
     "kaiming_initialization": "he_initialization",
     "kl_divergence": "information_theory",
@@ -151,7 +153,10 @@ ALIASES = {
     "layer_norm": "layer_normalization",
     "learning_rate_schedule": "cosine_annealing",
     "least_squares": "linear_regression",
+    "markov_chain_monte_carlo": "markov_chains",
+    "mcmc": "markov_chains",
     "meta_learning": "maml",
+    "metropolis": "markov_chains",
     "mixture_of_experts": "mixtral",
     "momentum": "sgd",
     "mse": "mean_squared_error",
@@ -160,6 +165,7 @@ ALIASES = {
     "neural_architecture_search": "nas",
     "neural_network": "mlp",
     "object_detection": "detection",
+    "p_value": "hypothesis_testing",
     "pca": "linear_algebra",
     "pooling": "max_pooling",
     "pose_estimation": "hrnet",
@@ -175,6 +181,7 @@ ALIASES = {
     "statistics": "probability",
     "stochastic_gradient_descent": "sgd",
     "svd": "linear_algebra",
+    "t_test": "hypothesis_testing",
     "transfer_learning": "pretrained_weights",
     "underfitting": "overfitting",
     "variational_autoencoder": "vae",
@@ -209,8 +216,11 @@ MINUTES = {
     "tfdl run train_mirrored": 1,
     "tfdl run parallelize_model": 1,
 }
-# The same of commands that are not recorded: estimated from similar ones.
+# Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
+    "tfdl run test_hypotheses": 1,
+    "tfdl run average_samples": 1,
+    "tfdl run simulate_markov_chains": 1,
     "tfdl run measure_information": 1,
     "tfdl run fit_regression": 1,
     "tfdl run compare_activations": 3,
@@ -260,6 +270,36 @@ TOPICS = (
         "Mathematics",
         prerequisites=("calculus",),
         recipe="tfdl run estimate_parameters",
+    ),
+    Topic(
+        "hypothesis_testing",
+        "Hypothesis testing",
+        "tfdl.foundations.inference",
+        "Wasserman 2004, All of Statistics, chapter 10",
+        1,
+        "Mathematics",
+        prerequisites=("probability",),
+        recipe="tfdl run test_hypotheses",
+    ),
+    Topic(
+        "monte_carlo",
+        "Monte Carlo methods",
+        "tfdl.foundations.inference",
+        "Metropolis & Ulam 1949, Journal of the American Statistical Association 44(247)",
+        1,
+        "Mathematics",
+        prerequisites=("probability",),
+        recipe="tfdl run average_samples",
+    ),
+    Topic(
+        "markov_chains",
+        "Markov chains and the Metropolis algorithm",
+        "tfdl.foundations.inference",
+        "Metropolis et al. 1953, Journal of Chemical Physics 21(6)",
+        1,
+        "Mathematics",
+        prerequisites=("linear_algebra", "monte_carlo"),
+        recipe="tfdl run simulate_markov_chains",
     ),
     Topic(
         "information_theory",

@@ -1,4 +1,4 @@
-"""Train one network on randomly augmented images: shifted, changed at random, blended and pasted together.
+"""Train one network with different augmentations: random shifts, RandAugment, mixup and CutMix.
 
 Stage 1 (foundation) - RandAugment arXiv:1909.13719, mixup arXiv:1710.09412, CutMix arXiv:1905.04899
 Run:     tfdl run augment_images
@@ -24,7 +24,7 @@ class Config:
     """Compare augmentations on few images."""
 
     data: str = "mnist"
-    """a set of ten classes: mnist, digits, fashion_mnist"""
+    """a data set of ten classes: mnist, digits, fashion_mnist"""
     fraction: float = 0.01
     """of the training images that are kept"""
     shift: int = 1
@@ -34,7 +34,7 @@ class Config:
     magnitude: int = 5
     """of RandAugment's operations, 0 to 30"""
     mixup: float = 0.4
-    """alpha of mixup: the larger, the more two images are blended"""
+    """alpha of mixup: larger values mix two images more evenly"""
     cutmix: float = 1.0
     """alpha of CutMix: 1 makes all areas of the pasted rectangle equally likely"""
     batch_size: int = 32
@@ -47,8 +47,8 @@ class Config:
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_augmented")
 
-    # Data: the same few images, augmented in five ways
-    ways = {
+    # Data: the same few images with five augmentations
+    augmentations = {
         "none": {},
         "shift": {"augment": augment.random_shift(config.shift)},
         "rand_augment": {"augment": augment.rand_augment(config.operations, config.magnitude)},
@@ -57,8 +57,8 @@ def main(config: Config):
     }
     keep = dict.fromkeys(range(10), config.fraction)
     data = {}
-    for name, way in ways.items():
-        data[name] = images.load(config.data, batch_size=config.batch_size, keep=keep, run=run, **way)
+    for name, options in augmentations.items():
+        data[name] = images.load(config.data, batch_size=config.batch_size, keep=keep, run=run, **options)
     rows, titles = [], []
     for name, augmented in data.items():
         batch, _ = next(iter(augmented.train))
@@ -72,7 +72,7 @@ def main(config: Config):
         model.compile("adam", CrossEntropy(), metrics=["accuracy"])
         return model
 
-    results = run.compare(data, dict.fromkeys(ways, compiled), epochs=config.epochs, monitor="loss")
+    results = run.compare(data, dict.fromkeys(augmentations, compiled), epochs=config.epochs, monitor="loss")
 
     # Figures
     losses = {name: result.series("val_loss") for name, result in results.items()}

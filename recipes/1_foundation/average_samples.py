@@ -1,4 +1,4 @@
-"""What averages of random samples tell: a circle's area, the central limit theorem, and the probability of rare events.
+"""Averages of random samples: pi by Monte Carlo, the central limit theorem, and the probability of a rare event.
 
 Stage 1 (foundation) - Wasserman 2004, "All of Statistics", chapters 5 and 24
 Run:     tfdl run average_samples
@@ -26,7 +26,7 @@ class Config:
     repetitions: int = 20_000
     """averages of each size (a smoke run has 500)"""
     threshold: float = 4.0
-    """standard deviations, of whose exceedance the probability is estimated"""
+    """of the rare event, a normal variable larger than this many standard deviations"""
     run: tfdl.Run = tfdl.Run()
 
 
@@ -36,7 +36,7 @@ def main(config: Config):
     repetitions = 500 if config.run.smoke else config.repetitions
     rng = np.random.default_rng(run.seed)
 
-    # Monte Carlo: pi is four times the fraction of points within a quarter of a circle
+    # Monte Carlo: pi is four times the fraction of points inside a quarter circle
     inside = (rng.random((points, 2)) ** 2).sum(axis=1) < 1
     pi = running_monte_carlo(4.0 * inside)
     metrics = {"pi": pi.value[-1], "pi_error": pi.standard_error[-1]}
@@ -47,7 +47,7 @@ def main(config: Config):
         means = standardized_means(Gamma(1), size=size, repetitions=repetitions, seed=rng)
         averages[f"mean of {size}"] = (means, Normal())
 
-    # A rare event: plain samples hardly ever see it, samples around the threshold do
+    # A rare event: plain samples hardly ever contain it, samples around the threshold do
     def exceeds(x):
         return x > config.threshold
 
@@ -65,7 +65,7 @@ def main(config: Config):
         *pi.interval(),
         truth=np.pi,
         y_label="estimate of pi",
-        title="100 times the points, a tenth of the error",
+        title="100 times the points reduce the error to a tenth",
     )
     run.show("pi", figure)
     title = "Averages of waiting times become normal (black)"

@@ -1,4 +1,4 @@
-"""The chain rule by hand: a NumPy network whose backward pass is checked, watched, and used to learn digits.
+"""Backpropagation by hand: a NumPy network whose gradients are checked and which learns digits.
 
 Stage 1 (foundation) - Rumelhart et al. 1986, Nature 323, 533-536
 Run:     tfdl run backpropagate
@@ -26,7 +26,7 @@ class Config:
     data: str = "digits"
     """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
     hidden: tuple[int, ...] = (300, 100)
-    """units of the hidden layers, as LeCun et al. 1998 had them for MNIST"""
+    """units of the hidden layers, as in LeCun et al. 1998 for MNIST"""
     batch_size: int = 32
     """images per update"""
     learning_rate: float = 0.05
@@ -41,7 +41,7 @@ class Config:
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_backpropagation")
 
-    # Data; without the run's position, which only `run.fit` moves, each epoch comes in the next order by itself
+    # Data; without the run's position, which only `run.fit` advances, each iteration is the next epoch
     data = images.load(config.data, batch_size=config.batch_size, seed=run.seed, limit=run.limit)
     train, validation = data.train.as_numpy_iterator, data.validation.as_numpy_iterator
     batch = next(train())
@@ -57,7 +57,7 @@ def main(config: Config):
     history = backpropagation.train(optimizer, train, validation, epochs=run.epochs(config.epochs))
     metrics["test_error"] = backpropagation.error_rate(network, data.test.as_numpy_iterator())
 
-    # What is left of the gradient when it reaches the first of many layers?
+    # How large is the gradient when it reaches the first of many layers?
     sizes = {}
     for activation in ACTIVATIONS:
         deep = mlp((widths[0], *[100] * config.depth, widths[-1]), activation=activation, seed=run.seed)
@@ -73,7 +73,7 @@ def main(config: Config):
         run.curve(f"gradient of layer {layer}", values)
     title = "A NumPy network learns"
     run.show("learning", curves(series, x_label="epoch", y_label="loss, error", log_y=True, title=title))
-    title = "The gradient vanishes in layers of sigmoids"
+    title = "The gradient vanishes in layers with sigmoids"
     figure = curves(sizes, x_label="layer", y_label="gradient (root mean square)", log_y=True, title=title)
     run.show("gradients", figure)
     change = (network.parameters[0] - untrained.parameters[0]).T  # (units, pixels)

@@ -1,4 +1,4 @@
-"""Train an image classifier of the catalog on a set of images, and export it for servers and phones.
+"""Train an image classifier of the catalog on a data set, and export it for servers and phones.
 
 Stage 1 (foundation) - MobileNetV2, Sandler et al. 2018, arXiv:1801.04381; other models: tfdl list --stage 2
 Run:     tfdl run classify_images --data digits
@@ -29,9 +29,9 @@ class Config:
     weights: str = ""
     """weights to start from: a preset such as timm/resnet50.a1_in1k, a run folder, or a file; empty: random"""
     image_size: int | None = None
-    """side in pixels of the square that the model takes"""
+    """side of the model's square input in pixels"""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
-    """how pictures of other shapes come to the square: stretched, cut, or with black margins"""
+    """how pictures of other shapes are made square: stretched, cropped, or padded with black"""
     skip_broken: bool = False
     """leave out files that cannot be decoded, and list them; otherwise the first one ends the run"""
     batch_size: int | None = None
@@ -93,7 +93,7 @@ def main(config: Config):
             metrics=["accuracy"],
         )
 
-    # Train; the best epoch's weights stay in the model
+    # Train; afterwards the model has the weights of the best epoch
     class_weight = data.class_weights() if config.class_weights else None
     run.fit(model, data, epochs=config.epochs, patience=config.patience, class_weight=class_weight)
 

@@ -27,11 +27,11 @@ class Config:
     layers: int = 4
     """hidden layers"""
     width: int = 64
-    """units of each"""
+    """units of each hidden layer"""
     batch_size: int = 64
     """images per update"""
     learning_rate: float = 1e-3
-    """Adam's"""
+    """of Adam"""
     epochs: int = 20
     """passes over the training images"""
     run: tfdl.Run = tfdl.Run()

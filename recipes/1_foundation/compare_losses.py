@@ -1,4 +1,4 @@
-"""Learn classes of which there are a hundred times fewer examples: plain, weighted and focal cross-entropy.
+"""Learn from classes with a hundred times fewer examples than others: plain, weighted and focal cross-entropy.
 
 Stage 1 (foundation) - focal loss: Lin et al. 2017, arXiv:1708.02002, eqs. 4 and 5
 Run:     tfdl run compare_losses
@@ -23,14 +23,14 @@ RARE = np.arange(10) < 5  # of ten classes the first five are the rare ones
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Compare losses on classes of unequal size."""
+    """Compare losses on imbalanced classes."""
 
     data: str = "fashion_mnist"
-    """a set of ten classes: fashion_mnist, mnist, digits"""
+    """a data set of ten classes: fashion_mnist, mnist, digits"""
     fraction: float = 0.01
     """of the rare classes' training images that are kept"""
     gamma: float = 2.0
-    """of the focal loss: the larger, the less easy examples count"""
+    """of the focal loss: larger values reduce the weight of easy examples"""
     batch_size: int = 128
     """images per update"""
     epochs: int = 15
@@ -45,7 +45,7 @@ def main(config: Config):
     fractions = np.where(RARE, config.fraction, 1.0)
     data = images.load(config.data, batch_size=config.batch_size, keep=dict(enumerate(fractions)), run=run)
 
-    # Train; with these weights an image counts 1 on average, and all classes count the same
+    # Train; with these weights all classes count equally, and an image counts 1 on average
     weights = fractions.mean() / fractions
 
     def compiled(loss):
@@ -67,7 +67,7 @@ def main(config: Config):
     for name, result in results.items():
         truth, predicted = answers(result.model, data.test)
         recall[name] = recall_score(truth, predicted, labels=range(10), average=None, zero_division=0)
-    title = "The first five classes are rare: weights help them"
+    title = "Class weights improve the recall of the five rare classes"
     run.show("recall", grouped_bars(recall, data.labels, y_label="test recall", title=title))
     return run.finish(None, {f"rare_recall/{name}": values[RARE].mean() for name, values in recall.items()})
 

@@ -1,4 +1,4 @@
-"""Follow the update rules down three classic surfaces, then train the same small convnet with each of them.
+"""Optimization paths of the update rules on three classic surfaces, and the same small convnet trained with each rule.
 
 Stage 1 (foundation) - Adam and its comparison: Kingma & Ba 2015, arXiv:1412.6980, section 6.3 and Fig. 3
 Run:     tfdl run compare_optimizers
@@ -18,7 +18,7 @@ from tfdl.losses.classification import CrossEntropy
 from tfdl.models.foundation.convolutional_topology import convolutional_topology
 from tfdl.train.optimizers import RuleOptimizer
 
-# Update rules and learning rates: the best of a coarse search on digits.
+# Update rules and learning rates, the best of a coarse search on digits.
 RULES = {
     "sgd": (SGD(), 0.3),
     "momentum": (SGD(momentum=0.9), 0.1),
@@ -28,7 +28,7 @@ RULES = {
     "adam": (Adam(), 0.01),
     "adamw": (AdamW(), 0.01),
 }
-# Surface: updates, learning rate of SGD and its relatives, learning rate of the others.
+# Surface: number of updates, learning rate of SGD with or without momentum, learning rate of the others.
 PATHS = {
     "rosenbrock": (400, 1e-3, 0.05),
     "ravine": (60, 0.03, 0.2),
@@ -55,7 +55,7 @@ def main(config: Config):
     # Data
     data = images.load(config.data, batch_size=config.batch_size, run=run)
 
-    # Surfaces; without much to decay AdamW follows Adam's path and is left out
+    # Surfaces; AdamW is left out, as its path is nearly Adam's
     for name, (steps, slow, fast) in PATHS.items():
         place, paths = SURFACES[name], {}
         for rule_name, (rule, _) in RULES.items():
@@ -74,7 +74,7 @@ def main(config: Config):
     models = {name: partial(compiled, *choice) for name, choice in RULES.items()}
     results = run.compare(data, models, epochs=config.epochs)
 
-    # Figures; the metrics are called cost, as in the paper
+    # Figures; the metrics are called training cost, as in the paper
     losses = {name: result.series("loss") for name, result in results.items()}
     title = "Training loss by optimizer"
     run.show("training_loss", curves(losses, x_label="epoch", y_label="loss (nats)", log_y=True, title=title))

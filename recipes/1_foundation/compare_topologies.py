@@ -1,4 +1,4 @@
-"""Three topologies, one task, as many weights each: fully connected, convolutional, recurrent over the rows.
+"""Three topologies with the same number of weights on one task: fully connected, convolutional, recurrent over rows.
 
 Stage 1 (foundation) - LeCun et al. 1998, Proc. IEEE 86(11), section III; Elman 1990, Cognitive Science 14(2)
 Run:     tfdl run compare_topologies
@@ -27,7 +27,7 @@ class Config:
     batch_size: int = 64
     """images per update"""
     learning_rate: float = 2e-3
-    """Adam's, falling to 0 along a cosine"""
+    """of Adam, decreasing to 0 along a cosine"""
     epochs: int = 4
     """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
@@ -56,7 +56,7 @@ def main(config: Config):
 
     # Figures
     losses = {name: result.series("val_loss") for name, result in results.items()}
-    title = "Topologies that know of images learn faster"
+    title = "Topologies made for images learn faster"
     figure = curves(losses, x_label="epoch", y_label="validation cross-entropy (nats)", log_y=True, title=title)
     run.show("loss", figure)
     errors = {name: 100 * (1 - result.metrics["test_accuracy"]) for name, result in results.items()}

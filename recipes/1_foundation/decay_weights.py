@@ -1,4 +1,4 @@
-"""Fit 200 weights to 20 examples of a linear rule: only weights that decay are right about other examples.
+"""Fit 200 weights to 20 examples of a linear rule: only with weight decay do they generalize to other examples.
 
 Stage 1 (foundation) - Zhang et al. 2023, "Dive into Deep Learning", section 3.7; Krogh and Hertz 1991, NIPS 4
 Run:     tfdl run decay_weights
@@ -19,13 +19,13 @@ class Config:
     """Train a linear model with and without weight decay."""
 
     decay: float = 3.0
-    """weight decay; a step takes away this times the learning rate of each weight"""
+    """weight decay; each step subtracts this times the learning rate times the weight"""
     inputs: int = 200
     """inputs of the linear rule"""
     samples: int = 20
     """training examples"""
     test_samples: int = 100
-    """examples to measure on"""
+    """test examples"""
     batch_size: int = 5
     """examples per update"""
     learning_rate: float = 0.003
@@ -38,7 +38,7 @@ class Config:
 def main(config: Config):
     run = config.run.start(config, name="weight_decay")
 
-    # Data: y = 0.05 + 0.01 (x_1 + ... + x_n) and a little noise
+    # Data: y = 0.05 + 0.01 (x_1 + ... + x_n) plus noise
     rng = np.random.default_rng(run.seed)
     count = config.samples + config.test_samples
     x = rng.normal(size=(count, config.inputs)).astype("float32")

@@ -1,4 +1,4 @@
-"""Derivatives by the chain rule, by differences and by series; then downhill with them, or into a saddle.
+"""Derivatives by the chain rule, finite differences and Taylor series, and descent methods at minima and saddle points.
 
 Stage 1 (foundation) - Griewank and Walther 2008, "Evaluating Derivatives"; Nocedal and Wright 2006, chapters 2, 3, 8
 Run:     tfdl run differentiate
@@ -32,12 +32,12 @@ DESCENTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Compute derivatives and descend with them."""
+    """Compute derivatives and follow them to minima."""
 
     momentum: float = 0.9
-    """of the heavy ball, from 0 to below 1"""
+    """of gradient descent with momentum, from 0 to below 1"""
     steps: int = 40_000
-    """at most so many of gradient descent"""
+    """largest number of gradient descent steps"""
     order: int = 13
     """highest order of sin's Taylor polynomials"""
     run: tfdl.Run = tfdl.Run()
@@ -60,7 +60,7 @@ def main(config: Config):
         arrays = [normal(size=shape) for shape in shapes]
         metrics[f"error_{name}"] = gradcheck(function, *arrays)
 
-    # Differences against the truth
+    # Finite differences against the exact derivative
     errors = difference_errors(np.sin, np.cos, 1.0, np.logspace(-15, 0, 91))
     for scheme, (_, error) in errors.items():
         metrics[f"error_{scheme}_best"] = error.min()
@@ -79,7 +79,7 @@ def main(config: Config):
     title = "Each order follows the sine farther"
     run.show("taylor", curves(polynomials, x_label="x (radians)", y_label="Taylor polynomials of sin", title=title))
 
-    # Downhill
+    # Optimization paths
     steps = 100 if config.run.smoke else config.steps
     for name, (learning_rate, title) in DESCENTS.items():
         place = SURFACES[name]

@@ -14,7 +14,7 @@ from tfdl.figures import densities
 from tfdl.foundations.inference import bayes, beta_bernoulli, mean_interval, monte_carlo
 from tfdl.foundations.probability import Bernoulli, Beta, Normal
 
-# A test for an illness, Gigerenzer 2002: how many are ill, and how many of them and of the others test positive.
+# A medical test, Gigerenzer 2002: the fraction of ill people, and how many of ill and of healthy people test positive.
 ILL, POSITIVE_IF_ILL, POSITIVE_IF_HEALTHY = 0.01, 0.90, 0.09
 SIZES = (5, 2, 3, 10, 20, 50, 100)  # of the samples whose mean is estimated; the first is drawn in detail
 TOSSES = (0, 4, 40, 400)  # after which the posterior of the coin is drawn
@@ -49,7 +49,7 @@ def main(config: Config):
     low, high = student[SIZES[0]]
     metrics = {"coverage": np.mean((low < 0) & (high > 0))}
 
-    # Bayes' rule: is somebody ill who tests positive?
+    # Bayes' rule: the probability of illness after a positive test
     for tests in (1, 2):
         likelihood = [POSITIVE_IF_ILL**tests, POSITIVE_IF_HEALTHY**tests]
         metrics[f"ill_if_{tests}_positive"] = bayes([ILL, 1 - ILL], likelihood)[0]
@@ -67,7 +67,7 @@ def main(config: Config):
         truth=0,
         x_label="mean",
         level=config.level,
-        title="Student's intervals hold their level in small samples",
+        title="Student's intervals keep their level in small samples",
     )
     run.show("coverage", figure)
     figure = densities.beliefs(

@@ -1,4 +1,4 @@
-"""Digits from a few principal components, a photograph from a few singular vectors, an eigenvector by power iteration.
+"""Digits from a few principal components, a photograph from a few singular values, an eigenvector by power iteration.
 
 Stage 1 (foundation) - PCA, Pearson 1901; low rank, Eckart and Young 1936; Golub and Van Loan 2013, Matrix Computations
 Run:     tfdl run explore_linear_algebra
@@ -35,7 +35,7 @@ class Config:
 
 def main(config: Config):
     if config.steps < 2:
-        raise ValueError(f"--steps is {config.steps}; give 2 or more, as the last two tell how fast the error falls.")
+        raise ValueError(f"--steps is {config.steps}; give 2 or more, to measure the convergence from the last two.")
     run = config.run.start(config, name="linear_algebra")
 
     # Data
@@ -53,7 +53,7 @@ def main(config: Config):
     kept = pca.keep(config.components)
     metrics = {"digits_rmse": kept.error(test)}
 
-    # Singular values and eigenvalues, against NumPy's; the fall of power iteration's error against theory
+    # Singular values and eigenvalues against NumPy's; the convergence of power iteration against theory
     compressed = compress(image, config.ranks)
     covariance = np.cov(train.T)
     eigen = symmetric_eigen(covariance)

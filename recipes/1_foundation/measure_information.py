@@ -1,8 +1,8 @@
-"""Measure information in bits: the shortest code for a text, what a pixel tells of its digit, how digits differ.
+"""Entropy and Huffman code of a text, mutual information of pixels and digits, and divergence between digits.
 
 Stage 1 (foundation) - Shannon 1948; Huffman 1952; Cover and Thomas 2006, "Elements of Information Theory", 2 and 5
 Run:     tfdl run measure_information
-Expect:  entropy 4.93 bits a character, Huffman code 4.95; the best pixel tells 0.57 bits of the digit
+Expect:  entropy 4.93 bits per character, Huffman code 4.95; the most informative pixel has 0.57 bits about the digit
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ class Config:
     """Measure the information in a text and in images of digits."""
 
     levels: int = 5
-    """gray levels of a pixel, 2 to 17; with more of them the information is overestimated"""
+    """gray levels of a pixel, 2 to 17; with many levels the information is overestimated"""
     run: tfdl.Run = tfdl.Run()
 
 
@@ -53,7 +53,7 @@ def main(config: Config):
     pixels = mutual_information(joint_table(levels, digits.target), base=BITS).reshape(8, 8)
     metrics["best_pixel_bits"] = pixels.max()
 
-    # Two digits: the divergence between where their ink is; one more unit everywhere, so that no probability is 0
+    # Two digits: the divergence between their distributions of ink, plus one unit so that no probability is 0
     one_hot = np.eye(10)[digits.target]
     ink = Dirichlet(1 + one_hot.T @ digits.data).mean  # (10, 64)
     divergence = kl_divergence(ink[:, None], ink)
@@ -61,10 +61,10 @@ def main(config: Config):
     # Figures
     run.show("code", densities.code_lengths(counts, code, title="Rare characters get long codewords"))
     maps = {"a pixel on its digit (bits)": pixels}
-    run.show("pixels", densities.heat_maps(maps, title="The outer columns tell nothing of the digit"))
+    run.show("pixels", densities.heat_maps(maps, title="The outer columns have no information about the digit"))
     maps = {"KL divergence of ink (nats)": divergence}
     figure = densities.heat_maps(
-        maps, x_label="expected digit", y_label="true digit", title="Which digits have their ink in other places"
+        maps, x_label="expected digit", y_label="true digit", title="How much the ink of two digits differs"
     )
     run.show("digits", figure)
     return run.finish(None, metrics)

@@ -1,9 +1,9 @@
-"""How many steps does normalization save?  A network of sigmoids with and without it, and group against batch.
+"""How many steps normalization saves: a network of sigmoids without it, and with batch, layer and group normalization.
 
 Stage 1 (foundation) - Ioffe & Szegedy 2015, arXiv:1502.03167, section 4.1, Fig. 1; Wu & He 2018, arXiv:1803.08494
 Run:     tfdl run normalize
-Expect:  batch_steps_ratio 0.17: batch normalization passes the plain net's best accuracy in a sixth of its steps
-         (seed 0; at --learning-rate 0.5, where the plain net does better, in 0.6)
+Expect:  batch_steps_ratio 0.17: batch normalization reaches the plain network's best accuracy in a sixth of its steps
+         (seed 0; with --learning-rate 0.5, which suits the plain network better, in 0.6)
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Config:
     data: str = "mnist"
     """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
     batch_size: int = 60
-    """images per update: the paper's; try 2, where the statistics of a batch are poor"""
+    """images per update, as in the paper; with 2 the statistics of a batch are poor"""
     learning_rate: float = 0.1
     """of plain SGD"""
     epochs: int = 12
@@ -56,13 +56,13 @@ def main(config: Config):
     models = {name: partial(compiled, kind) for name, kind in kinds.items()}
     results = run.compare(data, models, epochs=config.epochs)
 
-    # Results: the first step at which each is as good as the plain network's best
+    # Results: the first step at which each reaches the plain network's best accuracy
     accuracy = {name: result.series("val_accuracy") for name, result in results.items()}
     steps, best = results["plain"].series("updates"), accuracy["plain"].max()
     reached = {name: steps[values >= best] for name, values in accuracy.items()}
     metrics = {}
     for name, found in reached.items():
-        if len(found):  # else it never was
+        if len(found):  # otherwise it never did
             metrics[f"{name}_steps_ratio"] = found[0] / reached["plain"][0]
     for name, result in results.items():
         metrics[f"{name}_test_accuracy"] = result.metrics["test_accuracy"]

@@ -2,7 +2,7 @@
 
 Stage 1 (foundation) - cosine and restarts: Loshchilov & Hutter 2017, arXiv:1608.03983; warm-up: arXiv:1706.02677
 Run:     tfdl run schedule_learning_rate
-Expect:  test error on digits 0.068 with a constant rate, 0.031 with a cosine, 0.023 with restarts (seed 0)
+Expect:  test error on digits 0.068 with a constant learning rate, 0.031 with a cosine, 0.023 with restarts (seed 0)
 """
 
 from dataclasses import dataclass
@@ -63,9 +63,9 @@ def main(config: Config):
     models = {name: partial(compiled, schedule) for name, schedule in schedules.items()}
     results = run.compare(data, models, epochs=config.epochs)
 
-    # Figures and results; the loss is that of the last epoch, not of the best
+    # Figures and results; the loss is that of the last epoch, not the best
     losses = {name: result.series("val_loss") for name, result in results.items()}
-    title = "Falling learning rates end lower"
+    title = "Decreasing learning rates reach a lower loss"
     run.show("validation_loss", curves(losses, x_label="epoch", y_label="validation loss (nats)", title=title))
     metrics = {f"validation_loss/{name}": loss[-1] for name, loss in losses.items()}
     for name, result in results.items():

@@ -1,4 +1,4 @@
-"""Simulate Markov chains: the weather forgets how it began, and Metropolis' walk draws from a posterior.
+"""Markov chains: weather that converges to its stationary distribution, and the Metropolis algorithm for a posterior.
 
 Stage 1 (foundation) - Metropolis et al. 1953, J. Chem. Phys. 21; Wasserman 2004, "All of Statistics", chapters 23, 24
 Run:     tfdl run simulate_markov_chains
@@ -27,13 +27,13 @@ class Config:
     becomes_sunny: float = 0.3
     """probability of sun after a day of rain, from 0 to 1"""
     days: int = 9
-    """of weather"""
+    """days of weather to simulate"""
     chains: int = 100
-    """Metropolis chains, all of which begin at probability 0.05"""
+    """Metropolis chains, all of which start at probability 0.05"""
     steps: int = 2_000
     """of each chain (a smoke run has 200)"""
     burn_in: int = 100
-    """first steps that are dropped, as they remember the start"""
+    """first steps to discard, which depend on the start"""
     scale: float = 0.3
     """standard deviation of a proposed step"""
     run: tfdl.Run = tfdl.Run()
@@ -73,7 +73,7 @@ def main(config: Config):
         x_label="day",
         y_label="probability of sun",
         levels={"stationary": limit},
-        title="The weather forgets how it began",
+        title="The weather does not depend on the first day for long",
     )
     run.show("weather", figure)
     traces = {}

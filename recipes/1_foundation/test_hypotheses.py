@@ -1,4 +1,4 @@
-"""Test hypotheses: p-values without an effect and with one, the power of a test, flowers and digits.
+"""Hypothesis tests: p-values with and without an effect, the power of a test, and tests of flowers and digits.
 
 Stage 1 (foundation) - Wasserman 2004, "All of Statistics", chapter 10; Student 1908; Fisher 1935; Pearson 1900
 Run:     tfdl run test_hypotheses
@@ -26,11 +26,11 @@ class Config:
     """Measure errors and power of hypothesis tests."""
 
     significance: float = 0.05
-    """p-value from which on down a hypothesis is rejected"""
+    """largest p-value at which a hypothesis is rejected"""
     repetitions: int = 5_000
     """samples of each effect and size (a smoke run has 200)"""
     resamples: int = 10_000
-    """of the permutation test"""
+    """permutations of the permutation test"""
     run: tfdl.Run = tfdl.Run()
 
 
@@ -76,7 +76,7 @@ def main(config: Config):
         x_label="true mean (standard deviations)",
         y_label="fraction rejected",
         levels={"significance level": config.significance},
-        title="More values find smaller effects",
+        title="Larger samples detect smaller effects",
     )
     run.show("power", figure)
     return run.finish(None, metrics)

@@ -1,4 +1,4 @@
-"""Train fifty layers with and without a way around them: plain, residual and highway networks of equal size.
+"""Train fifty layers with and without shortcuts: plain, residual and highway networks of equal size.
 
 Stage 1 (foundation) - Srivastava et al. 2015, arXiv:1505.00387, Fig. 1 and 2
 Run:     tfdl run train_highway
@@ -30,7 +30,7 @@ class Config:
     batch_size: int = 128
     """images per update"""
     learning_rate: float = 0.2
-    """where the cosine begins; SGD with momentum 0.9, gradients clipped to norm 1"""
+    """initial value of the cosine schedule, for SGD with momentum 0.9 and gradients clipped to norm 1"""
     epochs: int = 2
     """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
@@ -61,15 +61,15 @@ def main(config: Config):
 
     # Figures
     losses = {name: result.series("loss") for name, result in results.items()}
-    title = f"Shortcuts train {config.depth} layers"
+    title = f"With shortcuts {config.depth} layers can be trained"
     run.show("training_loss", curves(losses, x_label="epoch", y_label="loss (nats)", log_y=True, title=title))
     activity = gate_activity(results["highway"].model, data.validation).mean(0)  # (layers, units)
     figure = unit_map(
         activity,
         x_label="unit",
-        y_label="highway layer, from the input down",
+        y_label="highway layer",
         label="mean of the gate: 0 carries, 1 transforms",
-        title="Most gates carry",
+        title="Most gates carry their input through",
     )
     run.show("gates", figure)
     return run.finish(

@@ -1,4 +1,4 @@
-"""Train a multi-layer perceptron on handwritten digits, look at what its first layer has learned, and export it.
+"""Train a multi-layer perceptron on handwritten digits, show the weights of its first layer, and export it.
 
 Stage 1 (foundation) - Rumelhart et al. 1986, Nature 323; 800 hidden units: Simard et al. 2003, ICDAR (1.6 % error)
 Run:     tfdl run train_mlp
@@ -27,7 +27,7 @@ class Config:
     batch_size: int = 128
     """images per update"""
     learning_rate: float = 1e-3
-    """where the cosine begins"""
+    """initial value of the cosine schedule"""
     weight_decay: float = 0.1
     """decoupled from the gradient, as in AdamW"""
     epochs: int = 20

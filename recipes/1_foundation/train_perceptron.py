@@ -1,9 +1,9 @@
-"""A line that learns from its mistakes: two irises told apart, the proof in numbers, and XOR, which no line solves.
+"""The perceptron rule: two kinds of iris, Novikoff's bound on the mistakes, and XOR, which no line can separate.
 
 Stage 1 (foundation) - the perceptron, Rosenblatt 1958; its bound, Novikoff 1962; XOR, Rumelhart et al. 1986
 Run:     tfdl run train_perceptron
-Expect:  accuracy 1.0 after 9 mistakes on four features, where Novikoff's bound allows 150; on XOR never above 0.75,
-         with a hidden layer 1.0
+Expect:  accuracy 1.0 after 9 mistakes on four features (Novikoff's bound: 150); on XOR never above 0.75, and 1.0 with a
+         hidden layer
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Config:
     hidden: int = 4
     """units of the hidden layer that solves XOR"""
     learning_rate: float = 0.1
-    """of this network, by gradient descent with momentum 0.9"""
+    """of this network, for gradient descent with momentum 0.9"""
     epochs: int = 200
-    """of this network, an update each (a smoke run has 1)"""
+    """of this network, with one update each (a smoke run has 1)"""
     run: tfdl.Run = tfdl.Run()
 
 
@@ -43,8 +43,8 @@ def main(config: Config):
     sepals = flowers[:, :2]
     views = {
         "four_features": flowers,
-        "sepals": sepals,  # these two alone leave a narrow margin
-        "sepals_centered": sepals - sepals.mean(axis=0),  # with their mean at 0 it matters less
+        "sepals": sepals,  # with these two features the margin is narrow
+        "sepals_centered": sepals - sepals.mean(axis=0),  # with mean 0 this matters less
     }
 
     # Train
@@ -79,7 +79,7 @@ def main(config: Config):
         names=names[:2],
         x_label="sepal length (cm)",
         y_label="sepal width (cm)",
-        title="The perceptron's line, and those on the way",
+        title="The perceptron's line, and earlier ones",
     )
     run.show("iris", figure)
     best = xor.history[xor_accuracies.argmax()]
@@ -91,7 +91,7 @@ def main(config: Config):
         names=("0", "1"),
         x_label="bit 1",
         y_label="bit 2",
-        title="XOR: every line is wrong about one corner",
+        title="XOR: every line misclassifies a corner",
     )
     run.show("xor", figure)
 
@@ -114,7 +114,7 @@ def main(config: Config):
     )
     run.show("xor_hidden_layer", figure)
 
-    # Novikoff's bound: the weights grow at least like M, and at most like the root of M
+    # Novikoff's bound: the length of the weights grows at least like M, and at most like the root of M
     margin = perceptron.widest_margin(sepals, labels)[1]
     bound = metrics["sepals_bound"]
     mistakes = np.geomspace(1, bound, 99)
@@ -129,7 +129,7 @@ def main(config: Config):
         y_label="length of the weights",
         log_x=True,
         log_y=True,
-        title="Where the bounds meet, mistakes end",
+        title="No more mistakes beyond the point where the bounds meet",
     )
     run.show("novikoff", figure)
     return run.finish(None, metrics)

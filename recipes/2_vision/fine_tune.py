@@ -1,4 +1,4 @@
-"""Fit a network that has seen other images to a few photographs: its classifier alone, all of it, or layer by layer.
+"""Fine-tune a pretrained network on a few photographs: the classifier only, all layers, or layer-wise learning rates.
 
 Stage 2 (vision) - Howard and Ruder 2018, arXiv:1801.06146, section 3.2; Yosinski et al. 2014, arXiv:1411.1792
 Run:     tfdl run fine_tune
@@ -16,7 +16,7 @@ from tfdl.data import augment, images
 from tfdl.figures.curves import curves
 from tfdl.interop.weights import is_weights
 from tfdl.losses.classification import CrossEntropy
-from tfdl.train.fine_tuning import discriminative_rates, freeze
+from tfdl.train.fine_tuning import freeze, set_layer_wise_learning_rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,22 +26,22 @@ class Config:
     data: str = "clothing_small"
     """a tensorflow_datasets name, or a folder with a sub-folder of images per class"""
     source: str = "cifar10"
-    """where the features come from: a set of images to learn first, a preset such as timm/resnet50.a1_in1k, a run
-    folder, or a file of weights"""
+    """source of the features: a data set to train on first, a preset such as timm/resnet50.a1_in1k, a run folder, or a
+    file of weights"""
     model: str = "vgg"
     """key of an image classifier: tfdl list --stage 2"""
     variant: str = "small_images"
     """row of the model's VARIANTS: tfdl show MODEL"""
     image_size: int = 32
-    """side in pixels"""
+    """side of the images in pixels"""
     batch_size: int = 32
     """images per update"""
     learning_rate: float = 1e-3
-    """Adam's"""
+    """of Adam"""
     layer_factor: float = 2.6
-    """in the variant `graded` each layer learns so many times as slowly as the one behind it"""
+    """in the variant `layer_wise`, the ratio of the learning rates of successive groups of layers"""
     first_epochs: int = 5
-    """passes over the source set, if `source` is one"""
+    """passes over the source data, if `source` is a data set"""
     epochs: int = 20
     """passes over the photographs"""
     patience: int | None = None
@@ -66,7 +66,7 @@ def main(config: Config):
         if frozen:
             freeze(model)
         model.compile(keras.optimizers.Adam(config.learning_rate), CrossEntropy(), metrics=["accuracy"])
-        return discriminative_rates(model, factor=factor)
+        return set_layer_wise_learning_rates(model, factor=factor)
 
     # Features: published ones, or those of a first training
     weights = config.source
@@ -80,7 +80,7 @@ def main(config: Config):
     models = {
         "frozen": partial(compiled, data, weights, frozen=True),
         "tuned": partial(compiled, data, weights),
-        "graded": partial(compiled, data, weights, factor=config.layer_factor),
+        "layer_wise": partial(compiled, data, weights, factor=config.layer_factor),
         "scratch": partial(compiled, data),
     }
     results = run.compare(data, models, epochs=config.epochs, monitor="val_accuracy", patience=config.patience)
@@ -89,7 +89,7 @@ def main(config: Config):
     series = {name: result.series("val_accuracy") for name, result in results.items()}
     run.show(
         "validation",
-        curves(series, x_label="epoch", y_label="validation accuracy", title="Fine-tuning against training anew"),
+        curves(series, x_label="epoch", y_label="validation accuracy", title="Fine-tuning and training from scratch"),
     )
     return run.finish(
         None, {f"test_accuracy/{name}": result.metrics["test_accuracy"] for name, result in results.items()}

@@ -1,8 +1,8 @@
-"""Look inside a trained classifier: its filters, its feature maps, and where in an image it found the class.
+"""Look inside a trained classifier: its filters, its feature maps, and the image regions that speak for a class.
 
 Stage 2 (vision) - Grad-CAM arXiv:1610.02391, attention rollout arXiv:2005.00928, occlusion arXiv:1311.2901
 Run:     tfdl run look_inside --checkpoint runs/NAME
-Expect:  (digits, no checkpoint) masking Grad-CAM's peak flips 22 % of the predictions, the middle 16 %, any place 7 %
+Expect:  (digits, no checkpoint) masking Grad-CAM's peak changes 22 % of predictions, the center 16 %, random places 7 %
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ from tfdl.losses.classification import CrossEntropy
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Explain what an image classifier sees."""
+    """Explain the predictions of an image classifier."""
 
     checkpoint: str = ""
     """a run folder or a .keras file; empty: a small ResNet is trained first"""
     data: str = "digits"
-    """images to look at; a run folder names its own by default"""
+    """data set of the images; for a run folder its own"""
     photo: str = ""
-    """an image file to look at, or "embedded"; empty: the first test image"""
+    """an image file to explain, or "embedded"; empty: the first test image"""
     layer: str = ""
-    """layer whose maps Grad-CAM weighs; empty: the last one with maps"""
+    """layer whose feature maps Grad-CAM uses; empty: the last one"""
     epochs: int = 8
-    """of the small ResNet, where there is no checkpoint"""
+    """of the small ResNet, if there is no checkpoint"""
     run: tfdl.Run = tfdl.Run()
 
 
@@ -52,14 +52,14 @@ def main(config: Config):
 
     # Explain
     image = read_photo(config.photo, data.image_shape) if config.photo else tests[0]
-    true_class = -1 if config.photo else truth[0]  # a photograph's class is not known
+    true_class = -1 if config.photo else truth[0]  # the class of a photograph is unknown
     shown, classes, titles = cases(model, image, tests[1:5], data.labels, truth=[true_class, *truth[1:5]])
     filters = first_filters(model)[:64]
     run.show("filters", picture_grid(filters, title="The filters of the first layer; gray is 0"))
     title = "Feature maps of one image, the most varied channels first"
     run.show("feature_maps", feature_rows(image, inner_maps(model, image), title=title))
     maps = explanations(model, shown, classes, layer=config.layer)
-    run.show("where", overlays(shown, maps, titles, title="Where the network finds the class"))
+    run.show("where", overlays(shown, maps, titles, title="Image regions that speak for a class"))
     return run.finish(None, hiding_test(model, tests, truth, layer=config.layer, seed=run.seed))
 
 

@@ -1,8 +1,8 @@
-"""Learn five digits, keep the features, and learn the other five with a new classifier, from many images and from few.
+"""Learn five digits, and reuse the features for the other five with a new classifier, from many images and from few.
 
 Stage 2 (vision) - Yosinski et al. 2014, arXiv:1411.1792
 Run:     tfdl run transfer
-Expect:  test accuracy 0.992 on learned features, 0.981 on random ones; from a hundredth 0.936, 0.920 (seed 0)
+Expect:  test accuracy 0.992 with learned features, 0.981 with random ones; from 1 % of the images 0.936, 0.920 (seed 0)
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class Config:
     """Transfer features from five classes to the other five."""
 
     data: str = "mnist"
-    """a set of ten classes: mnist, digits, fashion_mnist"""
+    """a data set of ten classes: mnist, digits, fashion_mnist"""
     model: str = "lenet"
     """key of an image classifier: tfdl list --stage 2"""
     variant: str = "lenet5"
     """row of the model's VARIANTS: tfdl show MODEL"""
     image_size: int = 32
-    """side in pixels"""
+    """side of the images in pixels"""
     batch_size: int = 32
     """images per update"""
     first_epochs: int = 5

@@ -1,4 +1,4 @@
-"""One batch in one piece, or in micro-batches that need less memory: the same weights at the end.
+"""Gradient accumulation: micro-batches need less memory than one batch and give the same weights.
 
 Stage 6 (advanced) - Ott et al. 2018, arXiv:1806.00187, section 3.3
 Run:     tfdl run accumulate_gradients
@@ -28,13 +28,13 @@ class Config:
     variant: str = "lenet5"
     """row of the model's VARIANTS: tfdl show MODEL"""
     image_size: int = 32
-    """side in pixels"""
+    """side of the images in pixels"""
     batch_size: int = 256
     """images per update"""
     micro_batches: tuple[int, ...] = (1, 2, 4, 8)
-    """numbers of micro-batches per update; the first is what the others are compared with"""
+    """numbers of micro-batches per update; the others are compared with the first"""
     learning_rate: float = 0.1
-    """SGD's, with momentum 0.9"""
+    """of SGD with momentum 0.9"""
     epochs: int = 2
     """passes over the training images"""
     run: tfdl.Run = tfdl.Run()

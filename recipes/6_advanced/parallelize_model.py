@@ -1,4 +1,4 @@
-"""One transformer on several devices, every matrix in parts or every layer elsewhere: the same numbers, less memory.
+"""One transformer on several devices, its matrices or its layers distributed: the same weights with less memory each.
 
 Stage 6 (advanced) - Shoeybi et al. 2019, arXiv:1909.08053 (Megatron-LM); Huang et al. 2019, arXiv:1811.06965 (GPipe)
 Run:     tfdl run parallelize_model
@@ -35,9 +35,9 @@ class Config:
     batch_size: int = 64
     """images per update"""
     samples: int = 640
-    """images in all: an epoch of ten updates"""
+    """images in total: an epoch of ten updates"""
     learning_rate: float = 0.1
-    """SGD's, with momentum 0.9"""
+    """of SGD with momentum 0.9"""
     run: tfdl.Run = tfdl.Run()
 
 

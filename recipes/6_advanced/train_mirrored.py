@@ -1,4 +1,4 @@
-"""One device, and several that hold a copy of the network each and sum their gradients: the same weights and logs.
+"""Data parallelism: several devices with copies of the network sum their gradients; the same weights as one device.
 
 Stage 6 (advanced) - Goyal et al. 2017, arXiv:1706.02677, section 3
 Run:     tfdl run train_mirrored
@@ -25,25 +25,25 @@ class Config:
     data: str = "digits"
     """digits, a tensorflow_datasets name (mnist, fashion_mnist ...), or a folder of class sub-folders"""
     model: str = "vit"
-    """key of an image classifier of smooth functions: where relu or max pooling have a kink, the last bit of a sum
-    decides between two gradients, and the weights drift apart"""
+    """key of an image classifier without ReLU and max pooling: where these are not differentiable, rounding decides
+    between two gradients, and the weights diverge"""
     variant: str = "small_images"
     """row of the model's VARIANTS: tfdl show MODEL"""
     image_size: int = 16
-    """side in pixels"""
+    """side of the images in pixels"""
     batch_size: int = 100
     """images per update; digits end with a batch of 66, 33 for each of two devices"""
     devices: int = 2
-    """logical CPUs, where there are no GPUs"""
+    """logical CPUs, if there are no GPUs"""
     learning_rate: float = 0.02
-    """SGD's, with momentum 0.9"""
+    """of SGD with momentum 0.9"""
     epochs: int = 3
     """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
 
 
 def main(config: Config):
-    strategies.split_cpu(config.devices)  # before TensorFlow computes anything; GPUs, if there are several, go first
+    strategies.split_cpu(config.devices)  # before TensorFlow computes anything; several GPUs would be preferred
     run = config.run.start(config, name=f"{config.data}_mirrored")
     epochs = run.epochs(config.epochs)
 

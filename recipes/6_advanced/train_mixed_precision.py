@@ -1,4 +1,4 @@
-"""The same network in float32, bfloat16 and float16: equal accuracy, and the loss scale that keeps float16 from zeros.
+"""The same network in float32, bfloat16 and float16: equal accuracy, and loss scaling against underflow in float16.
 
 Stage 6 (advanced) - Micikevicius et al. 2018, arXiv:1710.03740
 Run:     tfdl run train_mixed_precision --data mnist --epochs 3
@@ -29,13 +29,13 @@ class Config:
     variant: str = "lenet5"
     """row of the model's VARIANTS: tfdl show MODEL"""
     image_size: int = 32
-    """side in pixels"""
+    """side of the images in pixels"""
     batch_size: int = 64
     """images per update"""
     learning_rate: float = 1e-3
-    """Adam's"""
+    """of Adam"""
     growth_steps: int = 50
-    """finite updates after which float16's loss scale doubles; Keras's 2,000 are too many to be seen in a short run"""
+    """finite updates after which float16's loss scale doubles; Keras's 2,000 are too many for a short run"""
     epochs: int = 15
     """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
@@ -47,7 +47,7 @@ def main(config: Config):
 
     # Train
     def compiled(precision):
-        with warnings.catch_warnings(action="ignore"):  # float16 is slow on a CPU; here that is no news
+        with warnings.catch_warnings(action="ignore"):  # float16 is slow on a CPU, which is expected here
             set_precision(precision)
         model = tfdl.build(config.model, config.variant, image_shape=data.image_shape, num_classes=data.num_classes)
         optimizer = keras.optimizers.Adam(config.learning_rate)
@@ -61,7 +61,7 @@ def main(config: Config):
 
     # Figures
     losses = {name: result.series("loss") for name, result in results.items()}
-    title = "Three number formats, one training loss"
+    title = "The training loss is the same in three number formats"
     run.show("training_loss", curves(losses, x_label="epoch", y_label="loss (nats)", log_y=True, title=title))
     scale = results["mixed_float16"].series("loss_scale")
     title = "The loss scale of float16 grows until gradients overflow"

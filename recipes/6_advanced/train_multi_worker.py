@@ -1,4 +1,4 @@
-"""A recipe in one process, then in several that train one network together: the same accuracy, and how fast.
+"""Multi-worker training: a recipe in one process and in several, with the same accuracy; and their throughput.
 
 Stage 6 (advanced) - Goyal et al. 2017, arXiv:1706.02677; TensorFlow's MultiWorkerMirroredStrategy
 Run:     tfdl run train_multi_worker
@@ -29,7 +29,7 @@ class Config:
     variant: str = "lenet5"
     """row of the model's VARIANTS: tfdl show MODEL"""
     workers: int = 2
-    """processes on this machine, which share its cores or GPUs"""
+    """processes on this machine, which divide its cores or GPUs"""
     epochs: int = 2
     """passes over the training images"""
     run: tfdl.Run = tfdl.Run()
@@ -57,7 +57,7 @@ def main(config: Config):
 
 
 def trained(run, config, workers):
-    """Weights, test accuracy and examples/s of a training by so many workers."""
+    """Weights, test accuracy and examples/s of a training by this many workers."""
     folder = run.folder / "variants" / f"{workers}_worker"
     flags = {
         "model": config.model,
@@ -75,7 +75,7 @@ def trained(run, config, workers):
         command.append("--run.smoke")
     code = supervise(command, Launch(workers=workers))
     if code:
-        raise RuntimeError(f"The run of {workers} workers ended with code {code}; see what it printed.")
+        raise RuntimeError(f"The run of {workers} workers ended with exit code {code}; see its output above.")
     newest = newest_first(folder / "checkpoints" / "last")[0]
     summary = read_json(folder / "summary.json")
     return {

@@ -1,5 +1,6 @@
 """`tfdl evaluate`: the numbers are right, classes are matched by name, the files say the same as the table."""
 
+import dataclasses
 import json
 import shutil
 
@@ -10,8 +11,9 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 import tfdl
 import tfdl.__main__ as command_line
-from tests.inference.trained import NAMES, held_out, same_start  # noqa: F401 (fixture)
+from tests.inference.trained import NAMES, TASK, held_out, picture, same_start  # noqa: F401 (fixture)
 from tfdl.commands import evaluate as command
+from tfdl.core.files import write_json
 from tfdl.inference.scores import Scores, evaluate, matched
 
 IMAGES, LABELS = held_out()
@@ -127,6 +129,30 @@ def test_the_command_prints_and_writes_the_same_numbers(run_folder, digit_names,
     assert json.loads((out / "metrics.json").read_text())["images"] == 40
 
 
+@pytest.mark.parametrize("resize", ["crop", "pad"])
+def test_pictures_are_resized_as_in_prediction(resize, run_folder, tmp_path, monkeypatch):
+    folder = shutil.copytree(run_folder, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    write_json(folder / "task.json", dataclasses.replace(TASK, resize=resize).to_json())
+    rng = np.random.default_rng(0)
+    for split in ("train", "validation", "test"):
+        for number in (0, 1):
+            wide = rng.integers(0, 256, (8, 20), "uint8")
+            wide[:, 6:14] = picture(number)[..., 0]
+            (tmp_path / "photos" / split / NAMES[number]).mkdir(parents=True)
+            Image.fromarray(wide).save(tmp_path / "photos" / split / NAMES[number] / "wide.png")
+    files = [str(tmp_path / "photos" / "test" / name / "wide.png") for name in NAMES[:2]]
+
+    def cross_entropy(source):
+        answers = tfdl.load(source).predict(files)
+        return -np.mean([np.log(answer.probabilities[number]) for number, answer in enumerate(answers)])
+
+    found = []
+    monkeypatch.setattr(command, "write", lambda out, scores, about: (out.mkdir(), found.append(scores)))
+    assert run(folder, "--data", f"folder:{tmp_path / 'photos'}") == 0
+    assert found[0].metrics["loss"] == pytest.approx(cross_entropy(folder), rel=1e-5)
+    assert cross_entropy(folder) != pytest.approx(cross_entropy(run_folder), rel=0.1)  # whose task says "stretch"
+
+
 def test_an_export_gets_no_foreign_files(run_folder, digit_names, tmp_path, capsys, monkeypatch):
     folder = shutil.copytree(run_folder / "export", tmp_path / "export")
     words = ["--data", "digits", "--labels", digit_names, "--limit", 30]
@@ -149,7 +175,7 @@ def test_an_export_gets_no_foreign_files(run_folder, digit_names, tmp_path, caps
     "words, message",
     [
         (["--data", "digits"], "the class '0' and 9 more, which the model lacks"),
-        (["--data", "no_such_set"], "There is no set 'no_such_set'"),
+        (["--data", "no_such_set"], "There is no data set 'no_such_set'"),
     ],
 )
 def test_mistake_is_one_sentence_and_code_2(words, message, run_folder, capsys, tmp_path, monkeypatch):

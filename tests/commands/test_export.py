@@ -153,13 +153,13 @@ def test_wrong_flags_are_one_sentence(tmp_path, capsys, words, message):
 @pytest.mark.parametrize("content", [b"no zip", b"PK\x05\x06" + bytes(18)])
 def test_what_is_no_model_is_refused(tmp_path, capsys, content):
     (tmp_path / "model.keras").write_bytes(content)
-    assert "no Keras model file" in refused(capsys, str(tmp_path / "model.keras"), str(tmp_path / "out"))
+    assert "is not a Keras model" in refused(capsys, str(tmp_path / "model.keras"), str(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
     "file, content, message",
     [
-        ("config.json", "[]", "config.json holds a list instead of a dict"),
+        ("config.json", "[]", "config.json contains a list instead of a dict"),
         ("config.json", "{", "config.json is not valid JSON"),
         ("config.json", "[" * 100_000, "config.json is not valid JSON"),
         ("config.json", '{"data": 5}', "names the data 5, which is no name"),

@@ -144,7 +144,7 @@ def test_out_has_a_drawing_of_each_picture_and_a_contact_sheet(source, here, cap
 
 def test_a_folder_with_other_things_is_left_alone(source, here, capsys):
     assert run(source, "photos/digit1.png", "--out", "photos") == 2
-    assert "photos exists and holds no contact_sheet.png" in capsys.readouterr().err
+    assert "photos exists and contains no contact_sheet.png" in capsys.readouterr().err
     assert (here / "digit1.png").exists()
 
 
@@ -172,7 +172,7 @@ def test_many_pictures_have_a_count(capsys, monkeypatch):
     progress.end(998, 2)
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("640 of 1,000 pictures, ") and first.endswith(" a second")
-    assert last.startswith("998 pictures answered in ") and last.endswith("; 2 could not be read.")
+    assert last.startswith("998 pictures in ") and last.endswith("; 2 could not be read.")
 
 
 @pytest.mark.parametrize(

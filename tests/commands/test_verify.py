@@ -113,7 +113,7 @@ def test_links_and_extra_files_are_not_published(finished, capsys):
     "summary, words",
     [
         ("{", "not valid JSON"),
-        ([], "holds a list instead of a dict"),
+        ([], "contains a list instead of a dict"),
         ({}, "has no name, so this is no finished run"),
         (SUMMARY | {"name": 5}, "has no name"),
         (SUMMARY | {"metrics": [1]}, "has no metrics"),

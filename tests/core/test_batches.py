@@ -49,8 +49,8 @@ def test_symbolic_tensors_are_checked_by_shape_alone():
         ("classification", images(2, 5, 7, 3) * 510, None, ["255.0", "[0.0, 1.0]"]),
         ("classification", images(2, 5, 7, 3) - 1, None, ["-0.5", "[0.0, 1.0]"]),
         ("classification", images(2, 5, 7, 3) * np.float32("nan"), None, ["nan", "[0.0, 1.0]"]),
-        ("classification", [[0.5]], None, ["bare array", "a list"]),
-        ("classification", {"images": images(2, 5, 7, 3)}, None, ["bare array", "a dict of images"]),
+        ("classification", [[0.5]], None, ["must be the array", "a list"]),
+        ("classification", {"images": images(2, 5, 7, 3)}, None, ["must be the array", "a dict of images"]),
         ("classification", images(2, 5, 7, 3), np.zeros(3, "int32"), ["B = 3", "'images' has B = 2", "agree on B"]),
         ("classification", images(2, 5, 7, 3), np.zeros(2, "int64"), ["int64", "cast it to int32"]),
         ("images", images(2, 5, 7, 3), np.zeros(2, "int32"), ["has no y", "yield x alone"]),
@@ -70,7 +70,7 @@ def test_symbolic_tensors_are_checked_by_shape_alone():
         ("segmentation", images(2, 5, 7, 3), np.full((2, 5, 7), 256, "int32"), ["256", "[0, 255]"]),
         ("segmentation", images(2, 5, 7, 3), np.zeros((2, 7, 5), "int32"), ["H = 7", "H = 5"]),
         ("image_text", {"images": images(2, 5, 7, 3), "words": images(2)}, None, ["add tokens", "remove words"]),
-        ("language_model", np.full((2, 4), -1, "int32"), None, ["holds -1", "0 or more"]),
+        ("language_model", np.full((2, 4), -1, "int32"), None, ["contains -1", "0 or more"]),
     ],
 )
 def test_error_names_field_value_and_remedy(task, x, y, words):

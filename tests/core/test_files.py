@@ -34,7 +34,7 @@ def test_write_leaves_no_temporary_file(tmp_path):
 
 def test_full_disk_keeps_what_stood_there(tmp_path, full_disk):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(OSError, match=r"a\.txt: No space left on device\. What stood there before is unchanged") as e:
+    with pytest.raises(OSError, match=r"a\.txt: No space left on device\. An earlier file there is unchanged") as e:
         files.write_text(tmp_path / "a.txt", "new")
     assert e.value.errno == errno.ENOSPC
     assert (tmp_path / "a.txt").read_text() == "old" and names(tmp_path) == ["a.txt"]
@@ -98,7 +98,7 @@ def test_what_is_no_json_is_named(tmp_path):
 def test_json_of_another_kind_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("[1]")
     assert files.read_json(tmp_path / "a.json") == [1]
-    with pytest.raises(ValueError, match=r"a\.json holds a list instead of a dict"):
+    with pytest.raises(ValueError, match=r"a\.json contains a list instead of a dict"):
         files.read_json(tmp_path / "a.json", kind=dict)
 
 
@@ -178,7 +178,7 @@ def test_asking_for_the_umask_does_not_change_it(tmp_path, monkeypatch):
 def test_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.tex").write_text("...")
-    with pytest.raises(ValueError, match="holds no mark"), files.replaced(tmp_path / "precious", marker="mark"):
+    with pytest.raises(ValueError, match="contains no mark"), files.replaced(tmp_path / "precious", marker="mark"):
         pass
     assert (tmp_path / "precious" / "thesis.tex").exists()
     (tmp_path / "link").symlink_to("precious")

@@ -153,8 +153,8 @@ def test_complaints_say_what_is_wrong(tmp_path):
     contents = {
         "fine.jpg": (good, None),
         "empty.jpg": (b"", "it is empty"),
-        "cut.jpg": (good[:400], "JPEG data are damaged or end too early"),
-        "text.png": (b"hello", "it is no JPEG, PNG, WebP, GIF, BMP or TIFF file"),
+        "cut.jpg": (good[:400], "JPEG data is damaged or truncated"),
+        "text.png": (b"hello", "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file"),
         "phone.jpg": (b"\0\0\0\x18ftypheic" + bytes(20), "HEIC, .* convert it to PNG or JPEG"),
         "scan.jpg": (encoded(BLOCKS, "TIFF"), "TIFF file; let its name end in .tif"),
         "scan.tif": (encoded(BLOCKS, "TIFF"), None),

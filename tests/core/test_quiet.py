@@ -21,10 +21,10 @@ def test_caught_output_is_shown_only_when_loading_fails(capfd):
         if module == "bad":
             raise ImportError("broken")
 
-    quiet.caught(load)("good")
+    quiet.muffled_loader(load)("good")
     assert capfd.readouterr().err == ""
     with pytest.raises(ImportError):
-        quiet.caught(load)("bad")
+        quiet.muffled_loader(load)("bad")
     assert capfd.readouterr().err == "chatter\n"
 
 

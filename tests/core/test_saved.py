@@ -85,7 +85,7 @@ def test_a_file_without_its_weights_is_explained(saved, tmp_path):
 @pytest.mark.parametrize("content", [b"no zip", b""])
 def test_what_is_no_model_file_is_explained(content, tmp_path):
     (tmp_path / "model.keras").write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.keras is no Keras model file"):
+    with pytest.raises(ValueError, match=r"model\.keras is not a Keras model"):
         load_model(tmp_path / "model.keras")
     with pytest.raises(FileNotFoundError, match="There is no file"):
         load_model(tmp_path / "other.keras")

@@ -22,7 +22,7 @@ def test_nothing_set_is_right():
 @pytest.mark.parametrize(
     "name, value, words",
     [
-        ("KERAS_BACKEND", "foo", "KERAS_BACKEND is 'foo'; tfdl knows tensorflow, jax, torch: unset KERAS_BACKEND"),
+        ("KERAS_BACKEND", "foo", "KERAS_BACKEND is 'foo'; tfdl supports tensorflow, jax, torch: unset KERAS_BACKEND"),
         ("KERAS_BACKEND", "jax", "KERAS_BACKEND is 'jax', but this command needs Keras on TensorFlow; unset"),
         *(("TFDL_LOGICAL_CPUS", text, "from 1 to 64") for text in ("0", "-1", "abc", "", "1.5", "²", "65", "9" * 5000)),
         *(("TFDL_PROFILE", text, "10,20") for text in ("9,2", "0,5", "a,b", "1,2,3", "-3", "", ",", "1;2")),
@@ -56,7 +56,7 @@ def test_a_backend_that_is_not_installed_is_named_before_keras_is_imported(monke
         ({"floatx": "float64"}, r"keras\.json sets floatx to 'float64'; tfdl needs 'float32': correct the file"),
         ({"image_data_format": "channels_first"}, "sets image_data_format to 'channels_first'"),
         ({"backend": "torch"}, r"keras\.json's backend is 'torch', but .*; set KERAS_BACKEND=tensorflow"),
-        ([], "holds no JSON object"),
+        ([], "is not a JSON object"),
     ],
 )
 def test_keras_json_is_read_too(tmp_path, content, words):
@@ -83,11 +83,11 @@ def test_a_heartbeat_never_overwrites_another_file(tmp_path, monkeypatch):
         assert settings.heartbeat() == path
     for content in ("my work", "bus", "\0"):
         path.write_text(content)
-        with pytest.raises(ValueError, match="is no heartbeat file"):
+        with pytest.raises(ValueError, match="is not a heartbeat file"):
             settings.heartbeat()
     path.unlink()
     path.symlink_to("elsewhere")
-    with pytest.raises(ValueError, match="is no heartbeat file"):
+    with pytest.raises(ValueError, match="is not a heartbeat file"):
         settings.heartbeat()
     monkeypatch.setenv("TFDL_HEARTBEAT", str(tmp_path / "none" / "beat"))
     with pytest.raises(ValueError, match="whose folder does not exist"):

@@ -21,8 +21,8 @@ def test_json_gives_the_same_task(task):
 @pytest.mark.parametrize(
     "value, message",
     [
-        ([], "describes no task"),
-        ({"labels": ["a"], "code": "x"}, "describes no task"),
+        ([], "does not describe a task"),
+        ({"labels": ["a"], "code": "x"}, "does not describe a task"),
         ({"kind": "divination"}, "no task 'divination'"),
         ({"labels": "cat"}, "labels is 'cat'"),
         ({"labels": ["cat", 3]}, "labels is"),

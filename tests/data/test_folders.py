@@ -183,9 +183,9 @@ def test_fractions_out_of_range_are_refused(tmp_path, options, words):
 def test_fraction_of_a_given_split_is_refused(tmp_path):
     for part in ("train", "test"):
         make_folder(tmp_path / part)
-    with pytest.raises(ValueError, match="has the split 'test', so test_fraction"):
+    with pytest.raises(ValueError, match="already has the split 'test'; leave out test_fraction"):
         folders.read(tmp_path, test_fraction=0.2)
-    with pytest.raises(ValueError, match="'digits' has the split 'test', so test_fraction"):
+    with pytest.raises(ValueError, match="'digits' already has the split 'test'; leave out test_fraction"):
         images.load("digits", test_fraction=0.2)
 
 
@@ -247,7 +247,7 @@ def cut(path, bytes_left):
     path.write_bytes(path.read_bytes()[:bytes_left])
 
 
-@pytest.mark.parametrize("left, why", [(0, "it is empty"), (40, "JPEG data are damaged or end too early")])
+@pytest.mark.parametrize("left, why", [(0, "it is empty"), (40, "JPEG data is damaged or truncated")])
 def test_broken_image_is_named_with_the_reason(tmp_path, left, why):
     root = make_folder(tmp_path / "photos")
     cut(root / "dog" / "3.jpg", left)

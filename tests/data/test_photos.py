@@ -26,7 +26,7 @@ def test_what_is_no_photo_is_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match="no photograph .*missing.png"):
         read_photo(tmp_path / "missing.png", (8, 8, 3))
     (tmp_path / "text.png").write_text("hello")
-    with pytest.raises(ValueError, match="text.png is no image"):
+    with pytest.raises(ValueError, match="text.png cannot be read as an image"):
         read_photo(tmp_path / "text.png", (8, 8, 3))
     with pytest.raises(ValueError, match=r"\(8, 8, 2\)"):
         read_photo("embedded", (8, 8, 2))

@@ -29,7 +29,7 @@ def test_missing_set_says_where_it_looked_and_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDL_DATA_DIR", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=f"'mnist' .*{tmp_path}.*TFDL_DATA_DIR.*mnist/.*download=True"):
         load("mnist")
-    with pytest.raises(FileNotFoundError, match="which does not exist"):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
         load("mnist", data_dir=tmp_path / "absent")
 
 
@@ -93,7 +93,7 @@ def test_prepared_sets_load_offline(data_dir, name, size, shape, counts):
     [
         ("coco_mini", "'coco_mini' has the features .*'label'"),
         ("tiny_shakespeare", "has the features text"),
-        ("omniglot", "splits small1, small2; a split called train"),
+        ("omniglot", "splits small1, small2; it needs a split called train"),
         ("clothing_small", "differ in size"),
     ],
 )

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tfdl.distribution import local_cluster
-from tfdl.distribution.local_cluster import Launch, check, free_ports, share_of_machine, supervise
+from tfdl.distribution.local_cluster import Launch, check, free_ports, part_of_machine, supervise
 
 FAST = {"grace": 1.0, "hang_after": 60.0}
 
@@ -51,7 +51,7 @@ def test_a_dead_worker_ends_all_and_all_start_again(tmp_path, capfd):
     assert time.monotonic() - started < 30, "the survivor was not waited for"
     assert len(list(tmp_path.iterdir())) == 2, "the second start has the id of the first"
     said = capfd.readouterr().err
-    assert "worker 1 stopped with exit code 137" in said and "starting again (1 of at most 3 times)" in said
+    assert "worker 1 stopped with exit code 137" in said and "restarting (1 of at most 3 times)" in said
 
 
 def test_a_cap_on_restarts(tmp_path, capfd):
@@ -200,10 +200,10 @@ def test_cores_and_gpus_are_shared_out(monkeypatch, tmp_path):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    assert share_of_machine(0, 1) == {}
-    assert share_of_machine(1, 2)["TF_NUM_INTRAOP_THREADS"] == "3"
+    assert part_of_machine(0, 1) == {}
+    assert part_of_machine(1, 2)["TF_NUM_INTRAOP_THREADS"] == "3"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
-    assert [share_of_machine(i, 2) for i in range(2)] == [
+    assert [part_of_machine(i, 2) for i in range(2)] == [
         {"CUDA_VISIBLE_DEVICES": "4,6"},
         {"CUDA_VISIBLE_DEVICES": "5"},
     ]

@@ -39,11 +39,14 @@ def test_tf_config(monkeypatch):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("{", "describes no worker"),
-        ("[" * 100_000, "describes no worker"),
-        ('{"cluster": {"worker": 5}, "task": {"type": "worker", "index": 0}}', "describes no worker"),
-        *((task(index=index), "describes no worker") for index in (-1, 2, 0.0, True, "0", None)),
-        *((task(host), "describes no worker") for host in ("a:99999", "a:0", "a:-1", "a", ":5", "a:b", "a b:5", 7)),
+        ("{", "does not describe a worker"),
+        ("[" * 100_000, "does not describe a worker"),
+        ('{"cluster": {"worker": 5}, "task": {"type": "worker", "index": 0}}', "does not describe a worker"),
+        *((task(index=index), "does not describe a worker") for index in (-1, 2, 0.0, True, "0", None)),
+        *(
+            (task(host), "does not describe a worker")
+            for host in ("a:99999", "a:0", "a:-1", "a", ":5", "a:b", "a b:5", 7)
+        ),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}', "every task must be a worker"),
     ],
 )
@@ -57,7 +60,7 @@ def test_bad_tf_config_is_shown(monkeypatch, text, words):
 @pytest.mark.parametrize("place", ["", "p", "p/z", "p//g", "p/z/g/x"])
 def test_an_instance_group_has_three_names(monkeypatch, place):
     monkeypatch.setenv("TFDL_CLUSTER", f"gce:{place}")
-    with pytest.raises(ValueError, match="names no instance group; write gce:PROJECT/ZONE/GROUP"):
+    with pytest.raises(ValueError, match="is not an instance group; give gce:PROJECT/ZONE/GROUP"):
         multi_worker.resolver()
 
 
@@ -70,7 +73,7 @@ def test_unknown_cluster_lists_the_known_ones(monkeypatch):
 def test_slurm(monkeypatch):
     monkeypatch.setenv("TFDL_CLUSTER", "slurm")
     monkeypatch.delenv("SLURM_PROCID", raising=False)
-    with pytest.raises(ValueError, match="TFDL_CLUSTER=slurm: there is no such cluster around this process"):
+    with pytest.raises(ValueError, match="TFDL_CLUSTER=slurm: this process is not part of such a cluster"):
         multi_worker.resolver()
     step = {"PROCID": "3", "STEP_NUM_TASKS": "4", "STEP_NODELIST": "n[1-2]", "STEP_TASKS_PER_NODE": "2(x2)"}
     for name, value in step.items():
@@ -103,7 +106,7 @@ def test_lists_of_machines(monkeypatch, cluster, name):
 
 def test_kubernetes_without_its_client_says_so(monkeypatch):
     monkeypatch.setenv("TFDL_CLUSTER", "kubernetes")
-    with pytest.raises(ValueError, match="TFDL_CLUSTER=kubernetes: there is no such cluster"):
+    with pytest.raises(ValueError, match="TFDL_CLUSTER=kubernetes: this process is not part"):
         multi_worker.resolver()
 
 
@@ -207,9 +210,9 @@ def test_a_request_of_one_worker_is_known_to_all_after_the_same_step(monkeypatch
     monkeypatch.setattr(tf.distribute, "get_replica_context", Context)
     requests = multi_worker.SharedRequests()
     step = requests.after(lambda data: {"loss": data})
-    assert requests.share(False, False) == [False, False]
-    assert step(2.0) == {"loss": 2.0} and requests.share(True, False) == [False, True]
-    assert step(2.0) == {"loss": 2.0} and requests.share(True, False) == [True, True]
+    assert requests.exchange(False, False) == [False, False]
+    assert step(2.0) == {"loss": 2.0} and requests.exchange(True, False) == [False, True]
+    assert step(2.0) == {"loss": 2.0} and requests.exchange(True, False) == [True, True]
 
 
 def test_one_process_needs_no_talk():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import forked
-from tfdl.distribution.pipeline import balance, cut_batch
+from tfdl.distribution.pipeline import balance, split_batch
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def test_fit_equals_the_whole_model_with_a_smaller_last_batch(results):
 
 
 def test_micro_batches_share_the_batch():
-    pieces, shares = cut_batch((np.arange(7), None, np.arange(14).reshape(7, 2)), 3)
+    pieces, fractions = split_batch((np.arange(7), None, np.arange(14).reshape(7, 2)), 3)
     assert [piece[0].tolist() for piece in pieces] == [[0, 1], [2, 3], [4, 5, 6]]
     assert all(piece[1] is None and piece[2][:, 0].tolist() == (2 * piece[0]).tolist() for piece in pieces)
-    assert [float(share) for share in shares] == pytest.approx([2 / 7, 2 / 7, 3 / 7])
+    assert [float(fraction) for fraction in fractions] == pytest.approx([2 / 7, 2 / 7, 3 / 7])
 
 
 def test_rematerialization_keeps_less(results):
@@ -92,14 +92,14 @@ def test_share_of_waiting_is_that_of_the_paper(results):
 
 
 REFUSED = {
-    "devices": "two can be cut into 2 parts that have weights, too few for 3 devices; use 2 devices or fewer",
+    "devices": "two can be split into 2 parts with weights, too few for 3 devices; use 2 devices or fewer",
     "micro-batches": "micro_batches=0 is not a number of micro-batches; give 1 or more",
-    "batch": "A batch of 7 can't be cut into 8 micro-batches; use a larger batch or fewer",
+    "batch": "A batch of 7 can't be split into 8 micro-batches; use a larger batch or fewer",
     "shared": "tied calls shared twice",
-    "unbuilt": "new has no graph of layers to cut",
+    "unbuilt": "new has no graph of layers to split",
     "dropout": "remat=True computes each stage twice and .*seed",
     "batch norm": "remat=True computes each stage twice and batch_normalization.*moving_mean",
-    "regularizer": "adds a loss of its own .*AdamW",
+    "regularizer": "adds its own loss .*AdamW",
 }
 
 

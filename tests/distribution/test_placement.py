@@ -51,7 +51,7 @@ def test_unknown_size_is_refused():
     def step():
         return tf.cast(tf.boolean_mask(numbers, numbers > 1), tf.float32)
 
-    with pytest.raises(ValueError, match=r"The size of .* is not known before the run. Give a batch of fixed size"):
+    with pytest.raises(ValueError, match=r"The shape of .* is not static. Use a batch of fixed size"):
         placement.peak_bytes(step)
 
 

@@ -32,7 +32,7 @@ def test_unknown_name_lists_the_known_ones():
 
 @pytest.mark.skipif(len(tf.config.list_physical_devices("GPU")) > 1, reason="this machine can mirror")
 def test_mirrored_on_one_device_says_what_to_do():
-    with pytest.raises(ValueError, match="needs two or more devices and this machine has 1 .*TFDL_LOGICAL_CPUS=2"):
+    with pytest.raises(ValueError, match="needs two or more devices, but this machine has 1 .*TFDL_LOGICAL_CPUS=2"):
         strategies.create("mirrored")
 
 
@@ -51,7 +51,7 @@ def test_other_backends_are_refused(monkeypatch):
 def test_splitting_a_cpu_in_use_is_refused(monkeypatch):
     tf.constant(0)
     monkeypatch.setenv("TFDL_LOGICAL_CPUS", "5")
-    with pytest.raises(ValueError, match="5 logical CPUs are wanted .*, but TensorFlow already runs with"):
+    with pytest.raises(ValueError, match="5 logical CPUs were requested .*, but TensorFlow already runs with"):
         strategies.create("mirrored")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import forked
-from tfdl.distribution.tensor_parallel import cut_columns, join_columns
+from tfdl.distribution.tensor_parallel import join_columns, split_columns
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ REFUSED = {
     "unbuilt": "new has no weights to split yet",
     "kind": "LayerNormalization can't be split",
     "nothing": "plain has no SelfAttention and no FeedForward",
-    "device": "There is no device 'CPU:7' here; TensorFlow sees CPU:0, CPU:1, CPU:2, CPU:3.*split_cpu",
+    "device": "There is no device 'CPU:7'; TensorFlow sees CPU:0, CPU:1, CPU:2, CPU:3.*split_cpu",
     "twice": "each once, not CPU:0, CPU:0",
 }
 
@@ -94,7 +94,7 @@ def test_refusal_names_value_and_remedy(results, case, message):
 
 def test_columns_are_cut_within_each_group():
     weight = np.arange(12).reshape(1, 12)  # three groups of four columns
-    first, second = cut_columns(weight, 3, 2)
+    first, second = split_columns(weight, 3, 2)
     assert first.tolist() == [[0, 1, 4, 5, 8, 9]]
     assert second.tolist() == [[2, 3, 6, 7, 10, 11]]
     assert join_columns([first, second], 3).tolist() == weight.tolist()

@@ -124,5 +124,5 @@ def test_random_places_come_from_the_seed_and_spread_over_the_image():
 
 def test_layer_of_a_vit_is_refused():
     images, classes, _ = planted(1, 1)
-    with pytest.raises(ValueError, match="leave out 'block0_attention'"):
+    with pytest.raises(ValueError, match="do not name 'block0_attention'"):
         attribution(trained("vit"), images, classes, layer="block0_attention")

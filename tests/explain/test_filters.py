@@ -72,5 +72,5 @@ def test_model_without_maps_or_filters_is_refused():
 
 
 def test_model_without_a_graph_is_refused():
-    with pytest.raises(ValueError, match="'unbuilt' can't be looked into"):
+    with pytest.raises(ValueError, match="The layers of 'unbuilt' cannot be read"):
         first_filters(keras.Sequential([keras.layers.Conv2D(2, 3)], name="unbuilt"))

@@ -87,7 +87,7 @@ def test_unknown_layer_is_refused_with_the_known_ones():
 
 
 def test_network_without_logits_is_refused():
-    with pytest.raises(ValueError, match="'resnet' gives no logits"):
+    with pytest.raises(ValueError, match="'resnet' returns no logits"):
         grad_cam(resnet("nano", image_shape=(32, 32, 3), num_classes=None), normal(1, 32, 32, 3), [0])
 
 

@@ -49,7 +49,7 @@ def test_maps_are_the_layers_own():
     maps = attention_maps(model, images)
     assert list(maps) == ["block0_attention", "block1_attention"]
     block = keras.Model(model.inputs[0], model.get_layer("block1_norm1").output)
-    expected = model.get_layer("block1_attention").map_of(block(images))
+    expected = model.get_layer("block1_attention").attention_map(block(images))
     np.testing.assert_allclose(maps["block1_attention"], expected, atol=1e-6)
     heads = class_attention(model, images)["block1_attention"]
     assert heads.shape == (2, 3, 5, 4)
@@ -65,7 +65,7 @@ def test_square_that_decides_the_class_is_found():
 def test_swin_has_no_attention_among_all_patches():
     model = swin("nano", image_shape=(32, 32, 3), num_classes=3)
     assert not is_transformer(model)
-    with pytest.raises(ValueError, match="'swin' is no ViT.*grad_cam"):
+    with pytest.raises(ValueError, match="'swin' is not a ViT.*grad_cam"):
         attention_rollout(model, np.zeros((1, 32, 32, 3), "float32"))
 
 

@@ -235,7 +235,7 @@ def test_earlier_export_is_replaced_whole_and_other_folders_never(tmp_path, tiny
 
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("work")
-    with pytest.raises(ValueError, match="exists and holds no report.json"):
+    with pytest.raises(ValueError, match="exists and contains no report.json"):
         export(tiny(), tmp_path / "precious", formats=("tflite",))
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "work"
 

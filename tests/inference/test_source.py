@@ -206,7 +206,7 @@ def damaged(tmp_path, run_folder):
     [
         ("nowhere", "There is no .*nowhere; give a run folder"),
         ("model.h5", "no kind of model"),
-        ("model.keras", "no Keras model file"),
+        ("model.keras", "is not a Keras model"),
         ("model.tflite", "no TFLite file"),
         ("cut.tflite", "cut.tflite"),
         ("empty", "holds no model"),

@@ -73,7 +73,7 @@ def test_self_attention_is_multi_head_attention_of_keras():
     theirs.set_weights([*parts, last_kernel.reshape(heads, -1, width), last_bias])
     np.testing.assert_allclose(ours(x), theirs(x, x), atol=1e-5)
     _, expected = theirs(x, x, return_attention_scores=True)
-    np.testing.assert_allclose(ours.map_of(x), expected, atol=1e-5)
+    np.testing.assert_allclose(ours.attention_map(x), expected, atol=1e-5)
 
 
 def test_self_attention_has_the_papers_weights():

@@ -43,7 +43,7 @@ def test_sparse_convolution_does_not_see_other_channels():
 
 
 def test_sparse_convolution_refuses_a_table_beyond_its_input():
-    with pytest.raises(ValueError, match="channel 2, but the input has 2"):
+    with pytest.raises(ValueError, match="channel 2, counted from 0, but the input has only 2 channels"):
         SparseConv2D(TABLE, 3)(images_of(1, 5, 5, 2))
 
 

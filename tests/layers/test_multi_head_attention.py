@@ -80,7 +80,7 @@ def test_token_by_token_with_a_cache_gives_what_all_at_once_gives():
 
 
 def test_map_of_attention_is_a_distribution_over_what_is_visible():
-    weights = np.array(attention().map_of(X, visible=np.tril(np.ones((5, 5), bool))))
+    weights = np.array(attention().attention_map(X, visible=np.tril(np.ones((5, 5), bool))))
     assert weights.shape == (2, 4, 5, 5)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
     assert weights[..., 0, 1:].max() == 0

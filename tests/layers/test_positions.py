@@ -29,7 +29,7 @@ def test_each_token_gets_a_vector_of_its_own():
 
 
 def test_another_number_of_tokens_is_refused():
-    with pytest.raises(ValueError, match=r"grid of \(2, 3\) and 1 more are 7 positions, not 6"):
+    with pytest.raises(ValueError, match=r"grid of \(2, 3\) and 1 extra make 7 positions, but the input has 6"):
         GridPositions((2, 3)).build((None, 6, 4))
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import erf
 
 from tfdl.layers.attention import SelfAttention
-from tfdl.layers.transformer import FeedForward, fresh_normal, pre_norm_block
+from tfdl.layers.transformer import FeedForward, pre_norm_block, truncated_normal
 
 
 def random(*shape, seed=0):
@@ -87,7 +87,7 @@ def test_dropout_of_a_block_stands_inside_the_network_and_behind_both_branches()
         assert source.name == {"b_dropout1": "talk", "b_dropout2": "b_mlp"}[name]
 
 
-def test_fresh_weights_of_the_block_are_those_of_fresh_normal():
+def test_initial_weights_of_the_block_come_from_truncated_normal():
     layer = FeedForward(expansion=4.0)
     layer.build((None, 3, 40))
     for kernel in (layer.up.kernel, layer.down.kernel):
@@ -96,7 +96,7 @@ def test_fresh_weights_of_the_block_are_those_of_fresh_normal():
 
 
 def test_fresh_weights_have_a_deviation_of_0_02_and_no_outliers():
-    w = np.array(fresh_normal()((200, 300)))
+    w = np.array(truncated_normal()((200, 300)))
     assert np.abs(w).max() <= 0.0401
     assert 0.016 < w.std() < 0.021
 

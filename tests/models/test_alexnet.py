@@ -103,5 +103,5 @@ def test_round_trip_is_bit_equal_and_towers_have_no_counterpart(tmp_path):
 def test_errors_name_the_value_and_the_remedy():
     with pytest.raises(ValueError, match=r"fixed image_shape .*not \(None, 40, 3\)"):
         tiny(image_shape=(None, 40, 3))
-    with pytest.raises(ValueError, match=r"five convolutions that 2 towers divide, not \(8, 9, 8, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"each a multiple of 2 towers, not \(8, 9, 8, 8, 8\)"):
         AlexNetConfig(channels=(8, 9, 8, 8, 8), towers=2)

@@ -85,5 +85,5 @@ def test_errors_name_the_value_and_the_remedy():
         tiny(image_shape=(15, 20, 1))
     with pytest.raises(ValueError, match=r"fixed image_shape .*not \(None, 20, 1\)"):
         tiny(image_shape=(None, 20, 1))
-    with pytest.raises(ValueError, match=r"connects 6 with 16 channels, not \(4, 8\)"):
+    with pytest.raises(ValueError, match=r"needs channels=\(6, 16\).*, not \(4, 8\)"):
         LeNetConfig(channels=(4, 8), original=True)

@@ -99,7 +99,7 @@ def test_branch_of_zeros_makes_a_block_the_identity():
     assert np.ptp(after) > 0.1
 
 
-@pytest.mark.parametrize("zeros, first", [("behind", 0), ("both", 2)])
+@pytest.mark.parametrize("zeros, first", [("after", 0), ("both", 2)])
 def test_option_a_takes_each_second_pixel_and_adds_channels_of_zeros(zeros, first):
     x = images_of(2, 5, 4, 3)
     y = np.array(pad_channels(x, 7, stride=2, zeros=zeros, name="shortcut"))

@@ -157,11 +157,11 @@ def test_v1_runs_on_a_phone_and_sees_small_images_in_full_too():  # the contract
 
 
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match="which are 17; take an even number"):
+    with pytest.raises(ValueError, match="the 17 channels of a stage in half; choose an even number"):
         ShuffleNetConfig(channels=(16, 17), repeats=(1, 1))
-    with pytest.raises(ValueError, match="3 groups do not fit 40 channels after 24; take more, a multiple of 12"):
+    with pytest.raises(ValueError, match="3 groups do not fit 40 channels after 24; choose a larger multiple of 12"):
         ShuffleNetConfig(channels=(40,), repeats=(1,), groups=3)
-    with pytest.raises(ValueError, match=r"as many, not \(16, 24\) and \(4, 8, 4\)"):
+    with pytest.raises(ValueError, match=r"one number a stage: \(16, 24\), \(4, 8, 4\)"):
         ShuffleNetConfig(channels=(16, 24))
     with pytest.raises(ValueError, match="strides_removed must be from 0 to 5, not 6"):
         replace(VARIANTS["nano"], strides_removed=6)

@@ -111,7 +111,7 @@ def test_any_image_size_gives_finite_logits(shape):
 def test_errors_name_the_value_and_the_remedy():
     with pytest.raises(ValueError, match=r"fixed image size, not \(None, 32, 3\)"):
         tiny(image_shape=(None, 32, 3))
-    with pytest.raises(ValueError, match=r"as many heads as depths, one a stage; got \(3,\) and \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"number of heads for each stage; got heads \(3,\) for depths \(2, 2\)"):
         SwinConfig(width=12, depths=(2, 2), heads=(3,))
     with pytest.raises(ValueError, match="window must be at least 1, not 0"):
         replace(VARIANTS["tiny"], window=0)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdl.ops.windows import merge, partition, relative_positions, shift, stack_neighbors, visible_after_shift
+from tfdl.ops.windows import merge, partition, relative_positions, shift, shifted_window_mask, stack_neighbors
 
 
 def map_of(*shape):
@@ -40,7 +40,7 @@ def test_shifted_neighbors_see_each_other_only_if_they_were_as_near_before(heigh
     distance = origin[:, :, None] - origin[:, None]
     inside = np.stack(np.divmod(np.arange(window * window), window), -1)
     as_near = (distance == inside[:, None] - inside).all(-1)  # (n, N, N)
-    np.testing.assert_array_equal(visible_after_shift(height, width, window, rows, columns), as_near)
+    np.testing.assert_array_equal(shifted_window_mask(height, width, window, rows, columns), as_near)
 
 
 def test_relative_positions_tell_the_offset_and_use_every_row_of_the_table():

@@ -148,7 +148,7 @@ def from_papers(network, shape):
     oracles = pytest.importorskip("tests.parity.oracles", reason="the extra `parity` is not installed")
     if network.startswith("cifar"):
         blocks = {"cifar20": 3, "cifar56": 9}[network.partition("_")[0]]
-        return oracles.cifar_resnet(blocks, "_a" not in network, behind=network.endswith("behind"))
+        return oracles.cifar_resnet(blocks, "_a" not in network, zeros_after=network.endswith("after"))
     sides = shape[:2] if "LeNet" in network else ()
     return getattr(oracles, network)(*sides)
 
@@ -346,7 +346,7 @@ CASES = (
     ),
     in_papers_as_torchvision("resnet", "cifar20", "cifar20", 33, 46, CIFAR),
     in_papers_as_torchvision("resnet", "cifar20_a", "cifar20_a", 33, 46, CIFAR),
-    in_papers_as_torchvision("resnet", "cifar56_a", "cifar56_a_behind", 33, 46, CIFAR, changes={"zeros": "behind"}),
+    in_papers_as_torchvision("resnet", "cifar56_a", "cifar56_a_after", 33, 46, CIFAR, changes={"zeros": "after"}),
     in_papers("shufflenet", "v1_g3", "ShuffleNetV1", 66, 97, SHUFFLENET_V1),
     in_torchvision("shufflenet", "v2_x0_5", "shufflenet_v2_x0_5", 64, 97, SHUFFLENET),
     in_torchvision("shufflenet", "v2_x1_0", "shufflenet_v2_x1_0", 97, 65, SHUFFLENET),

@@ -116,14 +116,14 @@ def two_tower_alexnet():
     return network
 
 
-def cifar_resnet(blocks, projection, behind=False):
+def cifar_resnet(blocks, projection, zeros_after=False):
     """He et al. 2015, section 4.2, from torchvision's blocks, under torchvision's names."""
     block = torchvision().models.resnet.BasicBlock
 
     class OptionA(nn.Module):
         def forward(self, x):
             new = x.shape[1]
-            sides = (0, new) if behind else (new // 2, new - new // 2)
+            sides = (0, new) if zeros_after else (new // 2, new - new // 2)
             return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, *sides))
 
     def shortcut(before, after):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfdl.core import gradients
 from tfdl.distribution import strategies
 from tfdl.distribution.multi_worker import is_described
-from tfdl.train.fine_tuning import discriminative_rates, freeze
+from tfdl.train.fine_tuning import freeze, set_layer_wise_learning_rates
 from tfdl.train.replicas import batch_norms
 from tfdl.train.statistics import FreshStatistics, refresh
 from tfdl.train.step import exact
@@ -108,7 +108,7 @@ class Players(keras.Model):
 
     def train_step(self, data):
         images, labels = data
-        share = gradients.sample_share(images)
+        fraction = gradients.sample_fraction(images)
 
         def loss(sign):
             apart = tf.square(tf.nn.softmax(self.first(images)) - tf.nn.softmax(self.second(images)))
@@ -121,7 +121,7 @@ class Players(keras.Model):
             (-1.0, self.second, self.second_optimizer),
         ):
             (_, distance), parts = gradients.value_and_gradients(
-                lambda sign=sign: loss(sign), player.trainable_variables, share=share, optimizer=optimizer
+                lambda sign=sign: loss(sign), player.trainable_variables, fraction=fraction, optimizer=optimizer
             )
             gradients.update(optimizer, parts, player.trainable_variables)
         self.distance.update_state(distance, sample_weight=tf.shape(images)[0])
@@ -165,7 +165,7 @@ def train(replicas, optimizer, samples, accumulate, *options):
     with strategy.scope():
         model = compiled(OPTIMIZERS[optimizer](), options)
     if "rates" in options:
-        discriminative_rates(model, factor=2.0, groups=3)
+        set_layer_wise_learning_rates(model, factor=2.0, groups=3)
     batches = data_of_several(samples) if "several" in options else data(samples, "infinite" in options)
     if "stock" not in options:
         exact(model, accumulate=accumulate)

@@ -72,7 +72,7 @@ def test_a_broken_run_ends_with_the_weights_of_a_whole_one(whole, tmp_path, faul
     code, said = finish(launch(folder, *flags), folder)
     print(f"{fault}: {time.monotonic() - started:.0f} s")
     assert code == 0, said
-    assert words in said and "starting again (1 of at most 2 times)" in said and "resumed from" in said
+    assert words in said and "restarting (1 of at most 2 times)" in said and "resumed from" in said
     assert ("is damaged" in said) == (fault == "a truncated checkpoint")
     assert summary(folder)["weights_sha256"] == summary(whole)["weights_sha256"]
     assert summary(folder)["metrics"] == summary(whole)["metrics"]

@@ -9,7 +9,7 @@ from tfdl.foundations.optimizers import SGD as OurSGD
 from tfdl.layers.drop_path import DropPath
 from tfdl.models.vision_transformers.vit import ViTConfig
 from tfdl.train import checkpoints
-from tfdl.train.fine_tuning import discriminative_rates, freeze, multipliers, split
+from tfdl.train.fine_tuning import freeze, multipliers, set_layer_wise_learning_rates, split
 from tfdl.train.optimizers import RuleOptimizer
 from tfdl.train.step import exact
 
@@ -75,9 +75,9 @@ def test_features_end_where_places_end(key, last, head):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: tfdl.build("lenet", "nano", num_classes=None), "'lenet' has no head with weights; build it with num_"),
+        (lambda: tfdl.build("lenet", "nano", num_classes=None), "'lenet' has no head with weights; build a classifier"),
         (lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="flat"), "'flat' has no features"),
-        (lambda: Subclass(name="loop"), "layers of 'loop' have no outputs of their own; give a model from tfdl.build"),
+        (lambda: Subclass(name="loop"), "layers of 'loop' are not a graph with outputs; give a model from tfdl.build"),
     ],
 )
 def test_model_without_two_parts_is_refused(make, message):
@@ -143,7 +143,7 @@ def test_saved_model_keeps_what_learns_and_not_the_rest(tmp_path):
 
 
 def test_compiled_model_is_not_frozen():
-    with pytest.raises(ValueError, match="'small' is compiled with the weights that it trains; freeze it before"):
+    with pytest.raises(ValueError, match="'small' is already compiled; freeze it before"):
         freeze(compiled(network()))
 
 
@@ -177,7 +177,7 @@ def test_step_of_plain_descent_is_multiplied():
     for factor in (1.0, 2.0):
         keras.utils.set_random_seed(1)
         model = compiled(network())
-        discriminative_rates(model, factor=factor)
+        set_layer_wise_learning_rates(model, factor=factor)
         before = weights_of(model)
         exact(model)
         model.fit(*examples(model), batch_size=7, verbose=0)
@@ -206,7 +206,7 @@ def test_optimizer_equals_one_of_its_own_for_each_rate(name):
     variables = model.trainable_variables
     twins = [keras.Variable(v.numpy()) for v in variables]
     optimizers = [OPTIMIZERS[name](0.05 * rate) for rate in expected_rates(model, 2.0)]
-    discriminative_rates(model, factor=2.0)
+    set_layer_wise_learning_rates(model, factor=2.0)
     for _ in range(3):
         gradients = [random.normal(size=v.shape).astype("float32") for v in variables]
         model.optimizer.apply([keras.ops.array(g) for g in gradients], variables)
@@ -222,7 +222,7 @@ def test_global_clipping_sees_all_gradients_before_the_rates():
     model = compiled(network(), keras.optimizers.SGD(1.0, global_clipnorm=0.5))
     variables = model.trainable_variables
     rates, before = expected_rates(model, 2.0), [v.numpy() for v in variables]
-    assert discriminative_rates(model, factor=2.0) is model
+    assert set_layer_wise_learning_rates(model, factor=2.0) is model
     gradients = [np.full(v.shape, 3.0, "float32") for v in variables]
     norm = np.sqrt(sum((g**2).sum() for g in gradients))
     model.optimizer.apply([keras.ops.array(g) for g in gradients], variables)
@@ -234,7 +234,7 @@ def test_weights_without_decay_stay_without():
     model = compiled(network(), keras.optimizers.AdamW(0.1, weight_decay=0.5))
     model.optimizer.exclude_from_weight_decay(var_names=["bias"])
     rates = expected_rates(model, 2.0)
-    discriminative_rates(model, factor=2.0)
+    set_layer_wise_learning_rates(model, factor=2.0)
     for variable in model.trainable_variables:
         variable.assign(np.full(variable.shape, 2.0))
     model.optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
@@ -249,7 +249,7 @@ def test_loss_scaling_hands_the_rates_on():
         keras.utils.set_random_seed(1)
         optimizer = keras.optimizers.SGD(0.1)
         model = compiled(network(), keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer)
-        discriminative_rates(model)
+        set_layer_wise_learning_rates(model)
         found.append(weights_of(trained(model)))
     for path in found[0]:
         np.testing.assert_allclose(found[1][path], found[0][path], atol=1e-5)
@@ -259,7 +259,7 @@ def test_interrupted_training_goes_on_bit_by_bit(tmp_path):
     def fresh():
         keras.utils.set_random_seed(1)
         model = compiled(network(), keras.optimizers.AdamW(0.01, use_ema=True))
-        discriminative_rates(model)
+        set_layer_wise_learning_rates(model)
         model._symbolic_build(data_batch=examples(model))
         return exact(model)
 
@@ -280,11 +280,15 @@ def test_interrupted_training_goes_on_bit_by_bit(tmp_path):
     "prepare, options, message",
     [
         (lambda model: model, {}, "has no optimizer yet; compile it before"),
-        (lambda model: discriminative_rates(compiled(model)), {}, "'small' has rates of its own already; compile"),
-        (compiled, {"factor": 0.5}, "factor=0.5 would make layers near the pixels faster than the head"),
-        (compiled, {"groups": 1}, "groups=1 leaves nothing to tell apart"),
+        (
+            lambda model: set_layer_wise_learning_rates(compiled(model)),
+            {},
+            "'small' already has layer-wise learning rates; compile it again",
+        ),
+        (compiled, {"factor": 0.5}, "factor=0.5 would train layers near the pixels faster than the head"),
+        (compiled, {"groups": 1}, "groups=1 would give all layers the same learning rate"),
     ],
 )
 def test_bad_input_is_named(prepare, options, message):
     with pytest.raises(ValueError, match=message):
-        discriminative_rates(prepare(network()), **options)
+        set_layer_wise_learning_rates(prepare(network()), **options)

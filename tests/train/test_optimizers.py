@@ -248,8 +248,8 @@ def test_slots_that_a_rule_does_not_need_are_not_made():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: RuleOptimizer("adam", 0.1), "rule='adam' is no rule"),
-        (lambda: RuleOptimizer(Adam, 0.1), "is no rule"),
+        (lambda: RuleOptimizer("adam", 0.1), "rule='adam' is not a rule"),
+        (lambda: RuleOptimizer(Adam, 0.1), "is not a rule"),
         (lambda: RuleOptimizer(Adam(), -0.1), "learning_rate=-0.1 is negative"),
         (lambda: RuleOptimizer(AdamW(), 0.1, weight_decay=0.1), r"AdamW\(weight_decay=...\)"),
         (lambda: RuleOptimizer(Adam(), 0.1, epsilon=0.1), "epsilon"),

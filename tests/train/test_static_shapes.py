@@ -56,7 +56,7 @@ def test_training_drops_the_incomplete_batch_and_evaluation_next_to_nothing():
 @pytest.mark.parametrize("batch_size", [33, 340])
 def test_batches_that_cannot_be_static_are_refused(batch_size):
     static.require(2)
-    with pytest.raises(ValueError, match=f"A batch of {batch_size} of 330 samples can't be static on 2 replicas"):
+    with pytest.raises(ValueError, match=f"Batches of {batch_size} of 330 samples can't be static on 2 replicas"):
         static.training_steps(330, batch_size)
 
 

@@ -1,24 +1,25 @@
-"""`tfdl evaluate SOURCE --data X`: how good a trained model is on a labeled image set, and where it is wrong."""
+"""`tfdl evaluate SOURCE --data X`: metrics, confusions and mistakes of a trained model on labeled images."""
 
-import argparse
 from pathlib import Path
 
 import tfdl
+from tfdl.commands.arguments import add_model_options, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl evaluate runs/digits_resnet --data digits
   tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
 
-X is what `tfdl run` takes for --data: a prepared set, or folder:PATH with a sub-folder for each class.  Classes are
-matched by name, so the data may have fewer of them, or the same in another order.
+X is a data set as for `tfdl run --data`: a prepared set, or folder:PATH with a sub-folder for each class.  Classes are
+matched by name, so the data may have fewer of them, or the same in another order.  Pictures are resized as the model's
+task says.
 
-DIR gets metrics.json (every number), confusion.png and mistakes.png (the 16 most confident wrong answers).
+DIR gets metrics.json (all numbers), confusion.png and mistakes.png (the 16 most confident mistakes).
 """
 SPLITS = ("train", "validation", "test")
 METRICS = "metrics.json"
-WIDE = 12  # classes of a whole confusion matrix in a terminal; more are a list of the most frequent confusions
+WIDE = 12  # classes up to which the terminal shows a confusion matrix; of more, the most frequent confusions are listed
 FREQUENT = 15  # confusions in that list
-ROWS = 40  # classes in the table; of more the worst
+ROWS = 40  # largest number of classes in the table; of more, the worst are shown
 
 
 def main(argv):
@@ -28,14 +29,13 @@ def main(argv):
 
     model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
     if model.task.kind != "classification":
-        raise ValueError(f"{args.source} does {model.task.kind}; tfdl evaluates classifiers.")
-    if model.task.resize != "stretch":
-        raise ValueError(f"{args.source} wants pictures resized by {model.task.resize!r}; image sets are stretched.")
+        raise ValueError(f"The task of {args.source} is {model.task.kind}; `tfdl evaluate` needs a classifier.")
     height, width, channels = model.task.image_shape
     data = images.load(
         args.data,
         image_size=(height, width),
         channels=channels,
+        resize=model.task.resize,
         batch_size=args.batch_size,
         limit=args.limit,
     )
@@ -51,21 +51,8 @@ def main(argv):
 
 
 def arguments(argv):
-    from tfdl.commands.predict import positive
-
-    parser = argparse.ArgumentParser(
-        prog="tfdl evaluate",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "source",
-        type=Path,
-        metavar="SOURCE",
-        help="a run folder (its best epoch), an export folder, a SavedModel, a .tflite or a .keras file",
-    )
-    parser.add_argument("--data", required=True, metavar="X", help="an image set; see below")
+    parser = parser_of("evaluate", description=__doc__, examples=EXAMPLES)
+    parser.add_argument("--data", required=True, metavar="X", help="a data set; see below")
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: test")
     parser.add_argument(
         "--out",
@@ -74,15 +61,12 @@ def arguments(argv):
         help="default: evaluation-NAME in a run folder, SOURCE-evaluation-NAME beside an export",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N images of the split")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, in place of the stored")
-    parser.add_argument("--file", metavar="NAME", help="of an export folder, as model_int8.tflite; default: SavedModel")
-    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="images at a time; default: 32")
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="of a .tflite file; default: 1")
+    add_model_options(parser)
     return parser.parse_args(argv)
 
 
 def default_folder(source, data):
-    """In a run folder; beside any other folder, which may hold nothing but what was exported; None for a file."""
+    """A folder in a run folder, or beside an export, which must not get other files; None for a file."""
     name = getattr(data, "short_name", None) or Path(data.name).name
     if not source.is_dir():
         return None
@@ -134,7 +118,7 @@ def per_class(scores):
 
 
 def confusions(scores):
-    """The confusion matrix where it fits, else its largest entries beside the diagonal; "" without a mistake."""
+    """The confusion matrix if it fits, otherwise its largest entries off the diagonal; "" without mistakes."""
     shown = shown_classes(scores)
     if not scores.mistakes:
         return ""
@@ -145,7 +129,7 @@ def confusions(scores):
     heads = [name if len(name) <= 7 else name[:6] + "…" for name in names]
     widths = [max(len(head), *(len(row[i]) for row in counts)) for i, head in enumerate(heads)]
     first = max(len(name) for name in ["true class", *names])
-    lines = ["confusion matrix: rows are true classes, columns are answers"]
+    lines = ["confusion matrix: rows are true classes, columns are predictions"]
     lines.append("  ".join([" " * first, *(head.rjust(width) for head, width in zip(heads, widths))]))
     for name, row in zip(names, counts):
         cells = (("." if cell == "0" else cell).rjust(width) for cell, width in zip(row, widths))
@@ -154,7 +138,7 @@ def confusions(scores):
 
 
 def frequent(scores):
-    """The most frequent confusions, a line each."""
+    """The most frequent confusions, one per line."""
     wrong = off_diagonal(scores)
     pairs = sorted(zip(*wrong.nonzero()), key=lambda pair: -wrong[pair])
     names = [(label(scores, truth), label(scores, guess)) for truth, guess in pairs[:FREQUENT]]
@@ -173,7 +157,7 @@ def off_diagonal(scores):
 
 
 def shown_classes(scores):
-    """Numbers of the classes that the data have or that were answered, in the model's order."""
+    """Numbers of the classes that occur in the data or were predicted, in the model's order."""
     seen = scores.confusion.sum(0) + scores.confusion.sum(1)
     return [int(number) for number in seen.nonzero()[0]]
 
@@ -190,7 +174,7 @@ def label(scores, number, most=32):
 
 
 def write(out, scores, about):
-    """metrics.json, confusion.png and, if there is a mistake, mistakes.png: all of them or nothing."""
+    """Writes metrics.json, confusion.png and, if there are mistakes, mistakes.png: all of them or none."""
     from tfdl.core.files import replaced, write_json
     from tfdl.figures.style import write_png
 
@@ -224,7 +208,7 @@ def as_json(scores):
 
 
 def confusion(scores):
-    """The figure, with the classes that the data have or that were answered."""
+    """The figure, with the classes that occur in the data or were predicted."""
     from tfdl.figures.training import confusion_matrix
 
     shown = shown_classes(scores)
@@ -234,7 +218,7 @@ def confusion(scores):
 
 
 def mistakes(scores):
-    """The most confident wrong answers, each with the right one."""
+    """The figure of the most confident mistakes, each with its true class."""
     import numpy as np
 
     from tfdl.figures.pictures import prediction_grid
@@ -245,5 +229,5 @@ def mistakes(scores):
         np.array([mistake.truth for mistake in found]),
         np.stack([mistake.probabilities for mistake in found]),
         [label(scores, number) for number in range(len(scores.labels))],
-        title="the most confident wrong answers",
+        title="the most confident mistakes",
     )

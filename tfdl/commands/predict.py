@@ -1,6 +1,5 @@
-"""`tfdl predict SOURCE INPUT...`: what a trained model says of pictures, as a table, JSON, CSV or drawings."""
+"""`tfdl predict SOURCE INPUT...`: a trained model's predictions for pictures, as a table, JSON, CSV or drawings."""
 
-import argparse
 import contextlib
 import csv
 import io
@@ -11,23 +10,24 @@ from collections import Counter
 from pathlib import Path
 
 import tfdl
+from tfdl.commands.arguments import add_model_options, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
   find . -name "*.png" | tfdl predict exported - --file model_int8.tflite --json > answers.jsonl
 
-SOURCE tells labels, size and preprocessing, which were stored in training: nothing has to be repeated here.  Only a
-.keras file or SavedModel that was moved out of its folder has numbers for classes, unless --labels names them.
+SOURCE contains the labels, size and preprocessing that were stored in training, so they need not be given here.  Only a
+.keras file or SavedModel that was moved out of its folder has numbers instead of labels, unless --labels gives them.
 
-Each picture is answered as soon as its batch is full; with --batch-size 1 each line of standard input at once.
+Predictions are printed as soon as a batch is full; with --batch-size 1, after each line of standard input.
 
-exit code: 0 all answered, 1 some files could not be read (standard error names them), 2 none could, or a mistake
+exit code: 0 success, 1 some files could not be read (standard error names them), 2 none could, or bad arguments
 """
 SHEET = "contact_sheet.png"
-ON_SHEET = 60  # pictures: ten rows, which a screen still shows
+ON_SHEET = 60  # pictures: ten rows, which fit on a screen
 MANY = 300  # pictures from which on progress is shown
 EVERY = 5.0  # seconds between two lines of progress in a log file
-WIDEST = 60  # characters of the first column; longer paths stand out
+WIDEST = 60  # characters of the first column; longer paths stick out
 
 
 def main(argv):
@@ -56,18 +56,7 @@ def main(argv):
 
 
 def arguments(argv):
-    parser = argparse.ArgumentParser(
-        prog="tfdl predict",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "source",
-        type=Path,
-        metavar="SOURCE",
-        help="a run folder (its best epoch), an export folder, a SavedModel, a .tflite or a .keras file",
-    )
+    parser = parser_of("predict", description=__doc__, examples=EXAMPLES)
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -79,23 +68,12 @@ def arguments(argv):
     form.add_argument("--json", dest="format", action="store_const", const="json", help="a JSON object on each line")
     form.add_argument("--csv", dest="format", action="store_const", const="csv", help="comma-separated values")
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"write annotated pictures and {SHEET} there")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, in place of the stored")
-    parser.add_argument("--file", metavar="NAME", help="of an export folder, as model_int8.tflite; default: SavedModel")
-    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="pictures at a time; default: 32")
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="of a .tflite file; default: 1")
+    add_model_options(parser)
     return parser.parse_args(argv)
 
 
-def positive(text):
-    """A whole number from 1 on, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
-    return number
-
-
 def listed(inputs):
-    """Paths, and how many there are; of a list on standard input an iterator, and None."""
+    """The paths and their number; for a list on standard input an iterator and None."""
     from tfdl.inference.inputs import STANDARD_INPUT, found
 
     if STANDARD_INPUT in inputs:
@@ -119,14 +97,14 @@ def batches(results, size):
 
 
 def one_line(text):
-    """A file name may hold line breaks and what else a terminal obeys."""
+    """`text` on one line: file names may contain line breaks and control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def nothing(broken):
     if broken:
         return "None of the pictures could be read; see above."
-    return "There is no picture to answer: standard input was empty."
+    return "There is no picture: standard input was empty."
 
 
 class Shown:
@@ -134,7 +112,7 @@ class Shown:
 
     def __init__(self, answers, top, form):
         self.answers, self.top, self.form = answers, top, form
-        self.widths = Counter()  # of the table's columns, as wide as they have been so far
+        self.widths = Counter()  # of the table's columns, the largest so far
         if form == "csv":
             self.write_csv(answers.header(top))
 
@@ -165,17 +143,17 @@ class Shown:
 
 
 def aligned(cell, width):
-    """Numbers to the right, names to the left."""
+    """Percentages aligned to the right, names to the left."""
     return cell.rjust(width) if cell.endswith("%") else cell.ljust(width)
 
 
 class Progress:
-    """A count on standard error while many pictures are answered, and what came of it."""
+    """The number of pictures on standard error, if there are many, and a summary."""
 
     def __init__(self, total):
         self.total, self.started, self.last = total, time.monotonic(), time.monotonic()
         self.is_terminal = sys.stderr.isatty()
-        # Where the table itself scrolls by there is no need for a count.
+        # The table on a terminal shows the progress itself.
         self.is_wanted = (total is None or total > MANY) and not sys.stdout.isatty()
 
     def show(self, done):
@@ -189,18 +167,18 @@ class Progress:
         sys.stderr.flush()
 
     def end(self, answered, broken):
-        """The sum, where there were many pictures or some could not be read."""
+        """Prints a summary if there were many pictures or some could not be read."""
         if self.is_wanted and self.is_terminal and answered + broken >= MANY:
             print(file=sys.stderr)
         if broken or answered >= MANY:
             seconds = time.monotonic() - self.started
             failed = f"; {broken:,} could not be read" if broken else ""
-            print(f"{answered:,} pictures answered in {seconds:.1f} s{failed}.", file=sys.stderr)
+            print(f"{answered:,} pictures in {seconds:.1f} s{failed}.", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def drawings(args, model):
-    """Yields a function that draws a result into --out; the folder is there once everything is in it."""
+    """Yields a function that draws a result into --out; the folder appears once it is complete."""
     if args.out is None:
         yield lambda result: None
         return
@@ -219,7 +197,7 @@ def drawings(args, model):
             except (OSError, ValueError, Image.DecompressionBombError):
                 image = model.read(result.path)  # TensorFlow reads some files that Pillow refuses
             name = unused(Path(result.path).stem, names)
-            # Not `write_png`, which waits for the disk: the folder appears as a whole anyway.
+            # Not `write_png`, which flushes each file to disk: the folder appears as a whole anyway.
             (folder / f"{name}.png").write_bytes(png(model.answers.drawing(image, result, args.top)))
             if len(shown) < ON_SHEET:
                 shown.append((image, result))
@@ -234,10 +212,10 @@ def drawings(args, model):
 
 
 def unused(stem, names):
-    """`stem`, or stem-2, stem-3 ... where it is taken, as by a picture of another folder; adds it to `names`."""
+    """`stem`, or stem-2, stem-3 ... if it is taken, as by a picture of another folder; adds it to `names`."""
     stem = one_line(stem)
     name, number = stem, 1
-    while name.lower() in names:  # some file systems know no capitals
+    while name.lower() in names:  # some file systems ignore case
         number += 1
         name = f"{stem}-{number}"
     names.add(name.lower())

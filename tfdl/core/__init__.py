@@ -1,1 +1,1 @@
-"""What everything else stands on: configurations, batch contracts, and the one update step."""
+"""The foundation of all other packages: configurations, batch contracts, files, and the update step."""

@@ -1,8 +1,8 @@
-"""What a batch of each task looks like: the one agreement between data, models and learners.
+"""Batch contracts: the format of a batch for each task, which data, models and learners rely on.
 
 `CONTRACTS` is the table; `check(task, x, y)` says in one sentence what is wrong with a batch.  Shapes are static,
-padding is an explicit sentinel, nothing is ragged.  A side with one field is the bare array; a side with several is
-a dict of the fields' names; a side without fields is None.
+padding uses explicit sentinel values, nothing is ragged.  A side (x or y) with one field is the array itself; a side
+with several fields is a dict from their names; a side without fields is None.
 
 Shapes: B batch, H W C height, width and channels, N objects, points or nodes, K key points, T S tokens, E edges,
 G graphs, Q queries, D F features.
@@ -14,12 +14,12 @@ import keras
 import numpy as np
 
 IGNORE = 255  # segmentation masks: pixels that count neither in the loss nor in a metric
-PADDING = -1  # class labels of objects, points, nodes and tokens that are not there
+PADDING = -1  # class label of padded objects, points, nodes and tokens
 
 
 @dataclass(frozen=True)
 class Field:
-    """One array: its `shape` mixes symbols (equal ones must agree in a batch), numbers and None (any size)."""
+    """One array; its `shape` consists of symbols (equal ones must agree in a batch), numbers and None (any size)."""
 
     name: str
     shape: tuple
@@ -118,10 +118,10 @@ CONTRACTS = {
 
 
 def check(task, x, y=None):
-    """Raises a ValueError with one sentence if (x, y) is no batch of `task`; returns None if it is.
+    """Raises a ValueError with one sentence unless (x, y) is a batch of `task`.
 
-    Takes arrays and tensors of any backend.  Shapes and dtypes are always checked; value ranges only where there
-    are values (not while a function is being traced).  `y=None` checks x alone, as for prediction.
+    Takes arrays and tensors of any backend.  Shapes and dtypes are always checked, value ranges only if there are
+    values (not while a function is being traced).  `y=None` checks x alone, as for prediction.
     """
     if task not in CONTRACTS:
         raise ValueError(f"There is no batch contract for task {task!r}; choose one of {', '.join(CONTRACTS)}.")
@@ -130,16 +130,16 @@ def check(task, x, y=None):
     check_side(task, "x", contract.x, x, sizes)
     if y is not None:
         if not contract.y:
-            raise ValueError(f"A {task} batch has no y, but got {describe(y)}; yield x alone.")
+            raise ValueError(f"A {task} batch has no y, but there is {describe(y)}; yield x alone.")
         check_side(task, "y", contract.y, y, sizes)
 
 
 def check_side(task, side, fields, values, sizes):
-    """One side of the batch: the right fields, and each of them right."""
+    """Checks one side of the batch: the names of its fields, and each field."""
     if len(fields) == 1:
         if not hasattr(values, "shape"):
             raise ValueError(
-                f"{side} of a {task} batch must be the bare array {fields[0].name!r} {shape_text(fields[0])}, "
+                f"{side} of a {task} batch must be the array {fields[0].name!r} {shape_text(fields[0])}, "
                 f"but is {describe(values)}; pass the array itself."
             )
         values = {fields[0].name: values}
@@ -163,7 +163,7 @@ def check_side(task, side, fields, values, sizes):
 
 
 def check_field(task, field, value, sizes):
-    """Rank, sizes, dtype and range of one array."""
+    """Checks rank, sizes, dtype and range of one array."""
     where = f"Field {field.name!r} of a {task} batch"
     expected = f"expected {shape_text(field)} {field.dtype}, {field.meaning}"
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
@@ -191,14 +191,14 @@ def check_field(task, field, value, sizes):
 
 
 def check_range(field, value, where, expected):
-    """Smallest and largest value, where there are values; not-a-number fails every bound."""
+    """Checks the smallest and largest value, if there are values; NaN fails every bound."""
     if (field.low is None and field.high is None) or (numbers := concrete(value)) is None or numbers.size == 0:
         return
     smallest, largest = numbers.min(), numbers.max()
     if field.low is not None and not smallest >= field.low:
-        raise ValueError(f"{where} holds {smallest}; {expected}: bring its values to {range_text(field)}.")
+        raise ValueError(f"{where} contains {smallest}; {expected}: scale its values to {range_text(field)}.")
     if field.high is not None and not largest <= field.high:
-        raise ValueError(f"{where} holds {largest}; {expected}: bring its values to {range_text(field)}.")
+        raise ValueError(f"{where} contains {largest}; {expected}: scale its values to {range_text(field)}.")
 
 
 def concrete(value):
@@ -207,7 +207,7 @@ def concrete(value):
         return None
     try:
         return np.asarray(value if isinstance(value, np.ndarray) else keras.ops.convert_to_numpy(value))
-    except (NotImplementedError, TypeError, AttributeError, ValueError):  # how the backends refuse traced tensors
+    except (NotImplementedError, TypeError, AttributeError, ValueError):  # raised by the backends for traced tensors
         return None
 
 
@@ -224,7 +224,7 @@ def range_text(field):
 
 
 def describe(value):
-    """A short word on something that is not what it should be."""
+    """A short description of a value for messages."""
     if hasattr(value, "shape"):
         return f"an array of shape {tuple(value.shape)}"
     if isinstance(value, dict):

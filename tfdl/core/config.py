@@ -8,10 +8,9 @@ from tfdl.core.serial import serializable
 
 
 def config(cls):
-    """Class decorator.  Fields may be numbers, strings, None, tuples (nested too) and other configs.
+    """Class decorator.  Fields may be numbers, strings, None, (nested) tuples and other configs.
 
-    JSON knows no tuples, so lists become tuples again on the way back: a config read from a file equals the
-    one that was written.
+    JSON has no tuples, so lists are converted back when a config is read: it then equals the one that was written.
     """
     cls = dataclass(frozen=True, kw_only=True)(cls)
     cls.get_config = to_json
@@ -20,7 +19,7 @@ def config(cls):
 
 
 def choose_variant(variant, variants, *, model):
-    """A row of `variants` by its name, or a config as it is.
+    """The row of `variants` with this name; a config is returned unchanged.
 
     Raises:
         ValueError: there is no such row.
@@ -36,7 +35,7 @@ def choose_variant(variant, variants, *, model):
 
 
 def check_num_classes(num_classes):
-    """Raises ValueError unless it is a number of classes, or None: features in place of logits."""
+    """Raises ValueError unless it is a number of classes, or None for features instead of logits."""
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, or None for features; it is {num_classes}.")
 
@@ -55,5 +54,5 @@ def from_json(cls, values):
 
 
 def as_tuple(value):
-    """Lists become tuples, at every depth."""
+    """Converts lists to tuples, at every depth."""
     return tuple(as_tuple(v) for v in value) if isinstance(value, (list, tuple)) else value

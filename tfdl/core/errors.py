@@ -1,21 +1,21 @@
-"""Which errors speak to the user, and how: one sentence without a traceback."""
+"""Which errors are shown to the user as one sentence without a traceback, and how."""
 
 import errno
 import re
 import traceback
 from pathlib import Path
 
-OURS = (ValueError, RuntimeError, ArithmeticError, ImportError)  # what tfdl raises for users; the rest are bugs
+OURS = (ValueError, RuntimeError, ArithmeticError, ImportError)  # raised by tfdl for users; all others are bugs
 NOT_OURS = (RecursionError,)  # Python's own, although a RuntimeError
-DAMAGED = "DataLossError"  # TensorFlow's, for a broken TFRecord file; named, so that TensorFlow need not be imported
+DAMAGED = "DataLossError"  # TensorFlow's, for a damaged TFRecord file; by name, to avoid importing TensorFlow
 PACKAGE = Path(__file__).resolve().parent.parent
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})  # the command was right, and can be repeated later
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})  # the command was correct and can be repeated later
 
 
 def explains_itself(error):
-    """True for an error that one sentence explains: a missing or damaged file, or one that tfdl or a recipe raised.
+    """Whether one sentence explains the error: a missing or damaged file, or an error raised by tfdl or a recipe.
 
-    An error that began inside Keras or TensorFlow keeps its traceback, which is all that there is to go by.
+    An error raised inside Keras or TensorFlow keeps its traceback, which is needed to find the cause.
     """
     if isinstance(error, OSError) or type(error).__name__ == DAMAGED:
         return True
@@ -26,7 +26,7 @@ def explains_itself(error):
 
 
 def sentence(error):
-    """The message, safe to print; that of an error of the operating system without its number."""
+    """The message, safe to print; for an error of the operating system, without its number."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
@@ -37,14 +37,14 @@ def sentence(error):
 
 
 def printable(text):
-    """`text` on one line, but for lists, whose lines begin with two spaces; control characters as escapes.
+    """`text` on one line, except lists, whose lines begin with two spaces; control characters are escaped.
 
-    Names of files may hold line breaks, and characters that would reach a terminal as commands.
+    File names may contain line breaks and characters that a terminal would interpret as commands.
     """
     lines = re.sub(r"\r?\n(?!  \S)", " ", text.strip())
     return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in lines)
 
 
 def is_full_disk(error):
-    """Whether a file could not be written although the command was right, as on a full disk."""
+    """Whether a file could not be written although the command was correct, as on a full disk."""
     return isinstance(error, OSError) and error.errno in FULL

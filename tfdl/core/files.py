@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a kill or a full disk never leaves half of one; reading folders that others made."""
+"""Atomic file writes: a crash, a kill or a full disk never leaves an incomplete file; reading untrusted folders."""
 
 import contextlib
 import hashlib
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-STALE = 24 * 3600  # seconds after which an unfinished folder counts as left behind by a process that was killed
+STALE = 24 * 3600  # seconds after which an unfinished folder is assumed to belong to a process that was killed
 
 
 def write_bytes(path, data):
@@ -21,13 +21,13 @@ def write_bytes(path, data):
     A symbolic link at `path` is replaced; the file that it points to is not touched.
 
     Raises:
-        OSError: nothing can be written there; the message names the file, and what stood there before is unchanged.
+        OSError: the file cannot be written; the message names it, and an earlier file there is unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:  # x: never through a link that somebody has put there
+        with open(temporary, "xb") as file:  # x: never follows a link that another process has placed there
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -35,12 +35,12 @@ def write_bytes(path, data):
     except OSError as error:
         raise OSError(
             error.errno,
-            f"Cannot write {path}: {error.strerror}. What stood there before is unchanged; free some"
-            " space or choose a writable folder.",
+            f"Cannot write {path}: {error.strerror}. An earlier file there is unchanged; free some space or choose a"
+            " writable folder.",
         ) from error
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()  # there is one only if something went wrong
+            temporary.unlink()  # exists only after an error
 
 
 def write_text(path, text):
@@ -61,7 +61,7 @@ def read_json(path, *, kind=object):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or its value has another class; the message names the file.
+        ValueError: the file is not JSON, or its value has another class; the message names the file.
     """
     path = Path(path)
     if not path.exists():
@@ -73,7 +73,7 @@ def read_json(path, *, kind=object):
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); restore it or delete its folder.") from None
     if not isinstance(value, kind):
-        raise ValueError(f"{path} holds a {type(value).__name__} instead of a {kind.__name__}; restore it.")
+        raise ValueError(f"{path} contains a {type(value).__name__} instead of a {kind.__name__}; restore it.")
     return value
 
 
@@ -110,7 +110,7 @@ def refuse_link(path):
 
 
 def model_file(source):
-    """A .keras file as it is; of a run folder the model of its best epoch.
+    """The .keras file that `source` is, or that of the best epoch in a run folder.
 
     Raises:
         FileNotFoundError: there is none.
@@ -129,19 +129,19 @@ def model_file(source):
 
 @contextlib.contextmanager
 def replaced(folder, *, marker):
-    """Yields an empty folder beside `folder` that takes its place if the block succeeds and vanishes if it fails.
+    """Yields an empty folder beside `folder` that replaces it if the block succeeds and is deleted if the block fails.
 
-    An existing `folder` is replaced only if it is empty or holds the file `marker`, so that no other data is lost.
+    An existing `folder` is replaced only if it is empty or contains the file `marker`, so that no other data is lost.
 
     Raises:
         ValueError: the folder is something else.
-        OSError: nothing can be written there, or the disk is full; the message names the file and has a remedy.
+        OSError: it cannot be written, or the disk is full; the message names the file and a remedy.
     """
     folder = Path(folder).absolute()
     if folder.is_symlink():
         raise ValueError(f"{folder} is a symbolic link; give the folder that it points to.")
     if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).exists())):
-        raise ValueError(f"{folder} exists and holds no {marker}, so it is left alone; choose another folder.")
+        raise ValueError(f"{folder} exists and contains no {marker}, so it is not replaced; choose another folder.")
     fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     old = fresh.with_suffix(".old")
     try:
@@ -163,11 +163,11 @@ def replaced(folder, *, marker):
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)  # only now that there is another
+            shutil.rmtree(old, ignore_errors=True)  # only after the new one is in place
 
 
 def in_place_of(error, fresh, folder):
-    """The message of `error`, with a file that it names called as it would be in `folder`."""
+    """The message of `error`, with paths in the temporary folder `fresh` shown as paths in `folder`."""
     text = error.strerror or str(error)
     if error.filename is not None:
         text = f"{error.filename}: {text}."
@@ -177,7 +177,7 @@ def in_place_of(error, fresh, folder):
 
 
 def remove_stale(folder):
-    """Deletes what `replaced` left beside `folder` in a process that was killed."""
+    """Deletes the temporary folders beside `folder` of processes that were killed inside `replaced`."""
     ours = re.compile(re.escape(f".{folder.name}.") + r"[0-9a-f]{8}\.new")
     for path in folder.parent.iterdir():
         if ours.fullmatch(path.name) and path.is_dir() and time.time() - path.stat().st_mtime > STALE:
@@ -187,7 +187,7 @@ def remove_stale(folder):
 def umask():
     """The permission bits that new files of this process do not get.
 
-    `os.umask` tells it only by changing it, and other threads would create files in between.
+    `os.umask` can only be read by changing it, which would affect files that other threads create in between.
     """
     with tempfile.TemporaryDirectory() as place:
         probe = Path(place) / "probe"
@@ -204,6 +204,6 @@ def checksums(folder):
 
 
 def sha256(path):
-    """Hexadecimal digest of a file, read in pieces."""
+    """Hexadecimal digest of a file, read in chunks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""SavedModels are programs: which operators one contains is read before TensorFlow loads it.
+"""SavedModels are programs, so their operators are checked before TensorFlow loads one.
 
-Refused are operators that touch files, the network, other processes or Python; a network that answers needs none.  A
-SavedModel also holds two functions that save and restore its variables with such operators.  TensorFlow calls neither
-of them to load or run a model, so they are let pass as long as nothing else calls them.
+Operators that access files, the network, other processes or Python are refused; prediction needs none of them.  A
+SavedModel also contains two functions that save and restore its variables with such operators.  TensorFlow calls
+neither to load or run a model, so they are allowed as long as nothing else calls them.
 """
 
 import re
@@ -14,8 +14,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfdl.core.files import refuse_links
 
 FILE = "saved_model.pb"
-SHOWN = 5  # operators that a message names
-# Patterns of whole operator names.  A test holds them against every operator of the installed TensorFlow that has an
+SHOWN = 5  # largest number of operators in a message
+# Patterns of whole operator names.  A test compares them with every operator of the installed TensorFlow that has an
 # argument named like a file or an address.
 REFUSED = re.compile(
     "|".join(
@@ -26,12 +26,12 @@ REFUSED = re.compile(
             r"InitializeTableFromTextFile\w*|GenerateVocabRemapping|LoadAndRemapMatrix|FixedUnigramCandidateSampler",
             r"Skipgram|EncodeProto|DecodeProto\w*|CalibrationStatisticsSaver|\w*Reader\w*|LMDB\w*|\w*Snapshot\w*",
             r"\w*Summary\w*|Debug\w*|Dump\w*|Print\w*",
-            # data pipelines: they read files, and an answer needs none
+            # data pipelines, which read files and are not needed for prediction
             r"\w*Dataset\w*|\w*Iterator\w*|\w*TFRecord\w*",
             # network, other devices and processes
             r"Rpc\w*|\w*DataService\w*|RemoteCall|_?Send|_?Recv|_Host\w*|Collective\w*|Nccl\w*|_Nccl\w*|WorkerHeartbeat",
             r"\w*TPU\w*|Infeed\w*|Outfeed\w*",
-            # code that is no TensorFlow graph
+            # code outside of TensorFlow graphs
             r"\w*PyFunc\w*|\w*NumpyFunc\w*|XlaCallModule|XlaCustomCall\w*|\w*XlaHost\w*|_Xla\w*|XlaLaunch\w*|\w*TRT\w*",
         )
     )
@@ -40,12 +40,11 @@ SAVER = frozenset({"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename
 
 
 def check_saved_model(folder):
-    """Returns the names of the signatures of the SavedModel in `folder`.
+    """The names of the signatures of the SavedModel in `folder`, after a check of its operators.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it cannot be read, holds a link, or has operators that no model needs to answer; the message names
-            them.
+        FileNotFoundError: there is no SavedModel.
+        ValueError: it cannot be read, or it contains a link or refused operators, which the message names.
     """
     file = Path(folder) / FILE
     refuse_links(folder, ".")
@@ -55,7 +54,7 @@ def check_saved_model(folder):
     try:
         saved.ParseFromString(file.read_bytes())
     except DecodeError as error:
-        raise ValueError(f"{file} is no SavedModel ({error}); export the model again.") from error
+        raise ValueError(f"{file} is not a SavedModel ({error}); export the model again.") from error
     if len(saved.meta_graphs) != 1 or not saved.meta_graphs[0].HasField("object_graph_def"):
         raise ValueError(
             f"{folder} is a SavedModel of TensorFlow 1, which tfdl does not read; save it again with Keras."
@@ -65,7 +64,7 @@ def check_saved_model(folder):
     if found:
         names = ", ".join(sorted(found)[:SHOWN]) + (" ..." if len(found) > SHOWN else "")
         raise ValueError(
-            f"{folder} contains operators that touch files, the network or Python ({names}), so it is not loaded; "
+            f"{folder} contains operators that access files, the network or Python ({names}), so it is not loaded; "
             "export the model without them."
         )
     return sorted(name for name in graph.signature_def if not name.startswith("__"))
@@ -78,7 +77,7 @@ def refused_operators(graph):
     calls = {name: {callee for node in nodes for callee in callees(node)} for name, nodes in functions.items()}
     everywhere = {node.op for node in graph.graph_def.node}.union(*used.values())
     found = {name for name in everywhere - SAVER if REFUSED.fullmatch(name)}
-    # Whatever TensorFlow may call, at loading or later, is a concrete function of the object graph.
+    # Every function that TensorFlow may call, at loading or later, is a concrete function of the object graph.
     waiting, reached = list(graph.object_graph_def.concrete_functions), set()
     while waiting:
         name = waiting.pop()

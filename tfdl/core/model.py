@@ -1,4 +1,4 @@
-"""Base of subclassed models: built from one config, saved as that config."""
+"""Base class of subclassed models, which are built from one config and saved with it."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Names: what a mistyped one may have meant, and which can be written down."""
+"""Suggestions for a mistyped name, and which names can be written to text files."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""A network without values: shapes, parameters and multiply-adds, before a single weight takes memory.
+"""Shapes, parameters and multiply-adds of a network, without allocating its weights.
 
     model = outline(vgg, "16")
     parameters(model), multiply_adds(model)      # 138_357_544 and 15_470_264_320, in a second
@@ -13,8 +13,8 @@ import math
 import keras
 from keras import layers
 
-# Their kernels are applied once at each position of the input, not of the output.
-READ_THE_INPUT = (
+# Layers whose kernels are applied once at each position of the input, not of the output.
+PER_INPUT_POSITION = (
     layers.RNN,
     layers.Bidirectional,
     layers.Conv1DTranspose,
@@ -24,14 +24,14 @@ READ_THE_INPUT = (
 
 
 def outline(build, *args, **kwargs):
-    """The model that `build(*args, **kwargs)` makes, with shapes and without values: it cannot be run."""
-    known = keras.src.backend.common.global_state
-    waiting = list(known.get_global_attribute("uninitialized_variables", []))
+    """The model that `build(*args, **kwargs)` returns, with shapes but without values: it cannot be run."""
+    state = keras.src.backend.common.global_state
+    waiting = list(state.get_global_attribute("uninitialized_variables", []))
     try:
         with keras.StatelessScope(initialize_variables=False):
             return build(*args, **kwargs)
-    finally:  # else the next StatelessScope anywhere would initialize these variables
-        known.set_global_attribute("uninitialized_variables", waiting)
+    finally:  # otherwise the next StatelessScope anywhere would initialize these variables
+        state.set_global_attribute("uninitialized_variables", waiting)
 
 
 def parameters(model):
@@ -40,36 +40,36 @@ def parameters(model):
 
 
 def multiply_adds(model):
-    """Multiply-adds of one sample, an int.
+    """Multiply-adds for one sample, an int.
 
     A kernel is applied once at each position of its layer's output: H/s W/s positions for a convolution, N for a dense
-    layer on tokens, 1 for a dense layer on a vector.  A layer that multiplies in other ways has a method
+    layer on tokens, 1 for a dense layer on a vector.  A layer to which this does not apply has a method
     `multiply_adds(shape)`, which takes the shape of its input.
 
     Args:
-        model: a functional model of fixed sizes but for the batch, from `outline` or with values.
+        model: a functional model whose sizes are fixed except for the batch, from `outline` or with values.
 
     Raises:
         ValueError: a size is not fixed, the model is not functional, or a layer cannot be counted.
     """
     if not isinstance(model, keras.src.models.functional.Functional):
-        raise ValueError(f"multiply_adds reads the graph of a functional model; {model.name!r} has none.")
+        raise ValueError(f"multiply_adds needs the graph of a functional model, which {model.name!r} is not.")
     calls = [node for depth in model._nodes_by_depth.values() for node in depth if not node.is_input]
     return sum(of_call(node.operation, node.input_tensors[0].shape, node.outputs[0].shape) for node in calls)
 
 
 def of_call(operation, shape_in, shape_out):
-    """Multiply-adds of one layer in one place of the graph."""
+    """Multiply-adds of one layer at one place of the graph."""
     if not isinstance(operation, layers.Layer) or not operation.weights:
         return 0
     if None in (*shape_in[1:], *shape_out[1:]):
-        raise ValueError(f"Multiply-adds need fixed sizes, but {operation.name!r} makes {shape_out} of {shape_in}.")
+        raise ValueError(f"Multiply-adds need fixed sizes, but {operation.name!r} maps {shape_in} to {shape_out}.")
     if hasattr(operation, "multiply_adds"):
         return operation.multiply_adds(shape_in)
     if isinstance(operation, keras.src.models.functional.Functional):
         return multiply_adds(operation)
     if any(isinstance(part, layers.EinsumDense) for part in operation._flatten_layers()):
-        raise ValueError(f"multiply_adds cannot count {operation.name!r}, which holds an EinsumDense.")
-    positions = shape_in if isinstance(operation, READ_THE_INPUT) else shape_out
+        raise ValueError(f"multiply_adds cannot count {operation.name!r}, which contains an EinsumDense.")
+    positions = shape_in if isinstance(operation, PER_INPUT_POSITION) else shape_out
     kernels = [math.prod(weight.shape) for weight in operation.weights if weight.name.endswith("kernel")]
     return math.prod(positions[1:-1]) * sum(kernels)

@@ -1,17 +1,17 @@
-"""Pictures from files to pixels, as TensorFlow operations: the same in a data pipeline and in a prediction.
+"""Reading, decoding and resizing pictures with TensorFlow operations, identical in data pipelines and in prediction.
 
     image = read(path, (224, 224, 3))               # () string tensor -> (224, 224, 3) uint8
     image = decode(content, (224, 224, 3), "crop")  # the same from the encoded bytes
     image = resize(pixels, (224, 224, 3))           # the same from pixels
 
-JPEG, PNG, WebP, GIF (the first frame) and BMP are decoded by TensorFlow, TIFF by Pillow.  What decides is the content,
-not the name.  JPEG and TIFF pictures are turned as their EXIF orientation says.
+JPEG, PNG, WebP, GIF (the first frame) and BMP are decoded by TensorFlow, TIFF by Pillow.  The format is recognized by
+the content, not by the name.  JPEG and TIFF pictures are rotated according to their EXIF orientation.
 
-JPEG files of large photos are decoded at 1/2, 1/4 or 1/8 of their size where that is no smaller than what is wanted:
-libjpeg then leaves out high frequencies, which averages.  Where a picture shrinks, each output pixel is the mean of the
-area that it covers; where a side grows, it is interpolated.
+Large JPEG files are decoded at 1/2, 1/4 or 1/8 of their size where that is at least the requested size: libjpeg then
+skips high frequencies, which amounts to averaging.  Where a picture shrinks, each output pixel is the mean of the area
+that it covers; where a side grows, pixels are interpolated.
 
-An operation that fails inside a pipeline can't say which file it was; `complaint` says what is wrong with a file.
+An operation that fails inside a pipeline cannot name the file; `complaint` says what is wrong with a file.
 """
 
 import io
@@ -26,17 +26,17 @@ from tfdl.core.quiet import muffled
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 TIFF_SUFFIXES = (".tif", ".tiff")
 RESIZES = ("stretch", "crop", "pad")
-MOST_PIXELS = 178_956_970  # Pillow refuses twice 89 million too: 2 GiB of memory for 4 channels and work space
-SMALL = 16_384  # bytes: in so few there is no photo large enough to be worth a decoding at a fraction
+MAX_PIXELS = 178_956_970  # Pillow's limit too, 2 * 89 million; decoding so many takes about 2 GiB of memory
+SMALL = 16_384  # bytes; decoding at a fraction is not worthwhile for smaller files
 RATIOS = (1, 2, 4, 8)  # at which libjpeg can decode
-EXIF_SEGMENTS = 64  # that are looked at; a file has two or three before its picture
+EXIF_SEGMENTS = 64  # largest number of segments searched; a file has two or three before its picture
 PLAIN_JPEG = {0: 0xFF, 1: 0xD8, 2: 0xFF, 3: 0xE0, 4: 0x00, 5: 0x10, 20: 0xFF, 21: 0xDB}  # JFIF, then tables: no EXIF
 PLAIN_PNG = {0: 0x89, 1: 0x50, 2: 0x4E, 3: 0x47, 16: 0, 17: 0, 20: 0, 21: 0}  # both sides below 65,536
-HUGE = f"it claims to have more than {MOST_PIXELS:,} pixels; make it smaller"
+HUGE = f"it claims to have more than {MAX_PIXELS:,} pixels; make it smaller"
 
 
 def read(path, image_shape, resize="stretch", *, tiff=False):
-    """The picture in the file `path`, a () string tensor.  Everything else as in `decode`."""
+    """The picture in the file `path`, a () string tensor.  Other arguments, result and errors as in `decode`."""
     return decode(tf.io.read_file(path), image_shape, resize, tiff=tiff)
 
 
@@ -45,19 +45,19 @@ def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=Fa
 
     Args:
         image_shape: height, width, and 1 or 3 channels (or as many as are stored).
-        resize: "stretch" changes the proportions, "crop" keeps them and cuts out the middle, "pad" keeps them and adds
+        resize: "stretch" changes the proportions, "crop" keeps them and cuts out the center, "pad" keeps them and adds
             black borders.
-        stored_channels: to decode to before they are converted: 1 where all pictures are gray.
-        tiff: in a graph, read TIFF too: by a Python function, so only where there are such files.  Outside of a graph
-            they are always read.
+        stored_channels: number of channels to decode, before conversion: 1 if all pictures are gray.
+        tiff: whether to support TIFF in a graph.  This needs a Python function, so request it only where there are
+            such files.  Outside of a graph TIFF is always supported.
 
     Raises:
-        ValueError: an unknown way to resize, or a shape that no picture has.
-        tf.errors.InvalidArgumentError: the content is no picture, is damaged, or claims more than `MOST_PIXELS` pixels.
+        ValueError: an unknown `resize`, or an invalid shape.
+        tf.errors.InvalidArgumentError: the content is not a picture, is damaged, or claims more than `MAX_PIXELS`.
     """
     check(image_shape, resize)
     content = tf.convert_to_tensor(content, tf.string)
-    head = tf.cast(tf.io.decode_raw(content, tf.uint8, fixed_length=32), tf.int32)  # a shorter one ends in zeros
+    head = tf.cast(tf.io.decode_raw(content, tf.uint8, fixed_length=32), tf.int32)  # filled up with zeros
     small_jpeg, small_png = tf.unstack(is_small(head, content))
     size = tf.constant(image_shape[:2])
 
@@ -103,7 +103,7 @@ def resize(image, image_shape, resize="stretch"):
 
 
 def complaint(file):
-    """Why `file` can't be read as a picture, in a few words; None where it can.  Not for graphs."""
+    """Why `file` can't be read as a picture, in a few words; None if it can.  Not for use in graphs."""
     try:
         content = pathlib.Path(file).read_bytes()
     except OSError as error:
@@ -114,7 +114,7 @@ def complaint(file):
         return "HEIC, AVIF or a video; convert it to PNG or JPEG"
     if content[:4] in TIFF_STARTS and pathlib.Path(file).suffix.lower() not in TIFF_SUFFIXES:
         return "it is a TIFF file; let its name end in .tif"
-    with muffled():  # libjpeg has its say too, without a name
+    with muffled():  # libjpeg prints its own message, which does not name the file
         try:
             decode(content, (8, 8, 3))
         except ValueError as error:  # Pillow's
@@ -125,10 +125,10 @@ def complaint(file):
 
 
 def reason(message):
-    """What TensorFlow says of a picture, in words for people."""
+    """TensorFlow's message about a picture in plain words."""
     known = {
-        "Unknown image file format": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF file",
-        "jpeg::Uncompress failed": "its JPEG data are damaged or end too early",
+        "Unknown image file format": "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file",
+        "jpeg::Uncompress failed": "its JPEG data is damaged or truncated",
         "WebP Animation": "it is an animated WebP; save its first picture as PNG or JPEG",
         HUGE: HUGE,
     }
@@ -139,9 +139,9 @@ def reason(message):
 
 
 def check(image_shape, resize):
-    """Errors at the door."""
+    """Raises ValueError for an invalid shape or an unknown `resize`."""
     if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"A picture can't be made {tuple(image_shape)}: give height, width and 1 or 3 channels.")
+        raise ValueError(f"A picture can't be resized to {tuple(image_shape)}: give height, width and 1 or 3 channels.")
     if resize not in RESIZES:
         raise ValueError(f"resize is {resize!r}; give one of {', '.join(RESIZES)}.")
 
@@ -150,9 +150,9 @@ def check(image_shape, resize):
 
 
 def is_small(head, content):
-    """(2) bool: a JPEG file without EXIF, and a PNG file, of so few bytes that they are decoded as they are.
+    """(2) bool: whether it is a small JPEG file without EXIF, and whether it is a small PNG file.
 
-    For them the graph is short, as many tiny files cost less to decode than TensorFlow's operations to start.
+    These are decoded at full size by a short graph: starting more operations would take longer than decoding.
     """
     patterns = [list(PLAIN_JPEG.values()), list(PLAIN_PNG.values())]
     found = tf.gather(head, [list(PLAIN_JPEG), list(PLAIN_PNG)])
@@ -161,14 +161,14 @@ def is_small(head, content):
 
 
 def apart(function):
-    """`function()` in a graph of its own: where it isn't called, its operations cost nothing."""
+    """`function` in a separate graph, whose operations cost nothing when it is not called."""
     if tf.executing_eagerly():
         return function
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def reduced_jpeg(content, size, channels):
-    """Decoded at the smallest of libjpeg's fractions that is no smaller than `size` (2)."""
+    """JPEG decoded at the smallest of libjpeg's ratios that gives at least `size` (2)."""
     stored = tf.io.extract_jpeg_shape(content)[:2]
     refuse_huge(stored)
     fits = tf.stack([tf.reduce_all(-(-stored // ratio) >= size) for ratio in RATIOS[1:]])
@@ -184,7 +184,7 @@ def other_pixels(content, head, channels):
 
 
 def sizes(head):
-    """Two functions that read (height, width) from a file's first 32 bytes: of PNG, and of GIF, BMP and WebP."""
+    """Two functions that read (height, width) from a file's first 32 bytes: for PNG, and for GIF, BMP and WebP."""
 
     def number(*places):
         """The bytes at these places, the least significant first."""
@@ -195,7 +195,7 @@ def sizes(head):
         return tf.stack((number(23, 22, 21, 20), number(19, 18, 17, 16)))
 
     def of_others():
-        bits = number(21, 22, 23, 24)  # WebP without loss: 14 bits for each side less 1
+        bits = number(21, 22, 23, 24)  # lossless WebP: 14 bits for each side minus 1
         rows = number(22, 23, 24, 25)
         claims = {
             b"GIF8": (number(8, 9), number(6, 7)),
@@ -214,9 +214,9 @@ def sizes(head):
 
 
 def refuse_huge(size):
-    """An operation that fails where height times width is more than `MOST_PIXELS`."""
+    """An operation that fails if height times width is more than `MAX_PIXELS`."""
     count = tf.reduce_prod(tf.cast(size, tf.int64))
-    return tf.raw_ops.Assert(condition=count <= MOST_PIXELS, data=[HUGE])
+    return tf.raw_ops.Assert(condition=count <= MAX_PIXELS, data=[HUGE])
 
 
 TIFF_STARTS = (b"II*\0", b"MM\0*")  # least significant byte first (Intel), or last (Motorola)
@@ -227,10 +227,10 @@ def is_tiff(head):
 
 
 def pillow_pixels(content):
-    """Bytes that Pillow can read -> (h, w, 3) uint8, turned.  Sixteen bits become eight."""
+    """Bytes that Pillow can read -> (h, w, 3) uint8, rotated by EXIF.  16-bit pixels are reduced to 8 bits."""
     try:
         with Image.open(io.BytesIO(np.asarray(content).item())) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise ValueError(HUGE)
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I;16"):
@@ -245,7 +245,7 @@ def pillow_pixels(content):
 
 
 def starts(head, letters):
-    """Whether bytes, int32, begin with `letters`."""
+    """Whether the bytes `head`, int32, begin with `letters`."""
     return tf.reduce_all(head[: len(letters)] == list(letters))
 
 
@@ -253,13 +253,13 @@ def starts(head, letters):
 
 
 def jpeg_orientation(content, head):
-    """1 to 8 from the EXIF segment of a JPEG file; 1 where there is none or it is damaged."""
+    """1 to 8 from the EXIF segment of a JPEG file; 1 if there is none or it is damaged."""
     is_plain = tf.reduce_all(tf.gather(head, list(PLAIN_JPEG)) == list(PLAIN_JPEG.values()))
     return tf.cond(is_plain, lambda: 1, apart(lambda: exif_orientation(content)))
 
 
 def exif_orientation(content):
-    """As `jpeg_orientation`, by walking from segment to segment."""
+    """As `jpeg_orientation`, by a search through the segments."""
     length = tf.strings.length(content)
 
     def searching(place, tiff, count):
@@ -282,7 +282,7 @@ def exif_orientation(content):
 
 
 def tiff_orientation(content):
-    """1 to 8 from the first directory of a TIFF structure, which is what EXIF is."""
+    """1 to 8 from the first directory of a TIFF structure, the format of EXIF data."""
     raw = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int64)
     is_little = starts(raw, b"II")
     size = tf.size(raw, tf.int64)
@@ -301,7 +301,7 @@ def tiff_orientation(content):
 
 
 def turned(image, orientation):
-    """(H, W, C) as stored -> as seen."""
+    """(H, W, C), rotated and mirrored by its EXIF orientation."""
 
     def is_one_of(*values):
         return tf.reduce_any(orientation == list(values))
@@ -318,7 +318,7 @@ def turned(image, orientation):
 
 
 def with_channels(image, channels):
-    """(h, w, c) -> (h, w, channels): gray to color or back, by the weights of ITU-R BT.601."""
+    """(h, w, c) -> (h, w, channels): gray to color, or color to gray by the weights of ITU-R BT.601."""
     if image.shape[-1] == channels:
         return image
     return tf.image.grayscale_to_rgb(image) if channels == 3 else tf.image.rgb_to_grayscale(image[..., :3])
@@ -342,7 +342,7 @@ def fitted(image, size, resize):
 
 
 def scaled(image, size):
-    """(h, w, c) uint8 -> (H, W, c) uint8, the proportions as they come."""
+    """(h, w, c) uint8 -> (H, W, c) uint8, regardless of proportions."""
     stored = tf.shape(image)[:2]
 
     def averaged():

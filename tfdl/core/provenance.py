@@ -1,4 +1,4 @@
-"""Where a result comes from: the command, the commit and the versions.  No host name, user name or absolute path."""
+"""The origin of a result: command, commit and versions, but no host name, user name or absolute path."""
 
 import importlib.metadata
 import os
@@ -11,9 +11,9 @@ PACKAGES = ("tfdl", "tensorflow", "keras", "keras-cv", "keras-nlp", "tensorflow-
 
 
 def command():
-    """What to type to repeat this process: `tfdl run NAME` for a recipe, else its script relative to this folder.
+    """The command that repeats this process: `tfdl run NAME` for a recipe, otherwise the script as a relative path.
 
-    Without --run.resume, since whoever repeats the run starts at its beginning.
+    It omits --run.resume, because a repetition starts from the beginning.
     """
     script = Path(sys.argv[0])
     flags = [flag for flag in sys.argv[1:] if flag != "--run.resume"]
@@ -24,7 +24,7 @@ def command():
 
 
 def commit():
-    """The checkout's commit, with "+changes" if files differ from it; None outside a checkout."""
+    """The commit of the checkout, with "+changes" if files differ from it; None outside a checkout."""
     describe = ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"]
     try:
         done = subprocess.run(

@@ -1,6 +1,6 @@
-"""TensorFlow without its start-up chatter.  `import tfdl` installs this; TFDL_VERBOSE=1 leaves the messages on.
+"""Silences TensorFlow's start-up messages.  `import tfdl` installs this; TFDL_VERBOSE=1 keeps the messages.
 
-No environment variable stops what TensorFlow's libraries print while they load, so an import hook catches it.
+No environment variable silences TensorFlow's libraries while they load, so an import hook catches their output.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from tfdl.core.streams import open_if_closed
 
 
 def install():
-    """Puts the hook in place once; it does nothing until `tensorflow` is imported."""
+    """Installs the import hook once; it does nothing until `tensorflow` is imported."""
     if not any(isinstance(finder, QuietTensorFlow) for finder in sys.meta_path):
         sys.meta_path.insert(0, QuietTensorFlow())
 
 
 class QuietTensorFlow:
-    """Import hook for the one name `tensorflow`."""
+    """Import hook for `tensorflow` only."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":
@@ -31,30 +31,30 @@ class QuietTensorFlow:
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         for logger in ("absl", "tensorflow"):
             logging.getLogger(logger).setLevel(logging.ERROR)
-        sys.meta_path.remove(self)  # or it would be asked again
+        sys.meta_path.remove(self)  # find_spec would call this hook again
         spec = importlib.util.find_spec(name)
-        sys.meta_path.insert(0, self)  # whoever only asks whether TensorFlow is there may import it later
+        sys.meta_path.insert(0, self)  # a caller that only looks for TensorFlow may import it later
         if spec is not None:
-            spec.loader.exec_module = caught(spec.loader.exec_module)
+            spec.loader.exec_module = muffled_loader(spec.loader.exec_module)
         return spec
 
 
 @contextlib.contextmanager
 def muffled():
-    """What is written to file descriptor 2 inside (C++ writes there) is dropped; if the block fails, it is shown."""
+    """Drops what the block writes to file descriptor 2, as C++ code does; if the block fails, the output is shown."""
     if os.environ.get("TFDL_VERBOSE"):
         yield
         return
     open_if_closed(2)
     flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 2)
         try:
             yield
         except BaseException:
-            said.seek(0)
-            os.write(stderr, said.read())
+            output.seek(0)
+            os.write(stderr, output.read())
             raise
         finally:
             flush()
@@ -63,12 +63,12 @@ def muffled():
 
 
 def flush():
-    """Writes out what Python still holds; nothing where standard error was closed."""
+    """Flushes Python's standard error, unless it was closed."""
     if sys.stderr is not None:
         sys.stderr.flush()
 
 
-def caught(load):
+def muffled_loader(load):
     """`load(module)`, muffled."""
 
     def exec_module(module):

@@ -1,4 +1,4 @@
-"""Reading .keras files: our own layers are found without being imported first, and nothing in a file is executed."""
+"""Loading .keras files: tfdl's layers are imported as needed, and no code in the file is executed."""
 
 import importlib
 import json
@@ -18,15 +18,15 @@ WEIGHTS = "model.weights.h5"
 def load_model(file):
     """The model in a .keras file, without its optimizer.
 
-    Keras only knows our layers once their modules are imported; the file names them.
+    Keras finds tfdl's layers only after their modules, which the file names, have been imported.
 
     Args:
-        file: that `model.save` has written.
+        file: written by `model.save`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no Keras model file, is damaged, has code in it, needs a module that this tfdl lacks, or wants
-            far more memory than its weights take.
+        ValueError: the file is not a Keras model, is damaged, contains code, needs a module that this version of tfdl
+            lacks, or needs far more memory than its weights take.
     """
     if not Path(file).is_file():  # a pipe would be waited for
         raise FileNotFoundError(f"There is no file {file}.")
@@ -38,7 +38,7 @@ def load_model(file):
                 with archive.open(WEIGHTS) as weights:
                     check_hdf5(weights, size)
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, OSError, RuntimeError) as error:
-        raise ValueError(f"{file} is no Keras model file ({error}); `model.save('name.keras')` writes one.") from error
+        raise ValueError(f"{file} is not a Keras model ({error}); `model.save('name.keras')` writes one.") from error
     for module in sorted(own_modules(config)):
         try:
             importlib.import_module(module)
@@ -52,7 +52,7 @@ def load_model(file):
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # a damaged or invented configuration can fail in any way in Keras
         text = str(error).strip() or type(error).__name__
-        unknown = re.search(r"Could not locate (class|function) '\w+'", text)  # Keras says it after many lines
+        unknown = re.search(r"Could not locate (class|function) '\w+'", text)  # preceded by many lines
         reason = unknown.group() if unknown else text.splitlines()[0]
         raise ValueError(f"{file} cannot be loaded: {reason}") from error
 

@@ -1,4 +1,4 @@
-"""One name for Keras's object registry, so that saved files never depend on module paths."""
+"""Registration of classes and functions with Keras under the package name "tfdl", independent of module paths."""
 
 import keras
 

@@ -1,11 +1,11 @@
-"""What the environment asks for, checked before anything is imported or written.
+"""Settings from environment variables, checked before anything is imported or written.
 
-| variable          | what it may be                                                                  |
+| variable          | allowed values                                                                  |
 |-------------------|---------------------------------------------------------------------------------|
 | KERAS_BACKEND     | tensorflow; jax or torch in programs that only build, load, fit and run models  |
 | TFDL_LOGICAL_CPUS | logical devices of the CPU, 1 to 64                                             |
 | TFDL_PROFILE      | batches to profile: FIRST,LAST, or one number (0: none)                         |
-| TFDL_HEARTBEAT    | a file that `tfdl launch` watches; not one that holds anything else             |
+| TFDL_HEARTBEAT    | a file that `tfdl launch` watches; it must not contain anything else            |
 
 Keras also reads keras.json in KERAS_HOME or ~/.keras.
 """
@@ -19,14 +19,14 @@ from tfdl.core.files import read_json
 BACKENDS = ("tensorflow", "jax", "torch")
 MOST_CPUS = 64  # TensorFlow takes minutes to start with thousands
 KERAS_NEEDS = {"floatx": "float32", "image_data_format": "channels_last"}
-HEARTBEATS = {"", "busy", "idle"}  # what tfdl.train.callbacks writes
+HEARTBEATS = {"", "busy", "idle"}  # the contents that tfdl.train.callbacks writes
 
 
 def check(*, tensorflow=True):
     """Raises ValueError if a variable, or keras.json, would make a command fail later.
 
     Args:
-        tensorflow: whether Keras has to run on TensorFlow.
+        tensorflow: whether Keras must run on TensorFlow.
     """
     check_keras(tensorflow)
     logical_cpus()
@@ -44,7 +44,7 @@ def check_keras(tensorflow):
         source, backend = "KERAS_BACKEND", os.environ["KERAS_BACKEND"]
     remedy = "unset KERAS_BACKEND" if source == "KERAS_BACKEND" else "set KERAS_BACKEND=tensorflow"
     if backend not in BACKENDS:
-        raise ValueError(f"{source} is {backend!r}; tfdl knows {', '.join(BACKENDS)}: {remedy}.")
+        raise ValueError(f"{source} is {backend!r}; tfdl supports {', '.join(BACKENDS)}: {remedy}.")
     if tensorflow and backend != "tensorflow":
         raise ValueError(f"{source} is {backend!r}, but this command needs Keras on TensorFlow; {remedy}.")
     if not is_installed(backend):
@@ -52,19 +52,19 @@ def check_keras(tensorflow):
 
 
 def is_installed(module):
-    """Not by `importlib.util.find_spec`: to ask it for tensorflow would use up the hook of `tfdl.core.quiet`."""
+    """Avoids `importlib.util.find_spec`, which would trigger the import hook of `tfdl.core.quiet` for tensorflow."""
     return importlib.machinery.PathFinder.find_spec(module) is not None
 
 
 def keras_json():
-    """(file, its settings); {} where there is none or Keras ignores it.  Raises ValueError."""
+    """(file, its settings); the settings are {} if there is no file or Keras ignores it.  Raises ValueError."""
     file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser() / "keras.json"
     try:
         settings = read_json(file)
-    except (FileNotFoundError, ValueError):  # Keras goes on without a broken one too
+    except (FileNotFoundError, ValueError):  # Keras ignores an invalid file too
         return file, {}
     if not isinstance(settings, dict):
-        raise ValueError(f"{file} holds no JSON object; correct the file or delete it.")
+        raise ValueError(f"{file} is not a JSON object; correct the file or delete it.")
     return file, settings
 
 
@@ -77,7 +77,7 @@ def logical_cpus():
 
 
 def profiled_batches():
-    """TFDL_PROFILE as Keras's `profile_batch`: (first, last), or one number; 0 is none.  Raises ValueError."""
+    """TFDL_PROFILE as Keras's `profile_batch`: (first, last), or one number; 0 for none.  Raises ValueError."""
     text = os.environ.get("TFDL_PROFILE", "0")
     numbers = [int(part[:9]) if part.isascii() and part.isdigit() else -1 for part in text.split(",")]
     if len(numbers) > 2 or min(numbers) < 0 or (len(numbers) == 2 and not 1 <= numbers[0] <= numbers[1]):
@@ -92,7 +92,7 @@ def heartbeat():
         return None
     path = Path(text)
     if path.is_symlink() or (path.exists() and not is_heartbeat(path)):
-        raise ValueError(f"TFDL_HEARTBEAT is {text!r}, which exists and is no heartbeat file; name a new file.")
+        raise ValueError(f"TFDL_HEARTBEAT is {text!r}, which exists and is not a heartbeat file; name a new file.")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"TFDL_HEARTBEAT is {text!r}, whose folder does not exist; name a file in an existing one.")
     return path

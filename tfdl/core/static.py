@@ -1,8 +1,8 @@
-"""Batches of one fixed shape, for devices that compile every shape anew (TPUs).
+"""Batches of one fixed shape, for devices that recompile for every new shape (TPUs).
 
-`require(replicas)` switches the rule on for this process; loaders then ask `batch_size`.  Training drops the incomplete
-batch at an epoch's end (shuffling drops other samples each time); evaluation takes a batch that divides the split, or
-nearly so.
+`require(replicas)` turns static batches on for this process; the loaders then use `training_steps` and
+`evaluation_batch`.  Training drops the incomplete batch at the end of an epoch (shuffling drops different samples each
+time); evaluation uses a batch size that divides the split, or nearly does.
 """
 
 import warnings
@@ -11,7 +11,7 @@ _replicas = 0  # 0: batches may end with a smaller one
 
 
 def require(replicas):
-    """From now on batches are static and can be divided by `replicas`; 0 switches the rule off."""
+    """Makes batches static and divisible by `replicas` from now on; 0 turns this off."""
     global _replicas
     _replicas = replicas
 
@@ -21,25 +21,25 @@ def is_required():
 
 
 def training_steps(count, batch_size):
-    """Batches in an epoch of `count` samples.
+    """The number of batches in an epoch of `count` samples.
 
     Raises:
-        ValueError: static batches are required and `batch_size` is more than `count`, or can't be divided.
+        ValueError: static batches are required and `batch_size` is larger than `count` or not divisible.
     """
     if not is_required():
         return -(-count // batch_size)
     if batch_size % _replicas or batch_size > count:
         raise ValueError(
-            f"A batch of {batch_size} of {count} samples can't be static on {_replicas} replicas; choose a multiple of"
+            f"Batches of {batch_size} of {count} samples can't be static on {_replicas} replicas; choose a multiple of"
             f" {_replicas} up to {count}."
         )
     return count // batch_size
 
 
 def evaluation_batch(count, batch_size):
-    """`batch_size`; where batches are static, the size from its half up to it that leaves the fewest samples out.
+    """`batch_size`; where batches are static, the size of more than half of it that leaves out the fewest samples.
 
-    Most often that is none; if it is not, a warning says how many.
+    Usually none are left out; otherwise a warning says how many.
     """
     if not is_required():
         return batch_size

@@ -1,7 +1,7 @@
-"""Standard output and error that cannot stop a run: a reader that leaves, or a stream that was closed, is no error.
+"""Standard output and error that cannot stop a run: neither a closed stream nor a pipe without a reader is an error.
 
 tfdl run classify_images | head -1      # prints one line, and trains to the end
-tfdl run classify_images >&-            # trains without a word
+tfdl run classify_images >&-            # trains without output
 """
 
 import io
@@ -12,9 +12,9 @@ import sys
 def make_safe():
     """Makes `sys.stdout` and `sys.stderr` safe to write to, for the rest of the process.
 
-    A closed one goes to os.devnull, for otherwise the next file that is opened would get its number and with it all
-    that is printed.  What a pipe no longer takes is dropped.  Characters that the terminal lacks become escapes.
-    A stream that somebody has put in place of the process's own is left alone.
+    A closed stream is redirected to os.devnull; otherwise the next file that is opened would get its descriptor and
+    everything that is printed.  Output to a broken pipe is dropped.  Characters that the terminal cannot encode are
+    escaped.  Streams that other code has put in place of the process's own are left unchanged.
     """
     for number in (0, 1, 2):
         open_if_closed(number)
@@ -40,22 +40,22 @@ def open_if_closed(number):
 
 
 def is_own(stream, number):
-    """Whether it is the one that Python made, and not yet safe."""
+    """Whether `stream` is the one that Python created, and not yet safe."""
     try:
         raw = getattr(stream.buffer, "raw", stream.buffer)  # without a buffer under `python -u`
-        return stream.fileno() == number and not isinstance(raw, Patient)
+        return stream.fileno() == number and not isinstance(raw, SafeFile)
     except (AttributeError, OSError, ValueError):
         return False
 
 
 def safe(number, **how):
     """A text stream on the file descriptor `number`."""
-    raw = io.BufferedWriter(Patient(number, "w", closefd=False))
+    raw = io.BufferedWriter(SafeFile(number, "w", closefd=False))
     return io.TextIOWrapper(raw, errors="backslashreplace", **how)
 
 
-def drop_what_cannot_be_written():
-    """After an error that has been reported: Python would report the same text, on a full disk, again at its end."""
+def drop_unwritten():
+    """Drops buffered output that cannot be written, as on a full disk: Python would report the error again at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -64,14 +64,14 @@ def drop_what_cannot_be_written():
 
 
 def discard(number):
-    """Sends a file descriptor to os.devnull from now on."""
+    """Redirects a file descriptor to os.devnull."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, number)
     os.close(null)
 
 
-class Patient(io.FileIO):
-    """A file descriptor that goes to os.devnull once nobody reads it any more."""
+class SafeFile(io.FileIO):
+    """A file descriptor that is redirected to os.devnull once its pipe has no reader."""
 
     def write(self, data):
         try:

@@ -1,6 +1,6 @@
-"""What a trained model answers, and how its input is prepared: kept beside the weights, so that nobody has to guess.
+"""What a trained model predicts and how its input is prepared, stored beside the weights.
 
-A run folder holds it as task.json, an export folder in report.json under "task".
+A run folder has it as task.json, an export folder in report.json under "task".
 """
 
 import dataclasses
@@ -12,17 +12,17 @@ KINDS = ("classification",)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """The job of a model.
+    """The task of a model.
 
     Attributes:
-        kind: one of `KINDS`; it chooses the file of `tfdl/inference/` that turns outputs into answers.
-        labels: class names in the order of the outputs; empty where they are unknown.
+        kind: one of `KINDS`; it selects the module of `tfdl/inference/` that turns outputs into predictions.
+        labels: class names in the order of the outputs; empty if unknown.
         image_shape: (height, width, channels) of the input.
-        input_range: smallest and largest value of a pixel as the model takes it.
-        resize: how pictures come to `image_shape`, see `tfdl.core.pictures`: "stretch" ignores proportions.
+        input_range: smallest and largest value of a pixel in the model's input.
+        resize: how pictures are resized to `image_shape`, see `tfdl.core.pictures`: "stretch" ignores proportions.
 
     Raises:
-        ValueError: a value that describes no task; the message names it.
+        ValueError: an invalid value, which the message names.
     """
 
     kind: str = "classification"
@@ -33,7 +33,7 @@ class Task:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise ValueError(f"There is no task {self.kind!r}; tfdl knows {', '.join(KINDS)}.")
+            raise ValueError(f"There is no task {self.kind!r}; tfdl has {', '.join(KINDS)}.")
         if not is_tuple(self.labels, str):
             raise ValueError(f"labels is {self.labels!r}; give a tuple of class names.")
         shape = self.image_shape
@@ -46,7 +46,7 @@ class Task:
             raise ValueError(f"resize is {self.resize!r}; give a name such as 'stretch'.")
 
     def to_json(self):
-        """A dict that `json.dumps` takes."""
+        """A dict for `json.dumps`."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -54,16 +54,16 @@ class Task:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: `value` comes from elsewhere and does not describe a task.
+            ValueError: `value` does not describe a task.
         """
         fields = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(value, dict) or set(value) - fields:
-            raise ValueError(f"{value!r} describes no task; a task has the fields {', '.join(sorted(fields))}.")
+            raise ValueError(f"{value!r} does not describe a task, whose fields are {', '.join(sorted(fields))}.")
         return cls(**{name: tuple(item) if isinstance(item, list) else item for name, item in value.items()})
 
 
 def is_tuple(value, kind, length=None):
-    """Whether it is a tuple of `kind` (True and False are no numbers), of this length if one is given."""
+    """Whether it is a tuple of `kind` (bools do not count as numbers), and of this length if one is given."""
     return (
         isinstance(value, tuple)
         and all(isinstance(item, kind) and not isinstance(item, bool) for item in value)

@@ -1,4 +1,4 @@
-"""What a TFLite file says of itself: class names, and how pixels become its input.
+"""The metadata of a TFLite file: class names, and how pixels are normalized for its input.
 
 Source: the schema `metadata_schema.fbs` of TFLite Support and MediaPipe Tasks (Apache-2.0).  Tables are read and
 written by the slot numbers there, with `flatbuffers` alone; `tfdl.export.metadata` writes them.
@@ -16,17 +16,17 @@ from flatbuffers import number_types as types
 BUFFER_NAME = b"TFLITE_METADATA"
 NORMALIZATION = 1  # member of union ProcessUnitOptions
 TENSOR_AXIS_LABELS = 2  # enum AssociatedFileType
-MAX_LABEL_BYTES = 1 << 20  # of a label file; ImageNet's 21,841 names take half of it
+MAX_LABEL_BYTES = 1 << 20  # of a label file; the 21,841 names of ImageNet-21k take half of it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What was found.
+    """The metadata that a file contains.
 
     Attributes:
-        labels: class names in the order of the output; empty where the file has none.
-        mean, std: of the input's normalization (pixel - mean) / std with pixels in [0, 255], a number for all channels
-            or one for each; empty where the file has none.
+        labels: class names in the order of the output; empty if the file has none.
+        mean, std: of the input's normalization (pixel - mean) / std with pixels in [0, 255], one number for all
+            channels or one for each; empty if the file has none.
     """
 
     labels: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ def read_metadata(content):
     """The `Metadata` of a TFLite file's bytes.
 
     Raises:
-        ValueError: the file has metadata, but they are damaged.
+        ValueError: the file has metadata, but it is damaged.
     """
     try:
         root = metadata_table(content)
@@ -57,12 +57,12 @@ def read_metadata(content):
         return Metadata(labels=labels, mean=mean, std=std)
     except (struct.error, IndexError, TypeError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"The metadata of the TFLite file are damaged ({type(error).__name__}: {error}); get the file again."
+            f"The metadata of the TFLite file is damaged ({type(error).__name__}: {error}); get the file again."
         ) from error
 
 
 def metadata_table(content):
-    """The root table of the metadata, None where there are none."""
+    """The root table of the metadata; None if there is none."""
     model = schema.Model.GetRootAsModel(content, 0)
     for i in range(model.MetadataLength()):
         if model.Metadata(i).Name() == BUFFER_NAME:
@@ -72,7 +72,7 @@ def metadata_table(content):
 
 
 def label_file(content, name):
-    """The lines of a text file in the zip archive behind the model."""
+    """The lines of a text file in the zip archive that follows the model."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         size = archive.getinfo(name).file_size
         if size > MAX_LABEL_BYTES:
@@ -81,7 +81,7 @@ def label_file(content, name):
 
 
 class Table:
-    """A flatbuffer table; fields that are not there read as 0, "" or ()."""
+    """A flatbuffer table; absent fields are read as 0, "" or ()."""
 
     def __init__(self, data, position):
         self.table = flatbuffers.table.Table(data, position)
@@ -110,7 +110,7 @@ class Table:
         return tuple(self.table.Get(types.Float32Flags, start) for start in self.starts(slot))
 
     def starts(self, slot):
-        """Where the elements of a vector stand; tables and float32 numbers both take 4 bytes there."""
+        """The positions of a vector's elements; references to tables and float32 numbers both take 4 bytes."""
         offset = self.offset(slot)
         if not offset:
             return range(0)

@@ -1,11 +1,11 @@
-"""Random changes of whole image batches, as pure functions of a seed.
+"""Random augmentation of image batches, as pure functions of a seed.
 
 Every function here returns an augmentation: `(images (B, H, W, C) float32 in [0, 1], seed (2) int) -> the same shape
-and range`.  Each image of the batch draws its own numbers; the same seed gives the same images, on every host.
+and range`.  Random numbers are drawn for each image of the batch; the same seed gives the same images on every host.
 
     augment = chain(random_flip(), random_shift(4), random_brightness(0.2))
 
-What mixes the labels as well is in `mixing`.
+Augmentations that also mix labels are in `mixing`.
 """
 
 import keras
@@ -14,7 +14,7 @@ from keras import layers
 
 
 def chain(*augmentations):
-    """One after the other, each with a seed of its own."""
+    """Applies augmentations one after the other, each with its own seed."""
 
     def augment(images, seed):
         for stage, augmentation in enumerate(augmentations):
@@ -25,7 +25,7 @@ def chain(*augmentations):
 
 
 def random_flip():
-    """Mirrors every second image, on average, left to right."""
+    """Mirrors each image horizontally with probability 1/2."""
 
     def augment(images, seed):
         return tf.where(per_image(images, seed) < 0.5, tf.reverse(images, axis=[2]), images)
@@ -34,9 +34,13 @@ def random_flip():
 
 
 def random_shift(pixels):
-    """Moves each image by up to `pixels` in both directions; the border pixels are repeated.
+    """Shifts each image by up to `pixels` along both axes; the border pixels are repeated.
 
-    The pad-and-crop of the CIFAR experiments in He et al. 2016, arXiv:1512.03385, section 4.2, with other padding.
+    This is the pad-and-crop of the CIFAR experiments in He et al. 2015, arXiv:1512.03385, section 4.2, with the border
+    repeated instead of zeros.
+
+    Raises:
+        ValueError: `pixels` is negative.
     """
     if pixels < 0:
         raise ValueError(f"random_shift got pixels={pixels}; give a number of pixels that is 0 or more.")
@@ -53,7 +57,7 @@ def random_shift(pixels):
 
 
 def random_brightness(strength):
-    """Adds one number from [-strength, strength] to all pixels of an image, then clips to [0, 1]."""
+    """Adds a random number from [-strength, strength] to all pixels of an image, then clips to [0, 1]."""
     check_strength("random_brightness", strength)
 
     def augment(images, seed):
@@ -63,7 +67,7 @@ def random_brightness(strength):
 
 
 def random_contrast(strength):
-    """Scales the distance from each image's mean by 1 - strength ... 1 + strength, then clips to [0, 1]."""
+    """Scales the deviation from each image's mean by 1 - strength ... 1 + strength, then clips to [0, 1]."""
     check_strength("random_contrast", strength)
 
     def augment(images, seed):
@@ -75,16 +79,16 @@ def random_contrast(strength):
 
 
 def rand_augment(operations=2, magnitude=9):
-    """To each image, one after the other, `operations` transformations drawn from the 14 of RandAugment.
+    """Applies `operations` random transformations of the 14 of RandAugment to each image, one after the other.
 
-    Cubuk et al. 2019, arXiv:1909.13719, Figure 2.  `magnitude`, 0 to 10, is how much of a transformation's range in
-    AutoAugment (arXiv:1805.09501, Table 6) is used; each image draws its strength from there, in both directions.
-    What moves in from outside is black.
+    Cubuk et al. 2019, arXiv:1909.13719, Figure 2.  `magnitude`, 0 to 10, determines the range of strengths in tenths of
+    AutoAugment's (arXiv:1805.09501, Table 6); each image draws its strength from it, in both directions.  Regions from
+    outside of the image are black.
 
-    They are Keras's layers, driven by our seed, where those are right.  `keras.layers.RandAugment` itself chooses once
-    for the whole batch, ignores the seed that it is given, and shifts, turns and brightens in one direction only;
-    keras-cv's takes no seed.  `keras.layers.Equalization` has one histogram for the whole batch, so that an image would
-    depend on its neighbors, and `keras.layers.Solarization` ignores the lower end of its range.
+    Keras's layers are used with explicit seeds where they are correct.  `keras.layers.RandAugment` itself chooses once
+    for the whole batch, ignores its seed, and shifts, rotates and brightens in one direction only; keras-cv's takes no
+    seed.  `keras.layers.Equalization` uses one histogram for the whole batch, so that an image would depend on the
+    others, and `keras.layers.Solarization` ignores the lower end of its range.
 
     Raises:
         ValueError: fewer than 1 operation, or a magnitude outside of [0, 10].
@@ -111,8 +115,8 @@ def rand_augment(operations=2, magnitude=9):
 
 
 def stock_layers(part):
-    """Keras's layers, each using `part`, 0 to 1, of its range."""
-    always = dict(dtype="float32", seed=0)  # whatever the dtype policy; and the seed is not used
+    """Keras's layers, each with the fraction `part`, 0 to 1, of its range."""
+    always = dict(dtype="float32", seed=0)  # under every dtype policy; the seed is not used
     moving, coloring = dict(fill_mode="constant", **always), dict(value_range=(0, 1), **always)
     return (
         layers.RandomShear(0.3 * part, 0.0, **moving),
@@ -124,14 +128,14 @@ def stock_layers(part):
         layers.RandomContrast(0.9 * part, **coloring),
         layers.RandomColorDegeneration(0.9 * part, **coloring),  # toward gray only
         layers.RandomSharpness((0.5 - 0.45 * part, 0.5 + 0.45 * part), **coloring),  # 0.5 changes nothing
-        layers.RandomPosterization((8 - round(4 * part), 8), **coloring),  # bits that are kept
+        layers.RandomPosterization((8 - round(4 * part), 8), **coloring),  # number of bits kept
         layers.AutoContrast(value_range=(0, 1), dtype="float32"),
     )
 
 
 def seeded(layer):
-    """A Keras image layer as an augmentation: what it draws follows from the seed, not from a state of its own."""
-    layer.backend.set_backend("tensorflow")  # the pipeline is TensorFlow's under every backend of Keras
+    """A Keras image layer as an augmentation whose random numbers depend on the given seed, not on internal state."""
+    layer.backend.set_backend("tensorflow")  # the pipeline uses TensorFlow under every backend of Keras
 
     def augment(images, seed):
         return layer.transform_images(images, layer.get_random_transformation(images, seed=Seeds(seed)))
@@ -140,7 +144,7 @@ def seeded(layer):
 
 
 class Seeds(keras.random.SeedGenerator):
-    """Gives Keras's random functions one seed after another, each a function of `seed` (2): there is no variable."""
+    """A sequence of seeds for Keras's random functions, each a function of `seed` (2), without a variable."""
 
     def __init__(self, seed):
         self.seed, self.drawn = seed, 0
@@ -155,14 +159,14 @@ def unchanged(images, seed=None):
 
 
 def random_solarize(part):
-    """Inverts the pixels above a threshold that each image draws from [1 - part, 1]."""
+    """Inverts the pixels above a random threshold from [1 - part, 1], drawn for each image."""
     return lambda images, seed: tf.where(images < 1.0 - part * per_image(images, seed), images, 1.0 - images)
 
 
 def equalize(images, seed=None):
-    """Makes all levels of a channel equally frequent: a pixel becomes the share of pixels that are not lighter.
+    """Histogram equalization of each channel: a pixel becomes the fraction of pixels that are not lighter.
 
-    Stretched so that the darkest level becomes 0; a channel of one level stays.
+    The result is stretched so that the darkest level is 0; a constant channel is not changed.
     """
     shape = tf.shape(images)
     rows = tf.reshape(tf.transpose(images, (0, 3, 1, 2)), (shape[0] * shape[3], shape[1] * shape[2]))  # (B C, H W)
@@ -178,6 +182,6 @@ def per_image(images, seed):
 
 
 def check_strength(name, strength):
-    """Strengths are fractions of the pixel range."""
+    """Raises ValueError unless the strength is a fraction of the pixel range."""
     if not 0.0 <= strength <= 1.0:
         raise ValueError(f"{name} got strength={strength}; give a number in [0, 1].")

@@ -86,7 +86,7 @@ def read(folder, validation_fraction=None, test_fraction=None, split_seed=0):
     }
     for split in ("test", "validation"):
         if split in roots and fractions[split] is not None:
-            raise ValueError(f"{folder} has the split {split!r}, so {split}_fraction can't choose it; leave that out.")
+            raise ValueError(f"{folder} already has the split {split!r}; leave out {split}_fraction.")
     missing = {split: fractions[split] or FRACTION for split in ("test", "validation") if split not in roots}
     rows |= dealt(rows["train"], missing, split_seed)
     for split, found in rows.items():

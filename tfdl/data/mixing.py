@@ -1,8 +1,8 @@
-"""Images and labels mixed in pairs: the label says how much of each of the two is in the image.
+"""Mixup and CutMix: images and labels mixed in pairs, the labels in proportion to the images.
 
-Every function here returns a mix, for `images.load(..., mix=mixup())`: `(images (B, H, W, C) float32 in [0, 1], labels
-(B, classes) float32, seed (2) int) -> (images, labels)` of the same shapes.  Each image draws a share, and a partner in
-its batch; the same seed gives the same pairs, on every host.
+Every function here returns a mixing function for `images.load(..., mix=mixup())`: `(images (B, H, W, C) float32 in
+[0, 1], labels (B, classes) float32, seed (2) int) -> (images, labels)` of the same shapes.  Each image gets a random
+partner from its batch and a random fraction; the same seed gives the same pairs on every host.
 """
 
 import tensorflow as tf
@@ -12,10 +12,13 @@ from tfdl.data.augment import Seeds
 
 
 def mixup(alpha=0.2):
-    """share * image + (1 - share) * partner, with the share drawn from Beta(alpha, alpha), the labels likewise.
+    """t * image + (1 - t) * partner, with t drawn from Beta(alpha, alpha), and the labels likewise.
 
-    Zhang et al. 2018, arXiv:1710.09412, section 2; the paper uses alpha from 0.1 to 0.4 on ImageNet.  A small alpha
-    hardly mixes most pairs.  It is `keras.layers.MixUp`, driven by our seed.
+    Zhang et al. 2018, arXiv:1710.09412, section 2; the paper uses alpha from 0.1 to 0.4 on ImageNet.  With a small
+    alpha most pairs are hardly mixed.  Uses `keras.layers.MixUp` with explicit seeds.
+
+    Raises:
+        ValueError: alpha is not positive.
     """
     check_alpha("mixup", alpha)
     layer = layers.MixUp(alpha=alpha, seed=0, dtype="float32")
@@ -29,13 +32,16 @@ def mixup(alpha=0.2):
 
 
 def cutmix(alpha=1.0):
-    """A box of the partner is pasted over the image; the label's share is that of the pixels that are left.
+    """Pastes a box of the partner over the image; the weight of its own label is the fraction of pixels left.
 
-    Yun et al. 2019, arXiv:1905.04899, eqs. 1 and 2: a share of Beta(alpha, alpha) is to be left, the box has the
-    image's proportions and its center anywhere, and what would lie outside is cut off.
+    Yun et al. 2019, arXiv:1905.04899, eqs. 1 and 2: that fraction is drawn from Beta(alpha, alpha); the box has the
+    image's proportions and a uniformly random center, and is clipped at the border.
 
-    Not `keras.layers.CutMix`: it draws alpha itself at random, from 0 to its `factor`, and labels by the box's real
-    area in place of its pixels, which on images of 8x8 pixels is wrong by up to 0.23.
+    `keras.layers.CutMix` is not used: it draws alpha itself at random, from 0 to its `factor`, and computes label
+    weights from the box's real-valued area instead of its pixels, an error of up to 0.23 on images of 8x8 pixels.
+
+    Raises:
+        ValueError: alpha is not positive.
     """
     check_alpha("cutmix", alpha)
 
@@ -43,7 +49,7 @@ def cutmix(alpha=1.0):
         batch, height, width = tf.unstack(tf.shape(images)[:3])
         left, right, center, partners = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
         gammas = [tf.random.stateless_gamma((batch,), part, alpha) for part in (left, right)]
-        side = tf.sqrt(gammas[1] / (gammas[0] + gammas[1]))  # (B,) of the box, as a share of the image's; eq. 2
+        side = tf.sqrt(gammas[1] / (gammas[0] + gammas[1]))  # (B,) of the box, as a fraction of the image's; eq. 2
         middle = tf.random.stateless_uniform((2, batch, 1), center)
         rows = inside(height, middle[0], side)  # (B, H)
         columns = inside(width, middle[1], side)  # (B, W)
@@ -57,7 +63,7 @@ def cutmix(alpha=1.0):
 
 
 def inside(length, middle, side):
-    """Pixels of an axis whose centers lie in boxes around `middle` (B, 1) of `side` (B,).  -> (B, length) bool"""
+    """Pixels of an axis whose centers are in boxes around `middle` (B, 1) of `side` (B,).  -> (B, length) bool"""
     centers = (tf.range(length, dtype=tf.float32) + 0.5) / tf.cast(length, tf.float32)
     return tf.abs(centers - middle) < side[:, None] / 2.0
 

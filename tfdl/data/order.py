@@ -1,11 +1,11 @@
-"""The order of an epoch, as a pure function of (seed, epoch, step): for images, text, boxes, graphs and pairs alike.
+"""The order of an epoch as a pure function of (seed, epoch, step), for every kind of data.
 
     order = Order.start(seed=0, batch_size=32, count=1000, position=position)
     keys = order.keys()                    # one epoch: the rows of each batch (B,), and the batch's seed (2)
     batches = keys.map(lambda rows, seed: (tf.gather(table, rows), seed))
 
-A run that stops after any step and starts again there sees the same rows with the same seeds.  `position` says where
-the next iteration starts; see `Order`.
+A run that stops after any step and is resumed there sees the same rows with the same seeds.  `position` determines
+where the next iteration starts; see `Order`.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ import tensorflow as tf
 
 from tfdl.core import static
 
-AUTOMATIC = (-1, 0)  # the position at which each iteration takes the next epoch by itself
-BALANCE = 2_000_000  # folded into an epoch's seed for the order inside of its classes
-BATCHES = 3_000_000  # for the order of batches of similar lengths
+AUTOMATIC = (-1, 0)  # the position with which each iteration automatically continues with the next epoch
+BALANCE = 2_000_000  # folded into an epoch's seed for the order within classes
+BATCHES = 3_000_000  # folded into an epoch's seed for the order of batches of similar lengths
 BUCKET = 64  # batches whose examples are sorted by length together
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What the order of an epoch depends on.
+    """Everything that the order of an epoch depends on.
 
-    `position` (epoch, step), an int64 variable: a new iteration starts at that step of that epoch and runs to the end
-    of the epoch; it is only read here.  Whoever sets it says so before each epoch, as a training callback does in
-    `on_epoch_begin`.  While its epoch is negative, as it is at first, iterations take epochs 0, 1, 2 ... by themselves.
+    `position` (epoch, step) is an int64 variable: a new iteration starts at that step of that epoch and runs to the end
+    of the epoch.  It is only read here and must be set before each epoch, as a training callback does in
+    `on_epoch_begin`.  While its epoch is negative, as initially, successive iterations are epochs 0, 1, 2 ...
     """
 
     seed: int
@@ -36,22 +36,22 @@ class Order:
     count: int  # examples in an epoch
     position: tf.Variable
     begun: tf.Variable  # epochs that were started automatically
-    rows: Callable  # epoch -> the rows of its examples (count) int64
+    rows: Callable  # epoch -> its rows in order, (count) int64
 
     @classmethod
     def start(cls, *, seed, batch_size, count, position=None, labels=None, lengths=None):
-        """Each of the rows 0 ... count - 1 comes once an epoch; or, with `labels`, each class equally often.
+        """An order with each of the rows 0 ... count - 1 once per epoch, or with `labels` each class equally often.
 
         Args:
-            position: an int64 variable (2), made here if None; see the class.
-            labels: class numbers (count).  The length of an epoch stays; each class is drawn equally often (but for 1),
-                so that rows of rare classes come more than once, and of frequent ones not all.
+            position: an int64 variable (2), see the class; None creates one.
+            labels: class numbers (count).  Each class is drawn equally often (to within 1) in an epoch of the same
+                length: rows of rare classes are repeated, and some rows of frequent classes left out.
 
         Raises:
-            ValueError: the position is no such variable.
+            ValueError: `position` is not an int64 variable (2), or is distributed.
         """
         if isinstance(position, tf.distribute.DistributedValues):
-            raise ValueError("position is a distributed variable; make it outside of any strategy's scope.")
+            raise ValueError("position is a distributed variable; create it outside of any strategy's scope.")
         if position is not None and (position.dtype != tf.int64 or tuple(position.shape) != (2,)):
             raise ValueError(f"position is {position.dtype.name} {tuple(position.shape)}; give an int64 variable (2,).")
         if position is None:
@@ -69,7 +69,7 @@ class Order:
 
     @property
     def steps(self):
-        """Batches in an epoch; the last may be smaller, unless batches must be static."""
+        """The number of batches in an epoch; the last may be smaller, unless batches must be static."""
         return static.training_steps(self.count, self.batch_size)
 
     def keys(self):
@@ -86,17 +86,17 @@ class Order:
         return self.one_epoch(remaining)
 
     def one_epoch(self, remaining):
-        """The dataset `remaining(epoch, step)`, made anew for each iteration; known to have `steps` elements, or fewer.
+        """The dataset `remaining(epoch, step)`, created for each iteration, with a known cardinality of `steps`.
 
-        `assert_cardinality` would fail on an epoch that is entered in the middle.  So the epoch is followed by a
-        dataset that TensorFlow holds for endless, though it has no element, and the two are cut after `steps`.
+        `assert_cardinality` would fail on an epoch that is resumed in the middle.  Therefore the epoch is followed by
+        an empty dataset that TensorFlow considers infinite, and `take(steps)` limits both.
         """
         epoch = tf.data.Dataset.from_tensors(0).flat_map(lambda _: remaining(*self.begin()))
         nothing = epoch.take(0).filter(lambda *_: False).repeat()
         return epoch.concatenate(nothing).take(self.steps)
 
     def begin(self):
-        """Epoch and step of the iteration that begins now; a step past the end lies in a later epoch."""
+        """Epoch and step at which an iteration starts; a step past the end of an epoch means a later epoch."""
         position = self.position.read_value()
         epoch, step = tf.cond(
             position[0] < 0,
@@ -117,17 +117,17 @@ class Order:
 def permutation(seed, count):
     """0 ... count - 1 in an order that is a pure function of the pair `seed`.  -> (count) int64.
 
-    Not `index_shuffle`, which needs no memory, but whose permutations for seeds (s, 0), (s, 1) ... correlate by 0.9.
+    `index_shuffle` would need no memory, but its permutations for seeds (s, 0), (s, 1) ... have a correlation of 0.9.
     """
     seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
     return tf.random.experimental.stateless_shuffle(tf.range(tf.cast(count, tf.int64)), seed, alg="philox")
 
 
 def balanced(seed, labels):
-    """A function epoch -> as many rows as there are `labels`, of which each class has an equal share, but for 1.
+    """A function epoch -> as many rows as there are `labels`, with the same number of each class, to within 1.
 
-    Slot j belongs to the j-th class, counted round; it takes the class's next row, in an order of this epoch, and
-    begins again with the first where there are no more.  Then the slots are shuffled.
+    The classes take turns; each contributes its rows in an order of this epoch, repeated from the start when they run
+    out.  Then all are shuffled.
     """
     present, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     classes, sizes = tf.constant(classes, tf.int64), tf.constant(sizes, tf.int64)
@@ -167,18 +167,18 @@ def bucketed(seed, lengths, batch_size):
     return rows
 
 
-def share(rows, shard):
-    """The rows of one global batch that belong to pipeline `index` of `count`: contiguous, equal but for 1."""
+def rows_of_shard(rows, shard):
+    """The rows of a global batch that belong to input pipeline `index` of `count`: contiguous, equal to within 1."""
     index, count = shard
     size = tf.shape(rows)[0]
     return rows[index * size // count : (index + 1) * size // count]
 
 
-def polished(dataset, shard):
-    """Prefetched, in a fixed order, untuned, and to be split by TensorFlow only where it is not yet."""
+def finalized(dataset, shard):
+    """`dataset` with prefetching, deterministic order, no autotuning, and sharding by TensorFlow only if unsharded."""
     options = tf.data.Options()
     options.deterministic = True
-    options.autotune.enabled = False  # costs more than it brings here, and see `tfdl.distribution.untuned`
+    options.autotune.enabled = False  # costs more than it gains here; see also `tfdl.distribution.untuned`
     policy = tf.data.experimental.AutoShardPolicy
     options.experimental_distribute.auto_shard_policy = policy.DATA if shard == (0, 1) else policy.OFF
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,12 +1,12 @@
-"""Finds an image-classification set by its name and reads it in a fixed order.
+"""Finds an image-classification data set by its name and reads it in a fixed order.
 
 Three kinds of names, tried in this order:
 - a set that comes with a package: `digits` (see `embedded.py`);
-- a folder of class sub-folders: `folder:photos`, or any path of an existing directory;
-- any tensorflow_datasets name: `mnist`, `cifar10`, or one that lives only in the data directory.
+- a folder of class sub-folders: `folder:photos`, or the path of an existing directory;
+- a tensorflow_datasets name: `mnist`, `cifar10`, or one that exists only in the data directory.
 
-The data directory is that of the environment variable TFDL_DATA_DIR, else tensorflow_datasets' own default.
-Nothing is downloaded unless the caller says so or TFDL_DOWNLOAD=1 is set.
+The data directory is given by the environment variable TFDL_DATA_DIR; the default is that of tensorflow_datasets.
+Nothing is downloaded unless the caller requests it or TFDL_DOWNLOAD=1 is set.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from tfdl.data import folders
 from tfdl.data.embedded import EMBEDDED
 
 SPLITS = ("train", "validation", "test")
-NEIGHBORS = 4096  # encoded images held at once to shuffle a set of records that cannot be indexed
+SHUFFLE_WINDOW = 4096  # encoded images in memory at once to shuffle records, which cannot be indexed
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +60,14 @@ class Listed:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An image set as stored: sizes in `image_shape` are None where they differ from image to image."""
+    """An image set as stored; sizes in `image_shape` are None if they differ between images."""
 
     name: str
     image_shape: tuple[int | None, int | None, int]
     labels: tuple[str, ...]
     splits: dict[str, Split | Listed]  # some of train, validation, test
     decode: Callable  # (raw, image_shape, resize) -> image_shape uint8
-    window: int | None = None  # examples that can be held undecoded at once; None: all of them
+    window: int | None = None  # undecoded examples in memory at once; None: all of them
 
 
 def open_source(name, data_dir=None, download=False, **splitting):
@@ -77,8 +77,8 @@ def open_source(name, data_dir=None, download=False, **splitting):
         splitting: for folders, see `folders.read`.
 
     Raises:
-        FileNotFoundError: the set is known but not there.
-        ValueError: nothing has this name, or it is no set of images with one label each.
+        FileNotFoundError: the set is known but not in the data directory.
+        ValueError: there is no set of this name, or it does not consist of images with one label each.
     """
     download = download or os.environ.get("TFDL_DOWNLOAD") == "1"
     if name in EMBEDDED:
@@ -91,14 +91,14 @@ def open_source(name, data_dir=None, download=False, **splitting):
 
 
 def is_set(name, folder=None):
-    """Whether a tensorflow_datasets set has this name, here or anywhere: it goes before a folder of the same name."""
+    """Whether tensorflow_datasets has a set of this name, prepared or not; it takes precedence over a folder."""
     base = name.split(":")[0]
     here = names_in(pathlib.Path(folder).expanduser() if folder else data_dir())
     return base in here or base in tfds.list_builders(with_community_datasets=False)
 
 
 def short_name(name):
-    """A set's name for files and titles: "photos" for folder:/some/where/photos, "mnist" for mnist:3.0.1."""
+    """A name for files and titles: "photos" for folder:/some/where/photos, "mnist" for mnist:3.0.1."""
     if name.startswith("folder:") or os.path.basename(name) != name:
         path = pathlib.Path(name.removeprefix("folder:")).expanduser()
         if name.startswith("folder:") or path.is_dir():
@@ -118,7 +118,7 @@ def embedded_source(name):
 
 
 def data_dir():
-    """Where prepared sets are looked for."""
+    """The folder of prepared sets."""
     return pathlib.Path(os.environ.get("TFDL_DATA_DIR") or tfds.core.constants.DATA_DIR).expanduser()
 
 
@@ -135,7 +135,7 @@ def names_in(folder):
 def tfds_splits(name, folder=None, download=False, decoders=None):
     """The prepared set's `info`, and split name -> tf.data.Dataset of feature dicts in stored order.
 
-    Raises: as `require`.
+    Raises as `require` does.
     """
     folder = require(name, folder, download)
     with undamaged(name, folder):
@@ -153,7 +153,7 @@ def tfds_splits(name, folder=None, download=False, decoders=None):
 
 @contextlib.contextmanager
 def undamaged(name, folder):
-    """Turns what tensorflow_datasets says of a broken dataset_info.json into a ValueError that names the set."""
+    """Converts tensorflow_datasets' error about a broken dataset_info.json into a ValueError that names the set."""
     try:
         yield
     except json_format.ParseError as error:
@@ -165,11 +165,11 @@ def undamaged(name, folder):
 
 
 def require(name, folder=None, download=False):
-    """The folder that has the set or may be given it.
+    """The folder that contains the set, or to which it may be downloaded.
 
     Raises:
-        FileNotFoundError: tensorflow_datasets knows the name, but the set is not in `folder` and may not be downloaded.
-        ValueError: nothing has this name.
+        FileNotFoundError: tensorflow_datasets has the set, but it is not in `folder` and may not be downloaded.
+        ValueError: there is no set of this name.
     """
     folder = pathlib.Path(folder).expanduser() if folder else data_dir()
     here = names_in(folder)
@@ -179,32 +179,32 @@ def require(name, folder=None, download=False):
     if base.split("/")[0] not in tfds.list_builders(with_community_datasets=False):
         near = difflib.get_close_matches(name, sorted({*EMBEDDED, *here}), n=3, cutoff=0.0)
         raise ValueError(
-            f"There is no set {name!r} in {folder}; the nearest names are {', '.join(near)}, and a folder of class "
-            f"sub-folders is given as folder:PATH."
+            f"There is no data set {name!r} in {folder}; the nearest names are {', '.join(near)}. For a folder of "
+            "class sub-folders give folder:PATH."
         )
     if not download:
-        state = "which does not hold it" if folder.is_dir() else "which does not exist"
+        state = "is not in" if folder.is_dir() else "was not found, because there is no folder"
         raise FileNotFoundError(
-            f"The set {name!r} was looked for in {folder}, {state}: set the environment variable TFDL_DATA_DIR to "
-            f"a folder that has {base}/, or allow the download with TFDL_DOWNLOAD=1 (in Python, download=True)."
+            f"The data set {name!r} {state} {folder}: set the environment variable TFDL_DATA_DIR to a folder that "
+            f"contains {base}/, or allow the download with TFDL_DOWNLOAD=1 (in Python, download=True)."
         )
     return folder
 
 
 def tfds_source(name, folder, download):
-    """A set whose examples have the features `image` and `label`.  Images stay encoded until they are needed."""
+    """A set whose examples have the features `image` and `label`.  Images remain encoded until they are needed."""
     folder = require(name, folder, download)
     with undamaged(name, folder):
         features = dict(tfds.builder(name, data_dir=str(folder)).info.features.items())
     image, label = features.get("image"), features.get("label")
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
         raise ValueError(
-            f"The set {name!r} has the features {', '.join(features)}; to classify images, it needs an image and one "
-            f"class label, called 'image' and 'label'."
+            f"The data set {name!r} has the features {', '.join(features)}; for image classification it needs an image "
+            "and one class label, called 'image' and 'label'."
         )
     info, datasets = tfds_splits(name, folder, download, decoders={"image": tfds.decode.SkipDecoding()})
     if "train" not in datasets:
-        raise ValueError(f"The set {name!r} has the splits {', '.join(datasets)}; a split called train is needed.")
+        raise ValueError(f"The data set {name!r} has the splits {', '.join(datasets)}; it needs a split called train.")
     splits = {
         key: Split(
             info.splits[key].num_examples,
@@ -217,7 +217,7 @@ def tfds_source(name, folder, download):
     def decode(raw, image_shape, resize):
         return pictures.decode(raw, image_shape, resize, stored_channels=image.shape[-1] or 3)
 
-    return Source(name, tuple(image.shape), tuple(label.names), splits, decode, NEIGHBORS)
+    return Source(name, tuple(image.shape), tuple(label.names), splits, decode, SHUFFLE_WINDOW)
 
 
 # Folders

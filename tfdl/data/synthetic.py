@@ -1,20 +1,20 @@
-"""A small learnable set for every batch contract, drawn from a seed: nothing to download, nothing to decode.
+"""A small learnable data set for every batch contract, generated from a seed.
 
-| task | the rule that links x to y |
+| task | the rule that relates x and y |
 |---|---|
-| classification | class = form of the one object (square, disc, plus, saltire, frame), then its brightness |
-| detection | one box around each object, class as above; every box has its object |
-| segmentation | 0 on the background, 1 + class on the object, 255 on the image's outermost pixels |
+| classification | class = shape of the single object (square, disc, plus, saltire, frame), then its brightness |
+| detection | one box around each object, class as above |
+| segmentation | 0 on the background, 1 + class on the object, 255 on the image's border pixels |
 | keypoints | center, left, top, right and bottom of each object's box |
-| points | class = surface that the points lie on (sphere, cube, disc, segment) |
+| points | class = surface from which the points are drawn (sphere, cube, disc, segment) |
 | point_segmentation | class = slab along z, lowest first; the last point of each cloud is ignored |
 | language_model | each token is followed by the next higher one, the highest by 1 |
-| sequence_to_sequence | the target is the source; 1 starts it and 2 ends it |
+| sequence_to_sequence | the target equals the source; 1 is the start token and 2 the end token |
 | image_text | the caption is 1, 3 + class of the object, 2 |
-| graph | most edges join nodes of one class; the features are the class, hidden in noise |
+| graph | most edges connect nodes of the same class; the features are the class plus noise |
 | graph_classification | class 0: a ring; 1: a star |
-| few_shot | classification with classes drawn anew, and numbered anew, for each episode |
-| images | as in classification, without the labels |
+| few_shot | as classification, with randomly chosen and numbered classes in each episode |
+| images | as classification, without labels |
 """
 
 import inspect
@@ -24,14 +24,14 @@ import tensorflow as tf
 
 from tfdl.core.batches import CONTRACTS, IGNORE, PADDING
 
-START, END = 1, 2  # token ids, where a task has them; 0 is padding
+START, END = 1, 2  # token ids, for tasks that use them; 0 is padding
 
 
 def synthetic(task, *, batch_size=8, batches=4, seed=0, **shape):
-    """A tf.data.Dataset of `batches` batches of `task`: (x, y), or x alone where the contract has no y.
+    """A tf.data.Dataset of `batches` batches of `task`: (x, y), or x alone if the contract has no y.
 
-    Batch number i is a pure function of (seed, i).  `shape` are arguments of the task's maker below, such as
-    `image_shape` and `num_classes`.
+    Batch i is a pure function of (seed, i).  `shape` are arguments of the task's function below, such as `image_shape`
+    and `num_classes`.
 
     Raises:
         ValueError: an unknown task, an argument that it does not have, or one out of its range.
@@ -48,7 +48,7 @@ def synthetic(task, *, batch_size=8, batches=4, seed=0, **shape):
     return tf.data.Dataset.from_tensor_slices((x, y) if CONTRACTS[task].y else x)
 
 
-# Images: objects of a few forms on a dim, noisy background
+# Images: objects of a few shapes on a dark, noisy background
 
 FORMS = ("square", "disc", "plus", "saltire", "frame")
 
@@ -70,7 +70,7 @@ def form(number, size):
 
 
 def draw(rng, image, label, num_classes):
-    """Puts an object of class `label` somewhere into `image` (H, W, C), in place.  -> its box (4), its mask (H, W)."""
+    """Draws an object of class `label` at a random place into `image` (H, W, C).  -> its box (4), its mask (H, W)."""
     height, width, _ = image.shape
     side = min(height, width)
     size = int(rng.integers(max(side // 3, 5), max(side // 2, 5) + 1))
@@ -85,7 +85,7 @@ def draw(rng, image, label, num_classes):
 def background(rng, image_shape):
     """(H, W, C) in [0, 0.2)."""
     if min(image_shape[:2]) < 5:
-        raise ValueError(f"image_shape is {image_shape}; the forms need 5 pixels or more.")
+        raise ValueError(f"image_shape is {image_shape}; the shapes need 5 pixels or more.")
     return rng.uniform(0.0, 0.2, image_shape).astype("float32")
 
 
@@ -102,7 +102,7 @@ def scenes(rng, batch_size, image_shape, num_classes, objects):
         for n in range(rng.integers(1, objects + 1)):
             labels[b, n] = rng.integers(num_classes)
             boxes[b, n], mask = draw(rng, images[b], labels[b, n], num_classes)
-            masks[b, :n][:, mask] = 0  # what is covered is not seen
+            masks[b, :n][:, mask] = 0  # the covered parts of earlier objects
             masks[b, n] = mask
     return images, labels, boxes, masks
 
@@ -194,7 +194,7 @@ def point_segmentation(rng, batch_size, points=128, features=0, num_classes=3):
 
 
 def with_features(rng, clouds, features):
-    """(B, N, 3) -> (B, N, 3 + F) float32; the features say nothing."""
+    """(B, N, 3) -> (B, N, 3 + F) float32; the features are noise."""
     return np.concatenate([clouds, rng.normal(size=(*clouds.shape[:2], features))], -1).astype("float32")
 
 
@@ -202,7 +202,7 @@ def with_features(rng, clouds, features):
 
 
 def lengths(rng, batch_size, longest):
-    """The positions of each row that hold a token, at least half of them.  -> (B, longest) bool."""
+    """Mask of the tokens of each row, of which at least half are used.  -> (B, longest) bool."""
     return np.arange(longest) < rng.integers((longest + 1) // 2, longest + 1, (batch_size, 1))
 
 
@@ -231,7 +231,7 @@ def sequence_to_sequence(rng, batch_size, length=8, vocabulary=12):
 
 
 def graph(rng, batch_size, nodes=60, edges=240, features=8, num_classes=3):
-    """One graph per batch, whatever the batch size; its last tenth of nodes and of edges are padding."""
+    """One graph per batch, regardless of the batch size; the last tenth of its nodes and edges is padding."""
     real_nodes, real_edges = nodes - nodes // 10, edges - edges // 10
     if features < num_classes or real_nodes < 2 * num_classes:
         raise ValueError(
@@ -240,10 +240,10 @@ def graph(rng, batch_size, nodes=60, edges=240, features=8, num_classes=3):
         )
     classes = rng.permutation(np.arange(real_nodes) % num_classes)
     source = rng.integers(real_nodes, size=real_edges)
-    friends = [np.flatnonzero(classes == c) for c in range(num_classes)]
+    members = [np.flatnonzero(classes == c) for c in range(num_classes)]
     target = np.where(
         rng.uniform(size=real_edges) < 0.8,
-        [rng.choice(friends[classes[s]]) for s in source],
+        [rng.choice(members[classes[s]]) for s in source],
         rng.integers(real_nodes, size=real_edges),
     )
     x = rng.normal(0.0, 1.0, (nodes, features))
@@ -254,7 +254,7 @@ def graph(rng, batch_size, nodes=60, edges=240, features=8, num_classes=3):
 
 
 def graph_classification(rng, batch_size, nodes=8, features=4):
-    """`batch_size` graphs of 4 ... `nodes` nodes each in one batch, and a node for the padding at its end."""
+    """`batch_size` graphs of 4 ... `nodes` nodes each in one batch, followed by a node for the padding."""
     if nodes < 4:
         raise ValueError(f"nodes is {nodes}; a graph has 4 or more.")
     labels = rng.integers(2, size=batch_size).astype("int32")
@@ -274,7 +274,7 @@ def graph_classification(rng, batch_size, nodes=8, features=4):
 
 
 def padded_graph(x, pairs, real_nodes, nodes, edges):
-    """The x side of a graph batch; padded edges join the last node with itself."""
+    """The x side of a graph batch; padded edges connect the last node to itself."""
     padded = np.full((edges, 2), nodes - 1, "int32")
     padded[: len(pairs)] = pairs
     mask = np.arange(nodes) < real_nodes

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tfdl.core import static
 from tfdl.core.batches import PADDING
 from tfdl.data import sources
-from tfdl.data.order import Order, polished
+from tfdl.data.order import Order, finalized
 from tfdl.data.tokenizers import TOKENIZERS
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a text without splits, from its beginning to its end
@@ -144,8 +144,8 @@ def load(
         }
     return TextData(
         name=name,
-        train=polished(train, (0, 1)),
-        **{key: polished(dataset, (0, 1)) for key, dataset in held_out.items()},
+        train=finalized(train, (0, 1)),
+        **{key: finalized(dataset, (0, 1)) for key, dataset in held_out.items()},
         tokenizer=tokenizer,
         counts={"train": order.count, **{key: len(pair[0]) for key, pair in cut.items()}},
         position=order.position,

@@ -1,1 +1,1 @@
-"""Where training runs: one device, several devices, TPU."""
+"""Where training runs: one device, several devices or machines, a TPU."""

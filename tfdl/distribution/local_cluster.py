@@ -1,11 +1,11 @@
-"""Starts workers, puts their number before what they print, and starts them again when one dies or hangs.
+"""Starts workers, prefixes their output with their number, and restarts them if one dies or hangs.
 
-When one TensorFlow worker of a cluster dies, the others wait for it or stop with an error.  So `supervise` ends them
-all, after a short time in which they may stop by themselves, and starts all of them again with the same launch id.  The
-run recognizes the id and continues from its newest checkpoint.
+When one TensorFlow worker of a cluster dies, the others wait for it or stop with an error.  Therefore `supervise` ends
+them all, after a short time in which they may stop by themselves, and restarts all of them with the same launch id.
+The run recognizes the id and resumes from its newest checkpoint.
 
-TensorFlow's workers listen on all network interfaces, without a password or encryption, also in a cluster on one
-machine: use a network that you trust, or a firewall.
+TensorFlow's workers listen on all network interfaces, without a password or encryption, even if all are on one machine:
+use a network that you trust, or a firewall.
 
     code = supervise(["python", "-m", "tfdl", "run", "classify_images"], Launch(workers=2))
 """
@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INTERVAL = 0.2  # seconds between two checks of the workers
-FINAL = {0, 2, 3, 130}  # exit codes that another start would not change: done, bad input, a NaN loss, Ctrl-C
-MOST_WORKERS = 256  # more are a slip of the finger: each one loads TensorFlow
-HUNG = 124  # what a worker without a heartbeat counts as
+FINAL = {0, 2, 3, 130}  # exit codes that a restart would not change: success, bad input, a NaN loss, Ctrl-C
+MAX_WORKERS = 256  # more are probably a typing error: each worker loads TensorFlow
+HUNG = 124  # exit code for a worker without a heartbeat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,11 @@ class Launch:
 
     Attributes:
         workers: processes on this machine; with `hosts` this machine has one.
-        hosts: "host:port" of every worker of a cluster of several machines, the chief first; () for this machine alone.
-        index: this machine's place in `hosts`.
-        restarts: how often all are started again before giving up.
-        grace: seconds that the others get to stop by themselves when one has failed; then SIGKILL.
-        hang_after: seconds without a finished batch after which a worker counts as hung.
+        hosts: "host:port" of every worker of a cluster of several machines, the chief first; () for this machine only.
+        index: this machine's index in `hosts`.
+        restarts: maximum number of restarts.
+        grace: seconds for the other workers to stop by themselves when one has failed, before SIGKILL.
+        hang_after: seconds without a finished batch after which a worker is considered hung.
     """
 
     workers: int = 2
@@ -53,15 +53,15 @@ class Launch:
 
 
 def supervise(command, launch):
-    """Runs `command` as every worker of this machine until they are done; returns the exit code.
+    """Runs `command` in every worker of this machine until they are done; returns the exit code.
 
     Raises:
-        ValueError: a number in `launch` is out of its range, or TensorFlow would not understand the hosts.
+        ValueError: a number in `launch` is out of its range, or the hosts are invalid.
     """
     check(launch)
-    stopped = []  # the signal that came to this process: passed on to the workers once, then they have their grace
+    stopped = []  # signals received by this process; the first one is passed on to the workers
     handlers = {s: signal.signal(s, lambda number, _: stopped.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
-    # A scheduler that starts this very command again after a power cut gives the same id; else it is new.
+    # A scheduler that repeats this command after a power failure sets the same id; otherwise it is new.
     environment = {"TFDL_LAUNCH": os.environ.get("TFDL_LAUNCH", uuid.uuid4().hex)}
     try:
         for attempt in range(launch.restarts + 1):
@@ -69,7 +69,7 @@ def supervise(command, launch):
             if code in FINAL or stopped:
                 return code
             if attempt < launch.restarts:
-                say(f"exit code {code}; starting again ({attempt + 1} of at most {launch.restarts} times)")
+                say(f"exit code {code}; restarting ({attempt + 1} of at most {launch.restarts} times)")
         say(f"giving up after {launch.restarts} restarts; the last exit code was {code}")
         return code
     finally:
@@ -78,12 +78,12 @@ def supervise(command, launch):
 
 
 def check(launch):
-    """Raises ValueError for numbers that make no sense and hosts that TensorFlow would not understand."""
+    """Raises ValueError for numbers out of range and invalid hosts."""
     for name, least in (("workers", 1), ("restarts", 0), ("grace", 0), ("hang_after", 1)):
-        if not getattr(launch, name) >= least:  # NaN is not
+        if not getattr(launch, name) >= least:  # also true for NaN
             raise ValueError(f"{name} is {getattr(launch, name)}; give {least} or more.")
-    if launch.workers > MOST_WORKERS:
-        raise ValueError(f"workers is {launch.workers}; one machine runs at most {MOST_WORKERS}.")
+    if launch.workers > MAX_WORKERS:
+        raise ValueError(f"workers is {launch.workers}; one machine runs at most {MAX_WORKERS}.")
     if launch.hosts and not 0 <= launch.index < len(launch.hosts):
         raise ValueError(f"index is {launch.index}; {len(launch.hosts)} hosts are numbered from 0.")
     for host in launch.hosts:
@@ -94,7 +94,7 @@ def check(launch):
 
 
 def is_address(host):
-    """Whether it reads NAME:PORT, as TensorFlow wants it."""
+    """Whether it has the form NAME:PORT."""
     if not isinstance(host, str):
         return False
     name, _, port = host.rpartition(":")
@@ -107,7 +107,10 @@ def is_port(text):
 
 @dataclass(eq=False)
 class Worker:
-    """A process, its number in the cluster, who prints for it, and the file that it touches after every batch."""
+    """A process, its number in the cluster, the thread that prints its output, and its heartbeat file.
+
+    The process touches this file after every batch.
+    """
 
     number: int
     process: subprocess.Popen
@@ -116,7 +119,7 @@ class Worker:
     started: float
 
     def is_hung(self, seconds):
-        """Whether it is in the middle of a training, or has not begun one, and did nothing for so long."""
+        """Whether it is training, or has not started to, and has made no progress for so long."""
         known = self.heartbeat.exists()
         last = self.heartbeat.stat().st_mtime if known else self.started
         if self.process.poll() is not None or time.time() - last <= seconds:
@@ -128,19 +131,19 @@ def start(command, launch, environment):
     """Starts the workers of this machine.  -> list of `Worker`
 
     Raises:
-        OSError: a process could not be started; those that were are ended.
+        OSError: a process could not be started; the others are ended.
     """
     hosts = list(launch.hosts) or [f"127.0.0.1:{port}" for port in free_ports(launch.workers)]
     numbers = [launch.index] if launch.hosts else range(launch.workers)
     folder = Path(tempfile.mkdtemp(prefix="tfdl-launch-"))
     workers = []
     try:
-        for place, number in enumerate(numbers):
+        for i, number in enumerate(numbers):
             config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": number}}
             heartbeat = folder / f"worker-{number}"
             own = {"TF_CONFIG": json.dumps(config), "TFDL_HEARTBEAT": str(heartbeat), "PYTHONUNBUFFERED": "1"}
-            own["TMPDIR"] = str(folder)  # what a worker that is killed leaves there goes with the folder
-            everything = os.environ | share_of_machine(place, len(numbers)) | environment | own
+            own["TMPDIR"] = str(folder)  # temporary files of a worker that is killed are deleted with the folder
+            everything = os.environ | part_of_machine(i, len(numbers)) | environment | own
             process = subprocess.Popen(
                 command,
                 env=everything,
@@ -161,7 +164,7 @@ def start(command, launch, environment):
 
 
 def free_ports(count):
-    """Ports of this machine that nobody uses just now."""
+    """Ports of this machine that are currently unused."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for s in sockets:
@@ -172,13 +175,13 @@ def free_ports(count):
             s.close()
 
 
-def share_of_machine(place, workers):
-    """Environment variables that give the worker at `place` its part of the GPUs, or else of the CPU cores."""
+def part_of_machine(i, workers):
+    """Environment variables that give the i-th worker its part of the GPUs or, without GPUs, of the CPU cores."""
     if workers == 1:
         return {}
     gpus = visible_gpus()
     if gpus:
-        return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[place::workers])}
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[i::workers])}
     threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
     return {name: os.environ.get(name, threads) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
 
@@ -195,13 +198,13 @@ def visible_gpus():
 
 
 def relay(lines, number):
-    """Prints a worker's lines with its number."""
+    """Prints a worker's lines with its number as a prefix."""
     for line in lines:
         print(f"[{number}] {line}", end="" if line.endswith("\n") else "\n", flush=True)
 
 
 def attend(workers, launch, stopped):
-    """Waits until all workers are done, or one is not well; ends the rest.  -> exit code of the first that failed."""
+    """Waits until all workers are done or one fails or hangs, and ends the others.  -> exit code"""
     code = None
     try:
         while code is None:
@@ -214,7 +217,7 @@ def attend(workers, launch, stopped):
                     worker.process.send_signal(stopped[0])
             elif failed:
                 number, code = workers[codes.index(failed[0])].number, failed[0]
-                code = code if code > 0 else 128 - code  # as a shell counts signals
+                code = code if code > 0 else 128 - code  # the shell's exit code for a signal
                 say(f"worker {number} stopped with exit code {code}")
             elif all(c == 0 for c in codes):
                 code = 0
@@ -223,9 +226,9 @@ def attend(workers, launch, stopped):
                 if hung:
                     say(f"worker {hung[0]} has finished no batch for {launch.hang_after:g} s")
                     return HUNG
-        # After a signal they write a checkpoint, which may take its time; a second signal ends the patience.
+        # After a signal they write a checkpoint, which may take long; a second signal ends the waiting.
         wait(workers, launch.hang_after if stopped else launch.grace, stopped)
-        # Of several that failed, one that says what is wrong (bad input, a NaN loss, a signal) says it best.
+        # Of several exit codes, one with a specific meaning (bad input, a NaN loss, a signal) is the most informative.
         own = [c for c in (worker.process.poll() for worker in workers) if c is not None and c > 0]
         return next((c for c in own if c in FINAL or c == 75), code) if code else 0
     finally:
@@ -233,7 +236,7 @@ def attend(workers, launch, stopped):
 
 
 def end(workers, folder):
-    """Kills the workers and removes the folder of their heartbeats and temporary files."""
+    """Kills the workers and removes the folder of their heartbeat and temporary files."""
     for worker in workers:
         kill(worker.process)
         worker.printer.join(timeout=5)
@@ -241,14 +244,14 @@ def end(workers, folder):
 
 
 def wait(workers, seconds, stopped):
-    """Until all have stopped or a second signal has come, at most `seconds`."""
+    """Waits until all have stopped or a second signal arrives, at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and len(stopped) < 2 and any(w.process.poll() is None for w in workers):
         time.sleep(INTERVAL)
 
 
 def kill(process):
-    """SIGKILL to the process and all that it has started: TensorFlow does not always obey SIGTERM."""
+    """Sends SIGKILL to the process and its children, as TensorFlow does not always react to SIGTERM."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

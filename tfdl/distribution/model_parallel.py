@@ -1,9 +1,9 @@
-"""Tensor parallelism by annotation: Keras's layouts say which axis of which weight is cut, XLA does the rest.
+"""Tensor parallelism by annotation: a Keras layout says along which axis each weight is split, XLA does the rest.
 
-Papers: Shoeybi et al. 2019, arXiv:1909.08053 (Megatron-LM), section 3, which weights to cut; Xu et al. 2021,
-arXiv:2105.04663 (GSPMD), how a compiler finds the exchanges.
-It needs the JAX backend.  On TensorFlow `keras.distribution` takes the same calls and ignores them, so that all weights
-stay on one device.  There, use `tensor_parallel` or `pipeline`.
+Papers: Shoeybi et al. 2019, arXiv:1909.08053 (Megatron-LM), section 3, on which weights to split; Xu et al. 2021,
+arXiv:2105.04663 (GSPMD), on how a compiler derives the communication.
+It needs the JAX backend.  On TensorFlow `keras.distribution` accepts the same calls and ignores them, so that all
+weights stay on one device; use `tensor_parallel` or `pipeline` there.
 
     distribution = model_parallel(batch=2, model=4)                        # 8 devices
     keras.distribution.set_distribution(distribution)                      # before the model is built
@@ -16,9 +16,9 @@ import re
 import keras
 from keras.distribution import DeviceMesh, LayoutMap, ModelParallel
 
-# A key is a regular expression for the whole path of a variable: "up/kernel" alone would match nothing, silently.
-COLUMNS = (None, "model")  # kernel (D, I), each device has all rows of some columns
-ROWS = ("model", None)  # kernel (I, D), each device has some rows
+# A key is a regular expression for the whole path of a variable: "up/kernel" alone would silently match nothing.
+COLUMNS = (None, "model")  # kernel (D, I), each device has some of the columns
+ROWS = ("model", None)  # kernel (I, D), each device has some of the rows
 LAYOUT = {
     "(.*/)?(qkv|up)/kernel": COLUMNS,
     "(.*/)?(qkv|up)/bias": ("model",),
@@ -30,18 +30,18 @@ def model_parallel(batch, model):
     """A `keras.distribution.ModelParallel` over `batch` x `model` devices, with the layout of `transformer_layout`.
 
     Args:
-        batch: groups of devices, each with its part of the batch.
-        model: devices in a group, each with its part of the weights; it divides D and the width in between.
+        batch: number of groups of devices, each with a part of the batch.
+        model: number of devices in a group, each with a part of the weights; must divide D and the hidden width.
 
     Raises:
-        ValueError: another backend than JAX, or batch * model is not the number of devices.
+        ValueError: the backend is not JAX, or batch * model is not the number of devices.
     """
     check_backend()
     devices = keras.distribution.list_devices()
     if batch < 1 or model < 1 or batch * model != len(devices):
         raise ValueError(
-            f"A mesh of {batch} x {model} needs {batch * model} devices and JAX has {len(devices)}. Choose two numbers"
-            f" whose product is {len(devices)}, or rehearse on a CPU with"
+            f"A mesh of {batch} x {model} needs {batch * model} devices, but JAX has {len(devices)}. Choose two numbers"
+            f" whose product is {len(devices)}, or try it on a CPU with"
             f" XLA_FLAGS=--xla_force_host_platform_device_count={max(1, batch * model)}."
         )
     mesh = DeviceMesh((batch, model), ("batch", "model"), devices)
@@ -51,12 +51,13 @@ def model_parallel(batch, model):
 def transformer_layout(mesh):
     """The `LayoutMap` of `SelfAttention` and `FeedForward` layers, on a mesh with an axis named "model".
 
-    Cut by columns: queries, keys and values, and the first layer of each feed-forward network.  By rows: the projection
-    of attention, and the second layer.  On every device: everything else.  The one kernel of queries, keys and values
-    is cut into equal ranges of its 3 D columns, not head by head, so XLA moves some activations between the devices.
+    Split by columns: queries, keys and values, and the first layer of each feed-forward network.  By rows: the
+    projection of attention, and the second layer.  Everything else is replicated.  The common kernel of queries, keys
+    and values is split into equal ranges of its 3 D columns, not by heads, so XLA moves some activations between the
+    devices.
 
     Raises:
-        ValueError: another backend than JAX.
+        ValueError: the backend is not JAX.
     """
     check_backend()
     layout = LayoutMap(mesh)
@@ -66,13 +67,13 @@ def transformer_layout(mesh):
 
 
 def check_sharding(model, layout):
-    """Compares where the built model's variables are with where the layout wants them.
+    """Checks that the variables of the built model are sharded according to the layout.
 
     Args:
-        layout: `LayoutMap`, for example the `layout_map` that made the distribution.
+        layout: `LayoutMap`, for example the `layout_map` of the distribution.
 
     Raises:
-        ValueError: with one line for each key that matches no variable, and for each variable that lies otherwise.
+        ValueError: with one line for each key that matches no variable and each variable that is sharded otherwise.
     """
     check_backend()
     complaints = [
@@ -86,10 +87,10 @@ def check_sharding(model, layout):
             continue
         value = variable.value
         if not value.sharding.is_equivalent_to(wanted.backend_layout, value.ndim):
-            complaints.append(f"{variable.path} {value.shape} should be cut as {wanted.axes} and is {value.sharding}")
+            complaints.append(f"{variable.path} {value.shape} should be split as {wanted.axes}, not {value.sharding}")
     if complaints:
         raise ValueError(
-            f"{model.name} is not sharded as its layout says; was it built before the distribution was set?\n  "
+            f"{model.name} is not sharded by its layout; set the distribution before the model is built.\n  "
             + "\n  ".join(complaints)
         )
 

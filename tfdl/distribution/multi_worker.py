@@ -1,12 +1,12 @@
-"""Several processes, on one machine or on many, that train one model together.
+"""Data-parallel training by several processes (workers), on one machine or on many.
 
-Every worker runs the same recipe.  Worker 0, the chief, owns the run folder; the others learn from it what it holds.
+Every worker runs the same recipe.  Worker 0, the chief, owns the run folder and sends its contents to the others.
 
-    strategy = multi_worker.create()                  # of TF_CONFIG, or of what TFDL_CLUSTER names
-    text = multi_worker.from_chief(strategy, read)    # `read()` runs on the chief, its bytes come to all workers
-    model = multi_worker.fit_on_workers(model)        # Keras 3.15's `fit` fails there without it (keras issue 20585)
+    strategy = multi_worker.create()                  # from TF_CONFIG or TFDL_CLUSTER
+    text = multi_worker.from_chief(strategy, read)    # `read()` runs on the chief; all workers get its bytes
+    model = multi_worker.fit_on_workers(model)        # Keras 3.15's `fit` fails without it (keras issue 20585)
 
-| TFDL_CLUSTER              | where the list of workers comes from                                            |
+| TFDL_CLUSTER              | source of the list of workers                                                   |
 |---------------------------|---------------------------------------------------------------------------------|
 | (not set)                 | TF_CONFIG, which `tfdl launch`, Ray Train, Kubeflow and Vertex AI set           |
 | slurm                     | the variables of a Slurm job step: one task is one worker                       |
@@ -25,8 +25,8 @@ import tensorflow as tf
 
 from tfdl.distribution.local_cluster import is_address
 
-PORT = 8470  # of the workers, where the cluster's list has none
-MESSAGE_SIZE = 4 * 1024**2  # numbers sent in one go: 16 MiB
+PORT = 8470  # of the workers, if the cluster's list has none
+MESSAGE_SIZE = 4 * 1024**2  # numbers sent at once: 16 MiB
 STARTED = "Collective ops must be configured at program startup"
 
 resolvers = tf.distribute.cluster_resolver
@@ -36,7 +36,7 @@ def create():
     """The `MultiWorkerMirroredStrategy` of this process's cluster.
 
     Raises:
-        ValueError: no cluster is described, its description is wrong, or TensorFlow has already run something.
+        ValueError: the environment describes no cluster or an invalid one, or TensorFlow has already run an operation.
     """
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver())
@@ -49,19 +49,19 @@ def create():
 
 
 def is_described():
-    """Whether the environment says that this process belongs to a cluster."""
+    """Whether the environment describes a cluster of which this process is a part."""
     return "TFDL_CLUSTER" in os.environ or "cluster" in os.environ.get("TF_CONFIG", "")
 
 
 def resolver():
-    """The cluster resolver that TFDL_CLUSTER names, or that of TF_CONFIG.  Raises ValueError."""
+    """The cluster resolver selected by TFDL_CLUSTER, by default that of TF_CONFIG.  Raises ValueError."""
     kind, _, place = os.environ.get("TFDL_CLUSTER", "tf_config").partition(":")
     if kind not in RESOLVERS:
         raise ValueError(f"TFDL_CLUSTER={kind!r} is unknown; choose one of {', '.join(RESOLVERS)}.")
     try:
         return RESOLVERS[kind](place)
     except (ImportError, RuntimeError, KeyError, OSError) as error:
-        raise ValueError(f"TFDL_CLUSTER={kind}: there is no such cluster around this process ({error}).") from None
+        raise ValueError(f"TFDL_CLUSTER={kind}: this process is not part of such a cluster ({error}).") from None
 
 
 def of_tf_config(_):
@@ -79,7 +79,7 @@ def of_tf_config(_):
             raise ValueError
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ValueError(
-            f"TF_CONFIG={shortened(text)!r} describes no worker; it should read"
+            f"TF_CONFIG={shortened(text)!r} does not describe a worker; it should be"
             ' {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, with ports from 1 to'
             " 65535 and an index below the number of workers."
         ) from None
@@ -93,9 +93,9 @@ def shortened(text):
 
 
 def of_slurm(_):
-    # Slurm itself gives each task its GPUs; the resolver fails on nodes without, so it is told of plenty.
+    # Slurm itself assigns GPUs to tasks.  The resolver fails on nodes without GPUs, so it gets a large number.
     found = resolvers.SlurmClusterResolver(port_base=PORT, gpus_per_node=1000, gpus_per_task=1, auto_set_gpu=False)
-    spec = found.cluster_spec()  # also finds out which task this is
+    spec = found.cluster_spec()  # also determines the task of this process
     return worker(spec, found.task_id)
 
 
@@ -107,7 +107,7 @@ def of_kubernetes(label):
 def of_gce(place):
     parts = place.split("/")
     if len(parts) != 3 or not all(parts):
-        raise ValueError(f"TFDL_CLUSTER=gce:{place} names no instance group; write gce:PROJECT/ZONE/GROUP.")
+        raise ValueError(f"TFDL_CLUSTER=gce:{place} is not an instance group; give gce:PROJECT/ZONE/GROUP.")
     project, zone, group = parts
     found = resolvers.GCEClusterResolver(project, zone, group, PORT)
     return with_own_index(found.cluster_spec())
@@ -136,7 +136,7 @@ RESOLVERS = {"tf_config": of_tf_config, "slurm": of_slurm, "kubernetes": of_kube
 
 
 def count(strategy):
-    """Number of workers."""
+    """The number of workers."""
     cluster = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or cluster is None:
         return 1
@@ -144,15 +144,15 @@ def count(strategy):
 
 
 def is_chief(strategy):
-    """Whether this process owns the run folder: worker 0, or the only one."""
+    """Whether this process owns the run folder: it is worker 0, or the only one."""
     return count(strategy) == 1 or strategy.cluster_resolver.task_id == 0
 
 
 def from_chief(strategy, make):
-    """Calls `make() -> bytes` on the chief and returns what it returned, on every worker.
+    """Calls `make() -> bytes` on the chief and returns the result on every worker.
 
     Raises:
-        ValueError, OSError: what `make` raised; on all workers, so that none of them waits for a chief that has left.
+        ValueError, OSError: raised by `make`; on all workers, so that none of them waits for a chief that has stopped.
     """
     if count(strategy) == 1:
         return make()
@@ -177,13 +177,13 @@ def from_chief(strategy, make):
 
 
 def padded(part, missing):
-    """This process's part of a message: its own bytes, or zeros; in whole int32 numbers."""
+    """This process's part of a message: its own bytes, or zeros, padded to whole int32 numbers."""
     length = min(missing, 4 * MESSAGE_SIZE)
     return part.ljust(-(-length // 4) * 4, b"\0")
 
 
 def total(strategy, values, dtype=None):
-    """Sum over the workers of an array or a list of numbers: int32 and int64 exactly.  -> NumPy array, on every worker.
+    """The sum over the workers of an array or a list of numbers, exact for integers.  -> NumPy array, on every worker.
 
     All workers must call it, in the same order.
     """
@@ -192,7 +192,7 @@ def total(strategy, values, dtype=None):
         return values
     values = values.astype("int64") if values.dtype == bool else values
 
-    devices = strategy.num_replicas_in_sync // count(strategy)  # of a worker; the first one speaks
+    devices = strategy.num_replicas_in_sync // count(strategy)  # of a worker; only the first one contributes
 
     def of_replica(context):
         return tf.constant(values if context.replica_id_in_sync_group % devices == 0 else np.zeros_like(values))
@@ -202,11 +202,11 @@ def total(strategy, values, dtype=None):
 
 
 def fit_on_workers(model):
-    """Mends `fit` and `evaluate` of a compiled `model` for several workers; returns it.
+    """Makes `fit` and `evaluate` of a compiled `model` work on several workers; returns the model.
 
-    Keras reduces the first batch, whose parts may differ in shape, over the workers only to learn its shape, and
-    averages logs over their first axis, which scalars do not have.  `model.requests` are the
-    workers' `SharedRequests`.
+    To find the shape of a batch, Keras averages the first one over the workers, which fails if their parts differ in
+    shape; and it averages logs over their first axis, which scalars do not have.  `model.requests` are the workers'
+    `SharedRequests`.
     """
     if count(model.distribute_strategy) == 1:
         return model
@@ -227,7 +227,7 @@ def with_an_axis(step):
 
 
 def build_from_own_part(model, iterator=None, data_batch=None):
-    """`keras.Model._maybe_symbolic_build`: the shapes of this worker's part of a batch are all that is needed."""
+    """`keras.Model._maybe_symbolic_build`, from the shapes of this worker's part of a batch."""
     for _, _, batches in iterator or ():
         part = next(batches)
         data_batch = tf.nest.map_structure(lambda v: model.distribute_strategy.experimental_local_results(v)[0], part)
@@ -237,9 +237,9 @@ def build_from_own_part(model, iterator=None, data_batch=None):
 
 
 class SharedRequests:
-    """Requests to stop or to save that any worker may make at any time, known to all of them after the same step.
+    """Requests to stop or to save, which any worker may make at any time and all workers see after the same step.
 
-    Each worker has its own clock and gets signals of its own; what they do about it they must do together.
+    Workers have their own clocks and receive signals separately, but must stop and save together.
     """
 
     def __init__(self):
@@ -249,14 +249,14 @@ class SharedRequests:
     def after(self, step):
         """The train step, followed by an all-reduce of the requests."""
 
-        def step_and_share(data):
+        def step_and_exchange(data):
             logs = step(data)
             self.known.assign(tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(self.own)))
             return logs
 
-        return step_and_share
+        return step_and_exchange
 
-    def share(self, *requests):
-        """Sets this worker's two requests; returns what all knew of them at the end of the last step, two booleans."""
+    def exchange(self, *requests):
+        """Sets this worker's two requests; returns whether any worker had each of them at the end of the last step."""
         self.own.assign([float(request) for request in requests])
         return [bool(known > 0) for known in self.known.numpy()]

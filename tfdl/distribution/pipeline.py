@@ -1,10 +1,10 @@
-"""Pipeline parallelism: consecutive layers on consecutive devices, and micro-batches that keep all of them busy.
+"""Pipeline parallelism: consecutive layers on consecutive devices, and micro-batches that keep all devices busy.
 
 Paper: Huang et al. 2019, arXiv:1811.06965 (GPipe), section 2 and Fig. 2.
-A batch is cut into K micro-batches.  While stage 2 works on the first, stage 1 works on the second; after all forward
-passes come all backward passes, in the opposite order, and the gradients of the micro-batches add up to the batch's.
-In a `tf.function` each device runs what is ready, so the overlap needs no more than that the micro-batches be separate.
-Shapes: B batch, K micro-batches, S stages, each on its device.
+A batch is split into K micro-batches.  While stage 2 computes the first, stage 1 computes the second; all forward
+passes are followed by all backward passes, in reverse order, and the gradients of the micro-batches add up to the
+batch's.  In a `tf.function` each device runs whatever is ready, so separate micro-batches overlap automatically.
+Shapes: B batch, K micro-batches, S stages, one on each device.
 """
 
 import functools
@@ -18,20 +18,21 @@ from tfdl.distribution.placement import check_devices, copy_weights
 
 
 class Pipeline(keras.Model):
-    """A copy of a model in S stages.  Inputs (B, ...) -> the model's outputs; `compile` and `fit` as always.
+    """A copy of a model in S stages.  Inputs (B, ...) -> the model's outputs; used with `compile` and `fit` as usual.
 
-    `fit` trains it micro-batch by micro-batch; `predict` and `evaluate` send a batch whole from stage to stage.  The
-    weights are copies, which `placement.copy_weights` brings back.  Batch normalization sees one micro-batch at a time
-    (section 2.2).
+    `fit` splits batches into micro-batches; `predict` and `evaluate` pass whole batches from stage to stage.  The
+    weights are copies, which `placement.copy_weights` copies back.  Batch normalization uses the statistics of each
+    micro-batch (section 2.2).
 
     Args:
-        model: built functional `keras.Model` of one input and one output, each layer used once.
+        model: built functional `keras.Model` with one input and one output, each layer used once.
         devices: S names, for example ("GPU:0", "GPU:1").
-        micro_batches: K; with K of 4 S or more the devices wait for each other little (section 2.3).
-        remat: keep only the stages' inputs of each micro-batch and compute the rest again in the backward pass.
+        micro_batches: K; with K >= 4 S the time that devices wait is small (section 2.3).
+        remat: rematerialization: keep only the stages' inputs of each micro-batch and recompute the rest in the
+            backward pass.
 
     Raises:
-        ValueError: unknown device, fewer parts than devices, K below 1, or `remat` of a model with state.
+        ValueError: unknown device, more devices than possible stages, K below 1, or `remat` of a model with state.
     """
 
     def __init__(self, model, devices, *, micro_batches, remat=False):
@@ -40,13 +41,13 @@ class Pipeline(keras.Model):
             raise ValueError(f"micro_batches={micro_batches} is not a number of micro-batches; give 1 or more.")
         self.supports_jit = False  # XLA compiles for one device
         self.devices, self.micro_batches, self.remat = check_devices(devices), micro_batches, remat
-        stages = cut(model, len(self.devices))
+        stages = split_into_stages(model, len(self.devices))
         self.stages = [copy_to(device, stage, model) for device, stage in zip(self.devices, stages)]
         changing = [v for stage in self.stages for layer in stage.layers for v in state(layer)]
         if remat and changing:
             raise ValueError(
-                f"remat=True computes each stage twice and {changing[0].path} changes in between: the gradients would"
-                " not be the loss's. Use remat=False, or a model without dropout and batch normalization."
+                f"remat=True computes each stage twice, but {changing[0].path} changes in between, so the gradients"
+                " would be wrong. Use remat=False, or a model without dropout and batch normalization."
             )
         self.built = True
 
@@ -63,7 +64,7 @@ class Pipeline(keras.Model):
         return x
 
     def loss_and_gradients(self, x, y, sample_weight=None):
-        """Of a whole batch, by the schedule of Fig. 2c.
+        """Loss, outputs and gradients of a whole batch, by the schedule of Fig. 2c.
 
         Args:
             x: (B, ...), B at least K.
@@ -73,16 +74,16 @@ class Pipeline(keras.Model):
             loss (), outputs (B, ...), and the gradients of `trainable_variables`, each on its variable's device.
 
         Raises:
-            ValueError: B is smaller than K, or a layer adds a loss of its own.
+            ValueError: B is smaller than K, or a layer adds its own loss.
         """
-        pieces, shares = cut_batch((x, y, sample_weight), self.micro_batches)
-        passes = [self.forward(piece[0]) for piece in pieces]
+        parts, fractions = split_batch((x, y, sample_weight), self.micro_batches)
+        passes = [self.forward(part[0]) for part in parts]
         loss, gradients = 0.0, None
-        for (x, y, weight), share, passed in reversed(list(zip(pieces, shares, passes))):
+        for (x, y, weight), fraction, passed in reversed(list(zip(parts, fractions, passes))):
             with tf.device(self.devices[-1]), tf.GradientTape() as tape:
                 outputs = passed[-1].outputs
                 tape.watch(outputs)
-                part = share * self.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weight)
+                part = fraction * self.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weight)
                 scaled = self.optimizer.scale_loss(part)  # of mixed_float16
             with tf.device(self.devices[-1]):
                 loss, gradient = loss + part, tape.gradient(scaled, outputs)
@@ -92,7 +93,7 @@ class Pipeline(keras.Model):
         return loss, outputs, [g for stage in gradients for g in stage]
 
     def forward(self, x):
-        """One micro-batch through all stages: what each of them keeps."""
+        """The forward pass of one micro-batch.  -> list of `Passed`, one for each stage"""
         passed = []
         for device, stage in zip(self.devices, self.stages):
             with tf.device(device):
@@ -101,12 +102,12 @@ class Pipeline(keras.Model):
         return passed
 
     def backward(self, passed, gradient, totals):
-        """One micro-batch back through all stages; its gradients, added to those of the ones before (None: none)."""
+        """The backward pass of one micro-batch.  -> its gradients plus `totals`, those of earlier ones (None: none)"""
         found = [None] * len(self.stages)
         for i, (device, stage, kept) in reversed(list(enumerate(zip(self.devices, self.stages, passed)))):
             with tf.device(device):
                 if self.remat:
-                    with tf.control_dependencies([gradient]):  # else it could be computed long before it is needed
+                    with tf.control_dependencies([gradient]):  # otherwise it could run long before it is needed
                         kept = run(stage, tf.identity(kept.inputs), taped=True)
                 gradient, parts = kept.tape.gradient(
                     kept.outputs,
@@ -127,7 +128,7 @@ class Pipeline(keras.Model):
 
 
 class Passed(NamedTuple):
-    """What a stage keeps of one micro-batch until its gradient comes back."""
+    """What a stage keeps of one micro-batch until its backward pass."""
 
     inputs: tf.Tensor
     outputs: tf.Tensor
@@ -135,7 +136,7 @@ class Passed(NamedTuple):
 
 
 def run(stage, x, *, taped):
-    """One forward pass of a stage, recorded for the backward pass or not."""
+    """One forward pass of a stage, with or without recording for the backward pass."""
     if not taped:
         return Passed(x, stage(x, training=True), None)
     with tf.GradientTape() as tape:
@@ -144,14 +145,14 @@ def run(stage, x, *, taped):
         y = stage(x, training=True)
     if stage.losses:
         raise ValueError(
-            f"The stage with {stage.layers[-1].name} adds a loss of its own (a regularizer), which a pipeline does"
-            " not differentiate. Decay weights in the optimizer instead: AdamW."
+            f"The stage with {stage.layers[-1].name} adds its own loss (a regularizer), which a pipeline does not"
+            " differentiate. Use the optimizer's weight decay instead: AdamW."
         )
     return Passed(x, y, tape)
 
 
-def cut_batch(data, count):
-    """A batch of B samples -> `count` micro-batches of nearly the same size, and each one's fraction of the B samples.
+def split_batch(data, count):
+    """A batch of B samples -> `count` micro-batches of nearly equal size, and their fractions of the B samples.
 
     Args:
         data: any structure of tensors (B, ...) and Nones.
@@ -162,37 +163,37 @@ def cut_batch(data, count):
     first = next(t for t in tf.nest.flatten(data) if t is not None)
     size = first.shape[0]
     message = (
-        f"A batch of {size or 'unknown size'} can't be cut into {count} micro-batches; use a larger batch or fewer."
+        f"A batch of {size or 'unknown size'} can't be split into {count} micro-batches; use a larger batch or fewer."
     )
-    if size is None:  # Keras forgets it after a last batch of another size
+    if size is None:  # Keras drops the static size after a last batch of another size
         tf.debugging.assert_greater_equal(tf.shape(first)[0], count, message)
         size = tf.shape(first)[0]
     elif size < count:
         raise ValueError(message)
     ends = [size * k // count for k in range(count + 1)]
-    pieces = [
+    parts = [
         tf.nest.map_structure(lambda t, a=a, b=b: None if t is None else t[a:b], data) for a, b in zip(ends, ends[1:])
     ]
-    return pieces, [tf.cast(b - a, tf.float32) / tf.cast(size, tf.float32) for a, b in zip(ends, ends[1:])]
+    return parts, [tf.cast(b - a, tf.float32) / tf.cast(size, tf.float32) for a, b in zip(ends, ends[1:])]
 
 
-def cut(model, count):
-    """`count` functional models that do in turn what `model` does, of a copy; the largest is as small as can be.
+def split_into_stages(model, count):
+    """`count` functional models whose composition is a copy of `model`, with the largest as small as possible.
 
-    A cut is possible where everything that comes later depends on a single tensor: in a chain of layers everywhere, in
-    a transformer before and after each residual branch.  Size is the number of weights.
+    A split is possible where all later layers depend on a single tensor: anywhere in a chain of layers, and in a
+    transformer before and after each residual branch.  Size is the number of weights.
     """
     if not getattr(model, "inputs", None):
-        raise ValueError(f"{model.name} has no graph of layers to cut; a pipeline takes a built functional model.")
-    copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs))  # cutting adds calls to its layers
+        raise ValueError(f"{model.name} has no graph of layers to split; a pipeline needs a built functional model.")
+    copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs))  # splitting adds calls to its layers
     twice = [layer["name"] for layer in copy.get_config()["layers"] if len(layer["inbound_nodes"]) > 1]
     if twice or len(copy.inputs) != 1 or len(copy.outputs) != 1:
         reason = f"calls {twice[0]} twice" if twice else f"has {len(copy.inputs)} inputs, {len(copy.outputs)} outputs"
-        raise ValueError(f"{model.name} {reason}; a pipeline takes one tensor, gives one, and calls each layer once.")
+        raise ValueError(f"{model.name} {reason}; a pipeline needs one input, one output, and a single call per layer.")
     operations = [op for op in copy.operations if not isinstance(op, keras.layers.InputLayer)]
     weights = [op.count_params() if isinstance(op, keras.layers.Layer) else 0 for op in operations]
-    last = {id(t): i for i, op in enumerate(operations) for t in keras.tree.flatten(op.input)}  # use of each tensor
-    tensors, sizes, alive = [copy.inputs[0]], [0], {id(copy.inputs[0])}  # where to cut, weights of the sections
+    last = {id(t): i for i, op in enumerate(operations) for t in keras.tree.flatten(op.input)}  # last use of a tensor
+    tensors, sizes, alive = [copy.inputs[0]], [0], {id(copy.inputs[0])}  # where to split, weights of the sections
     for i, op in enumerate(operations):
         sizes[-1] += weights[i]
         alive = {t for t in alive.union(map(id, keras.tree.flatten(op.output))) if last.get(t, -1) > i}
@@ -201,7 +202,7 @@ def cut(model, count):
             sizes.append(0)
     if len(sizes) < count:
         raise ValueError(
-            f"{model.name} can be cut into {len(sizes)} parts that have weights, too few for {count} devices; use"
+            f"{model.name} can be split into {len(sizes)} parts with weights, too few for {count} devices; use"
             f" {len(sizes)} devices or fewer."
         )
     tensors.append(copy.outputs[0])
@@ -211,7 +212,7 @@ def cut(model, count):
 
 @functools.cache
 def balance(sizes, count):
-    """Cuts a sequence into `count` groups.  -> sum of the largest group, as small as can be, and the groups' ends."""
+    """Splits a sequence into `count` groups with the smallest maximal sum.  -> that sum, and the ends of the groups"""
     if count == 1:
         return sum(sizes), (len(sizes),)
     found = []
@@ -222,13 +223,13 @@ def balance(sizes, count):
 
 
 def copy_to(device, stage, model):
-    """A stage whose weights lie on a device and are those of the layers of `model` with the same names."""
+    """A stage on a device, with the weights of the layers of `model` that have the same names."""
     with tf.device(device):
         placed = keras.models.clone_model(stage)
     return copy_weights(model, placed)
 
 
 def state(layer):
-    """Variables that a call in training changes: random seeds, and the statistics of a layer that is not frozen."""
+    """Variables that a call in training changes: random seeds, and the statistics of layers that are not frozen."""
     weights = {id(v) for v in layer.weights}
     return [v for v in layer.non_trainable_variables if layer.trainable or id(v) not in weights]

@@ -1,7 +1,7 @@
-"""What runs on which device, forward and backward, and the bytes that each device holds.
+"""Device placement in the forward and the backward pass, and the memory used on each device.
 
-Inside a `tf.function`, TensorFlow gives an operation the device of the `tf.device` scope around it, but a gradient that
-is taken outside of the scope goes to the first device, whatever the forward pass did.  `on` keeps both together.
+Inside a `tf.function`, TensorFlow places an operation on the device of the surrounding `tf.device` scope, but gradients
+computed outside of the scope are placed on the first device, regardless of the forward pass.  `on` keeps both together.
 """
 
 import math
@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tfdl.core.gradients import value_and_gradients
 
-# Their output is their input under another name or shape: no new memory.
+# Operations whose output is their input under another name or shape, without new memory.
 VIEWS = {"Identity", "IdentityN", "Reshape", "ExpandDims", "Squeeze", "StopGradient", "PreventGradient"}
-# Weights as they are read, which count as parameters; and a few integers each: constants and the axes of a broadcast.
+# Operations that are not counted: reads of weights, which count as parameters, and a few integers each.
 FREE = {"ReadVariableOp", "Const", "BroadcastGradientArgs"}
 
 
@@ -26,8 +26,8 @@ def check_devices(devices):
     for device in devices:
         if device not in known:
             raise ValueError(
-                f"There is no device {device!r} here; TensorFlow sees {', '.join(known)}. To rehearse on one CPU, call"
-                f" strategies.split_cpu({len(devices)}) before any tensor."
+                f"There is no device {device!r}; TensorFlow sees {', '.join(known)}. To try it on one CPU, call"
+                f" strategies.split_cpu({len(devices)}) before creating any tensor."
             )
     if not devices or len(set(devices)) < len(devices):
         raise ValueError(f"Give one or more devices, each once, not {', '.join(devices) or 'none'}.")
@@ -35,14 +35,14 @@ def check_devices(devices):
 
 
 def name_of(device):
-    """Short: "/job:localhost/replica:0/task:0/device:CPU:1" -> "CPU:1"; no device -> the first one."""
+    """The short name: "/job:localhost/replica:0/task:0/device:CPU:1" -> "CPU:1"; no device -> the first one."""
     if not device:
         return name_of((tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0].name)
     return device.rpartition("device:")[2]
 
 
 def on(device, function):
-    """`function`, tensor -> tensor, that runs on `device` with the gradients of its input and of its variables."""
+    """`function`, tensor -> tensor, on `device`, together with the gradients of its input and its variables."""
 
     @tf.custom_gradient
     def placed(x):
@@ -61,10 +61,10 @@ def on(device, function):
 
 
 def loss_and_gradients(model, x, y):
-    """Of one batch, as `fit` takes them.  -> loss (), outputs (B, ...), a gradient for each of `trainable_variables`.
+    """Loss (), outputs (B, ...) and a gradient for each of `trainable_variables` for one batch, as computed in `fit`.
 
     Args:
-        model: compiled; what has a `loss_and_gradients` of its own, as a pipeline, is asked for it.
+        model: compiled; its own `loss_and_gradients` is used if it has one, as a pipeline does.
     """
     if hasattr(model, "loss_and_gradients"):
         return model.loss_and_gradients(x, y)
@@ -78,7 +78,7 @@ def loss_and_gradients(model, x, y):
 
 
 def memory_per_device(devices, model, x, y):
-    """Bytes that one step of training needs on each device.
+    """The bytes that one training step needs on each device.
 
     Args:
         devices: names.
@@ -87,14 +87,13 @@ def memory_per_device(devices, model, x, y):
 
     Returns:
         device -> {"parameters", "optimizer", "activations"}: the first two from the variables and their devices, the
-        last by `peak_bytes`, with the gradients, which take the activations' place one by one.  Where TensorFlow
-        counts what a device has really used (on GPUs, since the last `tf.config.experimental.reset_memory_stats`),
-        "measured" too.
+        last from `peak_bytes`, including the gradients, which gradually replace the activations.  On GPUs also
+        "measured": TensorFlow's peak usage since the last `tf.config.experimental.reset_memory_stats`.
     """
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     parts = {"parameters": held(model.variables), "optimizer": held(model.optimizer.variables)}
-    parts["activations"] = peak_bytes(lambda: loss_and_gradients(model, x, y)[::2])  # outputs are needed no longer
+    parts["activations"] = peak_bytes(lambda: loss_and_gradients(model, x, y)[::2])  # without the outputs
     report = {device: {name: part.get(device, 0) for name, part in parts.items()} for device in devices}
     for device in devices:
         if device.startswith("GPU"):
@@ -103,11 +102,11 @@ def memory_per_device(devices, model, x, y):
 
 
 def copy_weights(source, target):
-    """From each layer of one model to the layer of that name, if there is one, of another.  Returns the `target`.
+    """Copies the weights of each layer of `source` to the layer of the same name in `target`; returns the `target`.
 
     Args:
-        source: whole, split by `tensor_parallel.split`, or a `Pipeline`.
-        target: whole, or a part of the whole.
+        source: a model that is whole, split by `tensor_parallel.split`, or a `Pipeline`.
+        target: a whole model or a stage; layers without a counterpart in `source` are not changed.
     """
     layers = {layer.name: layer for part in getattr(source, "stages", [source]) for layer in part.layers}
     for layer in target.layers:
@@ -118,7 +117,7 @@ def copy_weights(source, target):
 
 
 def held(variables):
-    """Device -> bytes of the Keras variables that lie there."""
+    """Device -> bytes of the Keras variables on it."""
     found = {}
     for variable in variables:
         value = variable.value
@@ -128,14 +127,14 @@ def held(variables):
 
 
 def peak_bytes(function):
-    """Device -> the most bytes of tensors alive at once while `function()` runs, its variables not counted.
+    """Device -> the largest number of bytes of tensors alive at once during `function()`, without its variables.
 
-    The function is traced, not run.  Its operations are taken in the order in which it wrote them, and a tensor counts
-    on each device that makes or reads it, from where it is made to where it is read there for the last time.
-    TensorFlow itself may run independent operations in another order, and compute some in place.
+    The function is traced, not run.  Operations are assumed to run in the order of tracing.  A tensor counts on each
+    device that creates or reads it, from its creation to its last use there.  TensorFlow itself may run independent
+    operations in another order, and compute some in place.
 
     Raises:
-        ValueError: a tensor's shape is not known before the run.
+        ValueError: a tensor's shape is not static.
     """
     graph = tf.function(function).get_concrete_function().graph
     operations = graph.get_operations()
@@ -161,19 +160,17 @@ def peak_bytes(function):
 
 
 def bytes_of(tensor):
-    """Of a tensor in a graph; 0 of handles, of variables and of constants."""
+    """The bytes of a tensor in a graph; 0 for handles, variables and constants."""
     if tensor.op.type in FREE or tensor.dtype in (tf.resource, tf.variant, tf.string):
         return 0
     count = tensor.shape.num_elements()
     if count is None:
-        raise ValueError(
-            f"The size of {tensor.name}, {tensor.shape}, is not known before the run. Give a batch of fixed size."
-        )
+        raise ValueError(f"The shape of {tensor.name}, {tensor.shape}, is not static. Use a batch of fixed size.")
     return count * tensor.dtype.size
 
 
 def highest(changes):
-    """The largest sum of the first so many."""
+    """The largest of all partial sums."""
     now = peak = 0
     for change in changes:
         now += change

@@ -1,7 +1,7 @@
-"""The same recipe on a Ray cluster: Ray places the workers, replaces machines that die, and starts all again.
+"""Runs a recipe on a Ray cluster: Ray places the workers, replaces machines that fail, and restarts all workers.
 
-Needs the extra `ray`.  Ray Train's TensorflowTrainer gives every worker its TF_CONFIG; the recipe does the rest, and
-goes on from its newest checkpoint when Ray starts the workers anew.  --run.out must be a folder that all machines see.
+Needs the extra `ray`.  Ray Train's TensorflowTrainer sets TF_CONFIG for every worker; the recipe does the rest, and
+resumes from its newest checkpoint when Ray restarts the workers.  --run.out must be a folder shared by all machines.
 """
 
 import os
@@ -14,8 +14,8 @@ def supervise_on_ray(words, launch):
     """Runs `tfdl WORDS` as `launch.workers` Ray workers until they are done; returns the exit code.
 
     Args:
-        words: of the command, ["run", "classify_images", ...].
-        launch: a `Launch`; its `workers` and `restarts` count here, hangs and grace are Ray's own business.
+        words: the command, ["run", "classify_images", ...].
+        launch: a `Launch`, of which `workers` and `restarts` are used; hanging workers are handled by Ray.
 
     Raises:
         ModuleNotFoundError: Ray isn't installed; the message names the extra.
@@ -25,7 +25,7 @@ def supervise_on_ray(words, launch):
         from ray.train.tensorflow import TensorflowTrainer
     except ModuleNotFoundError:
         raise ModuleNotFoundError("--on ray needs the extra `ray`: pip install 'tfdl[ray]'.") from None
-    # A relative path means this folder, also where Ray puts the workers elsewhere.
+    # Relative paths refer to this folder even if Ray starts the workers in another one.
     environment = {"TFDL_LAUNCH": os.environ.get("TFDL_LAUNCH", uuid.uuid4().hex), "TFDL_FOLDER": os.getcwd()}
     environment |= {name: value for name, value in os.environ.items() if name.startswith(("TFDL_", "TF_", "CUDA_"))}
     trainer = TensorflowTrainer(
@@ -36,14 +36,14 @@ def supervise_on_ray(words, launch):
     )
     try:
         trainer.fit()
-    except Exception as error:  # Ray wraps what a worker raised, in classes that differ by version
+    except Exception as error:  # Ray wraps a worker's error in classes that differ between versions
         print(f"error: the Ray workers failed: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 1
     return 0
 
 
 def has_gpus():
-    """Whether the Ray cluster has any."""
+    """Whether the Ray cluster has GPUs."""
     import ray
 
     ray.init(ignore_reinit_error=True)
@@ -51,7 +51,7 @@ def has_gpus():
 
 
 def work(config):
-    """What each Ray worker does; it has its own process, and TF_CONFIG in its environment."""
+    """Runs in each Ray worker, a process with TF_CONFIG in its environment."""
     os.environ.update(config["environment"])
     os.chdir(config["environment"]["TFDL_FOLDER"])
     sys.argv = ["tfdl", *config["words"]]

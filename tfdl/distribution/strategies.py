@@ -1,4 +1,4 @@
-"""Data parallelism: one name for where training runs, and a clear sentence where it can't.
+"""Data parallelism: strategies by name, and a clear error message if one is not available.
 
 | name         | runs on                                                                     |
 |--------------|-----------------------------------------------------------------------------|
@@ -6,7 +6,7 @@
 | mirrored     | all GPUs of this machine; without GPUs, the CPUs of `TFDL_LOGICAL_CPUS`     |
 | multi_worker | several processes on one machine or on many: see `multi_worker`             |
 | tpu          | a TPU (slice) that `TPUClusterResolver` finds                               |
-| auto         | multi_worker under `tfdl launch`, mirrored with two or more GPUs, else single |
+| auto         | multi_worker in a cluster, mirrored with two or more GPUs, otherwise single |
 """
 
 import functools
@@ -19,20 +19,20 @@ from tfdl.distribution import multi_worker
 from tfdl.distribution.untuned import distribute_untuned
 
 NAMES = ("auto", "single", "mirrored", "multi_worker", "tpu")
-# TensorFlow strategies that Keras 3 can't use, each with what to do instead.
+# TensorFlow strategies that Keras 3 can't use, and alternatives.
 REFUSED = {
-    "parameter_server": "Keras 3's fit fails under ParameterServerStrategy, and in an own loop its optimizers lose"
-    " updates of workers that write at once; use multi_worker, which `tfdl launch` restarts when a worker dies",
+    "parameter_server": "Keras 3's fit fails under ParameterServerStrategy, and in a custom loop its optimizers lose"
+    " updates of workers that write at the same time; use multi_worker, which `tfdl launch` restarts if a worker dies",
     "central_storage": "CentralStorageStrategy is older than Keras 3 and fails in its fit; use mirrored",
 }
 
 
-@functools.cache  # a second MirroredStrategy in one process would mix up its collective operations with the first's
+@functools.cache  # collective operations of a second MirroredStrategy in one process would conflict with the first's
 def create(name="auto"):
     """The `tf.distribute.Strategy` of that name; the same object for the same name.
 
     Raises:
-        ValueError: unknown name, or this machine or Keras backend can't do it.
+        ValueError: unknown name, or not available on this machine or Keras backend.
     """
     if name in REFUSED:
         raise ValueError(f"Strategy {name!r} is not supported: {REFUSED[name]}.")
@@ -52,8 +52,8 @@ def create(name="auto"):
     devices = replica_devices()
     if name == "mirrored" and len(devices) < 2:
         raise ValueError(
-            f"Strategy 'mirrored' needs two or more devices and this machine has {len(devices)} ({devices[0]})."
-            " Use --run.strategy single, or set TFDL_LOGICAL_CPUS=2 to rehearse with two logical CPU devices."
+            f"Strategy 'mirrored' needs two or more devices, but this machine has {len(devices)} ({devices[0]})."
+            " Use --run.strategy single, or set TFDL_LOGICAL_CPUS=2 to try it with two logical CPU devices."
         )
     if name == "mirrored" or (name == "auto" and len(devices) > 1 and devices[0].startswith("GPU")):
         return distribute_untuned(tf.distribute.MirroredStrategy(devices))
@@ -61,7 +61,7 @@ def create(name="auto"):
 
 
 def replica_devices():
-    """Names of the devices that a mirrored run would use: the GPUs, or else the (logical) CPUs.
+    """Names of the devices that a mirrored run would use: the GPUs or, without GPUs, the (logical) CPUs.
 
     Raises:
         ValueError: TFDL_LOGICAL_CPUS is not a number of devices, or TensorFlow already runs with others.
@@ -78,17 +78,17 @@ def split_cpu(count):
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-    except RuntimeError:  # devices are fixed once TensorFlow has run something
+    except RuntimeError:  # devices are fixed once TensorFlow has run an operation
         found = len(tf.config.list_logical_devices("CPU"))
         if found != count:
             raise ValueError(
-                f"{count} logical CPUs are wanted (TFDL_LOGICAL_CPUS or split_cpu), but TensorFlow already runs with"
-                f" {found}. Create the strategy before any tensor."
+                f"{count} logical CPUs were requested (TFDL_LOGICAL_CPUS or split_cpu), but TensorFlow already runs"
+                f" with {found}. Create the strategy before any tensor."
             ) from None
 
 
 def is_tpu(strategy):
-    """Whether every shape is compiled anew there, and float16 does not exist."""
+    """Whether it is a TPU, which recompiles for every new shape and has no float16."""
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 

@@ -1,11 +1,11 @@
-"""Tensor parallelism: each device holds a part of every matrix, and all work on the same tokens at once.
+"""Tensor parallelism: each device has a part of every matrix, and all compute on the same tokens at the same time.
 
 Paper: Shoeybi et al. 2019, arXiv:1909.08053 (Megatron-LM), section 3, Fig. 3.
-Two dense layers with something elementwise between them, y = f(x A) B, need no exchange in between if A is cut by
-columns and B by rows: y = sum over i of f(x A_i) B_i.  Attention is the same with A = queries, keys and values, cut by
-heads.  The sum is the one all-reduce of the forward pass; the gradient of x, a sum over devices too, that of the
-backward pass.
-Shapes: n devices, D width, I width in between, h heads.
+Two dense layers with an elementwise function between them, y = f(x A) B, need no communication in between if A is split
+by columns and B by rows: y = sum over i of f(x A_i) B_i.  Attention works likewise, with queries, keys and values as A,
+split by heads.  The sum is the only all-reduce of the forward pass; the gradient of x, also a sum over devices, is that
+of the backward pass.
+Shapes: n devices, D width, I hidden width, h heads.
 """
 
 import keras
@@ -19,24 +19,24 @@ from tfdl.layers.transformer import FeedForward
 
 
 def split(model, devices):
-    """A functional model with every `SelfAttention` and `FeedForward` in n parts, one on each device.
+    """A functional model with every `SelfAttention` and `FeedForward` split into n parts, one on each device.
 
-    Everything else (embeddings, normalizations, the head, attention inside of other layers) goes to the first device.
-    The new model has a copy of the weights, which `placement.copy_weights` brings back, and trains by `fit` as the
-    old one.  Optimizers that look at a whole matrix (`clipnorm`, Adafactor, Muon) see the parts.
+    Everything else (embeddings, normalizations, the head, attention inside other layers) is on the first device.  The
+    new model has a copy of the weights, which `placement.copy_weights` copies back, and is trained by `fit` like the
+    old one.  Optimizers that depend on whole matrices (`clipnorm`, Adafactor, Muon) see the parts.
 
     Args:
         model: built functional `keras.Model`.
         devices: n names, for example ("GPU:0", "GPU:1").
 
     Raises:
-        ValueError: unknown device, nothing to split in the model, or a layer that `Split` refuses.
+        ValueError: unknown device, no layer that can be split, or a layer that `Split` refuses.
     """
     devices = check_devices(devices)
     if not any(isinstance(layer, SPLITTABLE) for layer in model.layers):
         raise ValueError(
-            f"{model.name} has no SelfAttention and no FeedForward layer to split. Use a pipeline, or make Split layers"
-            " of its pairs of Dense layers."
+            f"{model.name} has no SelfAttention and no FeedForward layer to split. Use a pipeline, or replace its pairs"
+            " of Dense layers by Split layers."
         )
 
     def twin(layer):
@@ -51,18 +51,18 @@ def split(model, devices):
 
 
 class Split(layers.Layer):
-    """Two dense layers, the first cut by columns and the second by rows.  (..., D) -> as the unsplit layer.
+    """Two dense layers, the first split by columns and the second by rows.  (..., D) -> as the unsplit layer.
 
     Args:
-        layer: built `SelfAttention` or `FeedForward`, or a list of two built `Dense` layers, with an elementwise
+        layer: built `SelfAttention` or `FeedForward`, or a list of two built `Dense` layers with an elementwise
             activation between them.
-        devices: n names; n divides the heads, or else the units in between.
+        devices: n names; n must divide the heads or, without attention, the hidden units.
 
     Call:
-        visible: of attention; bool, broadcast to (..., h, T, T): true where a query may see a key.
+        visible: attention mask, bool, broadcast to (..., h, T, T): true where a query may attend to a key.
 
     Raises:
-        ValueError: unknown device, or a layer that is not built, of another kind, or not to be cut in n.
+        ValueError: unknown device, or a layer that is not built, of another kind, or not divisible by n.
     """
 
     def __init__(self, layer, devices):
@@ -71,10 +71,10 @@ class Split(layers.Layer):
         self.supports_jit = False  # XLA compiles for one device
         self.devices = check_devices(devices)
         count = len(self.devices)
-        check_cut(name, column, row, self.heads, count)
-        self.groups = 3 if self.heads else 1  # queries, keys and values: each is cut by itself
-        kernels = cut_columns(column.kernel, self.groups, count)
-        biases = cut_columns(column.bias, self.groups, count) if column.use_bias else [None] * count
+        check_divisible(name, column, row, self.heads, count)
+        self.groups = 3 if self.heads else 1  # queries, keys and values are split separately
+        kernels = split_columns(column.kernel, self.groups, count)
+        biases = split_columns(column.bias, self.groups, count) if column.use_bias else [None] * count
         self.columns, self.rows = [], []
         for i, down in enumerate(np.split(row.kernel.numpy(), count)):
             with tf.device(self.devices[i]):
@@ -82,7 +82,7 @@ class Split(layers.Layer):
                 self.rows.append(dense(down, None, None, like=row, name=f"row{i}"))
         self.activation, self.row_bias = row.activation, None
         if row.use_bias:
-            with tf.device(self.devices[0]):  # it is added once, to the sum
+            with tf.device(self.devices[0]):  # added once, to the sum
                 self.row_bias = self.add_weight(shape=row.bias.shape, trainable=row.trainable, name="row_bias")
             self.row_bias.assign(row.bias)
         self.built = True
@@ -90,11 +90,11 @@ class Split(layers.Layer):
     def call(self, x, visible=None):
         partial = [on(device, self.part(i, visible))(x) for i, device in enumerate(self.devices)]  # n times (..., D)
         with tf.device(self.devices[0]):
-            y = tf.add_n(partial)  # the all-reduce: the sum, which the next layer sends to all devices again
+            y = tf.add_n(partial)  # the all-reduce: a sum, which the next layer broadcasts to all devices
             return self.activation(y if self.row_bias is None else y + self.row_bias)
 
     def part(self, i, visible):
-        """What device i makes of x: f(x A_i) B_i."""
+        """The function that device i computes: f(x A_i) B_i."""
 
         def part(x):
             y = self.columns[i](x)  # (..., I / n), or (..., 3 D / n)
@@ -107,12 +107,12 @@ class Split(layers.Layer):
         return part
 
     def of_heads(self, visible, start, count):
-        """The part of `visible` for some of the heads; the whole where it is the same for all."""
+        """The part of `visible` for some of the heads; all of it if it is the same for all heads."""
         each = visible is not None and len(visible.shape) > 2 and visible.shape[-3] == self.heads
         return visible[..., start : start + count, :, :] if each else visible
 
     def merged_weights(self):
-        """The weights of the unsplit layer in the order of its `get_weights`: kernel, bias, kernel, bias; NumPy."""
+        """The weights of the unsplit layer in the order of its `get_weights`: kernel, bias, kernel, bias (NumPy)."""
         weights = [join_columns([part.kernel for part in self.columns], self.groups)]
         if self.columns[0].use_bias:
             weights.append(join_columns([part.bias for part in self.columns], self.groups))
@@ -125,7 +125,7 @@ KINDS = ("kernel", "bias")
 
 
 def anatomy(layer):
-    """Name, first and second dense layer, and the heads of the attention between them (None: no attention)."""
+    """Name, first and second dense layer, and the number of heads of the attention in between (None: no attention)."""
     pair = list(layer) if isinstance(layer, (list, tuple)) else [layer]
     if len(pair) == 2 and all(isinstance(part, layers.Dense) for part in pair):
         name = "_".join(part.name for part in pair)
@@ -142,34 +142,34 @@ def anatomy(layer):
         return name, layer.qkv, layer.project, layer.heads
     if layer.dropout:
         raise ValueError(
-            f"{name} has dropout {layer.dropout} between its dense layers; the devices would draw other masks than one"
-            " device does. Build it with dropout=0."
+            f"{name} has dropout {layer.dropout} between its dense layers; several devices would draw other masks than"
+            " one. Build it with dropout=0."
         )
     return name, layer.up, layer.down, None
 
 
-def check_cut(name, column, row, heads, count):
-    """Raises ValueError if `count` devices can't share the layer evenly, or would compute something else."""
+def check_divisible(name, column, row, heads, count):
+    """Raises ValueError if the layer can't be divided evenly among `count` devices, or would compute something else."""
     units, what = (heads, "heads") if heads else (column.units, "units between its dense layers")
     if units % count:
         fitting = ", ".join(str(n) for n in range(1, units + 1) if units % n == 0 and n <= 16)
         raise ValueError(f"{count} devices do not divide the {units} {what} of {name}; use one of {fitting}.")
     if column.losses or row.losses or any(getattr(x, f"{w}_constraint") for x in (column, row) for w in KINDS):
         raise ValueError(
-            f"{name} has a regularizer or a constraint of its whole weights, which lie on different devices. Decay"
-            " weights in the optimizer instead: AdamW."
+            f"{name} has a regularizer or a constraint on its whole weights, which are on different devices. Use the"
+            " optimizer's weight decay instead: AdamW."
         )
     probe = np.linspace(-3, 3, column.units, dtype="float32")[None]
     half = column.units // 2
     if half and not np.allclose(column.activation(probe)[:, :half], column.activation(probe[:, :half]), atol=1e-6):
         raise ValueError(
-            f"The activation between the dense layers of {name} mixes units (as softmax does), which lie on different"
-            " devices. Split only layers with an elementwise one."
+            f"The activation between the dense layers of {name} mixes units (as softmax does), which are on different"
+            " devices. Split only layers with an elementwise activation."
         )
 
 
 def dense(kernel, bias, activation, *, like, name):
-    """A dense layer of these weights (bias None: without), in the precision of another, and frozen if that is."""
+    """A dense layer with these weights (bias None: no bias), and the precision and trainability of the layer `like`."""
     part = layers.Dense(kernel.shape[1], activation, bias is not None, dtype=like.dtype_policy, name=name)
     part.build((None, kernel.shape[0]))
     part.set_weights([kernel] if bias is None else [kernel, bias])
@@ -177,15 +177,15 @@ def dense(kernel, bias, activation, *, like, name):
     return part
 
 
-def cut_columns(weight, groups, count):
-    """(..., groups * I) -> `count` arrays (..., groups * I / count), each with its part of every group."""
+def split_columns(weight, groups, count):
+    """(..., groups * I) -> `count` arrays (..., groups * I / count), each with a part of every group."""
     weight = np.asarray(weight)
     parts = np.split(weight.reshape(*weight.shape[:-1], groups, -1), count, axis=-1)
     return [part.reshape(*weight.shape[:-1], -1) for part in parts]
 
 
 def join_columns(parts, groups):
-    """The inverse of `cut_columns`."""
+    """The inverse of `split_columns`."""
     parts = [np.asarray(part) for part in parts]
     rest = parts[0].shape[:-1]
     return np.concatenate([part.reshape(*rest, groups, -1) for part in parts], axis=-1).reshape(*rest, -1)

@@ -1,8 +1,8 @@
-"""Data that a strategy distributes, without TensorFlow's tuner of input pipelines, which can hold up an epoch's end.
+"""Distributed datasets without TensorFlow's autotuner of input pipelines, which can delay the end of an epoch.
 
-The tuner sleeps for 10 ms, then for twice as long, and so on up to 60 s.  Whoever deletes an iterator wakes it first
-and marks it as canceled afterwards, so that a quick tuner goes to sleep again, and the deletion waits for it.  Two
-workers on two cores met this in most epochs (TensorFlow 2.21): the other worker waits too, 20 to 60 s each time.
+The tuner sleeps for 10 ms, then for twice as long, and so on up to 60 s.  Deleting an iterator first wakes the tuner
+and then marks it as canceled, so that a fast tuner goes back to sleep and the deletion waits for it.  With two workers
+on two cores this happened in most epochs (TensorFlow 2.21), and the other worker waited too, 20 to 60 s each time.
 """
 
 import tensorflow as tf
@@ -10,14 +10,14 @@ from tensorflow.python.data.ops import multi_device_iterator_ops as device_itera
 
 
 def untuned(dataset):
-    """The same data, without the tuner; maps that leave their parallelism to it use as many threads as there are."""
+    """The same data without the tuner; maps with automatic parallelism use all available threads."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
 
 
 def distribute_untuned(strategy):
-    """`strategy`, which from now on distributes datasets without the tuner."""
+    """Makes `strategy` distribute datasets without the tuner; returns it."""
     distribute = strategy.experimental_distribute_dataset
     strategy.experimental_distribute_dataset = lambda dataset, options=None: distribute(untuned(dataset), options)
     return strategy

@@ -1,1 +1,1 @@
-"""What a trained classifier looks at: its filters, its feature maps, and the parts of an image that decide."""
+"""What a trained classifier looks at: filters, feature maps, and the regions of an image that matter."""

@@ -1,4 +1,4 @@
-"""Where does a classifier look?  The method that fits the network, and a test of its answer.
+"""Which regions of an image a prediction depends on, by the method that suits the network, and a test of the result.
 
 Papers: Selvaraju et al. 2016, arXiv:1610.02391 (Grad-CAM); Abnar and Zuidema 2020, arXiv:2005.00928 (rollout).
 Shapes: B batch, H W height and width of the images, h w of a map.
@@ -14,55 +14,55 @@ from tfdl.explain.rollout import attention_rollout, class_attention, is_transfor
 
 
 def attribution(model, images, classes, *, layer=None):
-    """Where the class was found: Grad-CAM, or of a ViT attention rollout, which is the same for all classes.
+    """Maps of the regions that speak for a class: Grad-CAM, or for a ViT attention rollout (the same for all classes).
 
     Args:
         model: images -> logits (B, num_classes).
         images: (B, H, W, C) as the model takes them.
         classes: (B,) the class to explain in each image.
-        layer: whose feature maps Grad-CAM weights; None: the last ones.
+        layer: the layer whose feature maps Grad-CAM weights; None: the last one.
 
     Returns:
         the method's name and the maps (B, h, w).
 
     Raises:
-        ValueError: there is no such class or layer, or neither method fits the model.
+        ValueError: there is no such class or layer, or neither method supports the model.
     """
     if not is_transformer(model):
         return "Grad-CAM", grad_cam(model, images, classes, layer=layer)
     if layer:
-        raise ValueError(f"{model.name!r} is a ViT, and attention rollout reads all its layers: leave out {layer!r}.")
+        raise ValueError(f"{model.name!r} is a ViT, and attention rollout uses all its layers; do not name {layer!r}.")
     return "attention rollout", attention_rollout(model, images)
 
 
 def explanations(model, images, classes, *, layer=None):
-    """`attribution` and, to check it, `occlusion`: method's name -> maps.  Arguments and errors are `attribution`'s."""
+    """`attribution`, and `occlusion` to check it: method's name -> maps.  Arguments and errors as for `attribution`."""
     method, maps = attribution(model, images, classes, layer=layer)
     return {method: maps, "occlusion": occlusion(model, images, classes)}
 
 
 def cases(model, image, others, labels, *, truth=None, likeliest=3, least=0.01):
-    """What is worth explaining: the likeliest classes of one image, and the likeliest class of each of the others.
+    """The cases to explain: the most probable classes of one image, and the predicted class of each of the others.
 
     Args:
         image: (H, W, C).
         others: (N, H, W, C).
         labels: names of the classes.
-        truth: (1 + N,) true class numbers of `image` and `others`; -1 where it is unknown; None: of all.
-        likeliest: classes of `image`, fewer if there are fewer.
-        least: probability from which a further class of `image` is explained.
+        truth: (1 + N,) true class numbers of `image` and `others`, -1 where unknown; None: all are unknown.
+        likeliest: the largest number of classes to explain for `image`.
+        least: smallest probability of a further class of `image` to explain.
 
     Returns:
-        images (B, H, W, C), classes (B,), and titles such as "cat 98%" and, where it is known, the true class below.
+        images (B, H, W, C), classes (B,), and titles such as "cat 98%", with the true class below where it is known.
 
     Raises:
-        ValueError: the model knows another number of classes than there are labels, or `truth` has another length.
+        ValueError: the number of labels is not the model's number of classes, or `truth` has a wrong length.
     """
     logits = logits_of(model, np.concatenate([[image], others]))
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))  # (1 + N, num_classes)
     if probabilities.shape[1] != len(labels):
         raise ValueError(
-            f"{model.name!r} tells {probabilities.shape[1]} classes apart, but the data has {len(labels)}: name the set"
+            f"{model.name!r} has {probabilities.shape[1]} classes, but the data has {len(labels)}; choose the data set"
             " that the model was trained on."
         )
     truth = np.full(len(probabilities), -1) if truth is None else np.asarray(truth)
@@ -83,11 +83,11 @@ def describe(labels, number, probability, truth):
 
 
 def inner_maps(model, image):
-    """What one image (H, W, C) becomes inside the network, from the input on.
+    """The feature maps or attention maps of one image (H, W, C), from the input on.
 
     Returns:
-        of a convolutional network, name of the resolution, such as "1/4 resolution" -> (h, w, C), the last maps of
-        each; of a ViT "attention of block 1" and so on -> (h, w, heads).
+        for a convolutional network the last feature maps of each resolution, such as "1/4 resolution" -> (h, w, C); for
+        a ViT "attention of block 1" and so on -> (h, w, heads).
     """
     if is_transformer(model):
         maps = class_attention(model, image[None]).values()
@@ -95,7 +95,7 @@ def inner_maps(model, image):
     found = {}
     for values in feature_maps(model, image[None]).values():
         name = resolution(image, values)
-        if name in found:  # rounded alike, as 28 / 9 and 28 / 10
+        if name in found:  # both rounded to the same number, as 28 / 9 and 28 / 10
             name = f"{name} ({values.shape[1]} x {values.shape[2]})"
         found[name] = values[0]
     return found
@@ -112,13 +112,13 @@ def resolution(image, maps):
 def hiding_test(model, images, labels, *, seed, layer=None, side=None):
     """How often the predicted class changes when a square is masked: at the map's peak, and elsewhere.
 
-    Masking the peak of a map that tells where the class is changes the prediction more often than masking a random
-    place.  In data sets that show every object in the middle of the image, masking the middle can change it more often
-    still, above all where maps have few cells.
+    If a map locates the class, masking its peak changes the prediction more often than masking a random position.  In
+    data sets that show every object in the center of the image, masking the center can change it even more often,
+    especially where maps have few cells.
 
     Args:
         images, labels: (B, H, W, C) and (B,).
-        seed: of the random places, uniform in the image.
+        seed: of the random positions, uniform in the image.
         layer: as for `attribution`.
         side: of the square in pixels; None: 3/8 of the shorter side of the image.
 

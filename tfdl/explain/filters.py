@@ -10,7 +10,7 @@ import numpy as np
 
 
 def first_filters(model):
-    """The first convolution's kernels as pictures (D, K, L, C) in [0, 1]: gray is 0, each filter at its own contrast.
+    """The first convolution's kernels as images (D, K, L, C) in [0, 1]: 0 is gray, each filter has its own scale.
 
     Raises:
         ValueError: the model has no convolution.
@@ -27,7 +27,7 @@ def first_filters(model):
 def feature_maps(model, images):
     """The last map of each resolution, the finest first: name of its operation -> (B, h, w, C) float32.
 
-    It shares the model's weights and computes all maps in one pass, up to `last_map`.
+    All maps up to `last_map` are computed in one pass.
 
     Args:
         model: functional or sequential.
@@ -47,7 +47,7 @@ def feature_maps(model, images):
 def map_tensors(model):
     """Operation name -> symbolic map (B, h, w, C), in the order of computation, from the first convolution on.
 
-    Maps of one pixel and those to which only zeros were added are left out.
+    Maps of one pixel and zero-padded copies of maps are left out.
 
     Raises:
         ValueError: the model has none.
@@ -60,8 +60,8 @@ def map_tensors(model):
             found[operation.name] = operation.output
     if not found:
         raise ValueError(
-            f"{model.name!r} has no feature maps (B, h, w, C) to look into; give a convolutional network, or a vision"
-            " transformer to `attention_rollout`."
+            f"{model.name!r} has no feature maps (B, h, w, C); use a convolutional network, or `attention_rollout` for"
+            " a vision transformer."
         )
     return found
 
@@ -85,6 +85,6 @@ def operations(model):
     """
     if not getattr(model, "inputs", None):
         raise ValueError(
-            f"{model.name!r} can't be looked into: it is no functional or sequential model that was built."
+            f"The layers of {model.name!r} cannot be read: it must be a functional or sequential model that is built."
         )
     return keras.Model(model.inputs, model.outputs).operations

@@ -1,7 +1,8 @@
-"""Grad-CAM: where a class's score would grow most if the network saw more of what it has found there.
+"""Grad-CAM: the last feature maps, weighted by the mean gradient of a class's score and summed.
 
-Paper: Selvaraju et al. 2016, arXiv:1610.02391, eq. 1 and 2.  For a convolution, global average pooling and one dense
-layer it is, but for a factor 1 / (h w) and the ReLU, the class activation map of Zhou et al. 2015, arXiv:1512.04150.
+Paper: Selvaraju et al. 2016, arXiv:1610.02391, eq. 1 and 2.  For a network that ends in a convolution, global average
+pooling and one dense layer, it equals the class activation map of Zhou et al. 2015, arXiv:1512.04150, except for a
+factor 1 / (h w) and the ReLU.
 Shapes: B batch, H W height and width of the images, h w of a feature map, C channels.
 """
 
@@ -20,12 +21,12 @@ def grad_cam(model, images, classes, *, layer=None, batch_size=32):
         model: functional or sequential: images -> logits (B, num_classes), before the softmax.
         images: (B, H, W, C) as the model takes them.
         classes: (B,) the class to explain in each image.
-        layer: name of the operation that makes the maps; None: the last before the pooling, as the paper advises, which
-            knows most of the class and still has positions.
+        layer: name of the operation that computes the maps; None: the last one before the pooling, as the paper
+            advises, whose maps carry the most class information and still have positions.
         batch_size: images at a time.
 
     Raises:
-        ValueError: the model gives no logits, has no feature maps or none of this name, or there is no such class.
+        ValueError: the model returns no logits, has no feature maps or none of this name, or there is no such class.
     """
     classes = check_classes(model, images, classes)
     tensors = map_tensors(model)
@@ -34,13 +35,13 @@ def grad_cam(model, images, classes, *, layer=None, batch_size=32):
         raise ValueError(f"{model.name!r} has no feature maps called {layer!r}; it has {', '.join(tensors)}.")
     both = keras.Model(model.inputs[0], [tensors[layer], model.outputs[0]])
 
-    @tf.function  # in a graph, the gradients of the kernels, which are not needed, are never computed
+    @tf.function  # a graph omits the gradients of the kernels, which are not needed
     def explain(images, classes):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             maps, logits = both(images, training=False)
             scores = tf.gather(logits, classes, batch_dims=1)  # (B,): y^c
-        slopes = tf.cast(tape.gradient(scores, maps), tf.float32)  # (B, h, w, C): each image's own
+        slopes = tf.cast(tape.gradient(scores, maps), tf.float32)  # (B, h, w, C): of each image separately
         weights = tf.reduce_mean(slopes, (1, 2), keepdims=True)  # eq. 1
         return tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, tf.float32), -1))  # eq. 2
 

@@ -1,4 +1,4 @@
-"""Occlusion: mask a square of the image and predict again.  No gradients, no assumptions: a check of other methods.
+"""Occlusion: mask a square of the image and predict again.  It needs no gradients and serves to check other methods.
 
 Paper: Zeiler and Fergus 2013, arXiv:1311.2901, section 4.2.
 Shapes: B batch, H W height and width of the images, C channels, P places of the square.
@@ -9,20 +9,20 @@ import numpy as np
 
 
 def occlusion(model, images, classes, *, side=None, stride=None, batch_size=64):
-    """How much the class's logit falls when a square is masked with the image's mean color.  -> (B, H, W) float32.
+    """The decrease of the class's logit when a square is masked with the image's mean color.  -> (B, H, W) float32.
 
-    A pixel's value is the mean over all squares that cover it; below 0, the class is likelier without it.
+    A pixel's value is the mean over all squares that cover it; a negative value speaks against the class.
 
     Args:
         model: images -> logits (B, num_classes).
         images: (B, H, W, C) as the model takes them.
         classes: (B,) the class to explain in each image.
         side: of the square in pixels; None: a quarter of the shorter side of the image.
-        stride: pixels from one place to the next; None: half of `side`.
+        stride: pixels from one position to the next; None: half of `side`.
         batch_size: masked images at a time.
 
     Raises:
-        ValueError: the model gives no logits, there is no such class, or the square does not fit.
+        ValueError: the model returns no logits, there is no such class, or the square does not fit.
     """
     images, classes = np.asarray(images), check_classes(model, images, classes)
     covers = squares(*images.shape[1:3], side, stride)  # (P, H, W)
@@ -38,7 +38,7 @@ def occlusion(model, images, classes, *, side=None, stride=None, batch_size=64):
 
 
 def squares(height, width, side=None, stride=None):
-    """Where the square is: masks (P, H, W) that together cover every pixel, the last ones flush with the border.
+    """Masks (P, H, W) of the square at all positions, which cover every pixel; the last ones end at the border.
 
     Raises:
         ValueError: the square does not fit, or the stride leaves gaps.
@@ -73,7 +73,7 @@ def hide(images, centers, side):
 def peaks(maps, height, width):
     """Where each map is largest, as row and column in images of this size.  (B, h, w) -> (B, 2) float.
 
-    Places that tie, as all do under one square, are averaged: a map of zeros has its peak in the middle.
+    Positions of equal value are averaged: a map of zeros has its peak in the center.
     """
     maps = np.asarray(maps)
     best = maps == maps.max((1, 2), keepdims=True)  # (B, h, w)
@@ -95,10 +95,10 @@ def logits_of(model, images, batch_size=64):
 
 
 def check_classes(model, images, classes):
-    """`classes` as (B,) int32.  Raises ValueError if the model gives no logits or an image has no such class."""
+    """`classes` as (B,) int32.  Raises ValueError if the model returns no logits or does not have such a class."""
     outputs = model.outputs[0].shape if getattr(model, "outputs", None) else ()
     if len(outputs) != 2:
-        raise ValueError(f"{model.name!r} gives no logits (B, num_classes), so there is no class to explain.")
+        raise ValueError(f"{model.name!r} returns no logits (B, num_classes), so there is no class to explain.")
     classes = np.asarray(classes)
     if classes.shape != (len(images),) or not np.isin(classes, np.arange(outputs[1])).all():
         raise ValueError(

@@ -15,20 +15,20 @@ from tfdl.layers.positions import GridPositions
 
 
 def rollout(maps):
-    """The product of all layers' attention, half of which is the residual connection: it stays.  -> (B, T, T).
+    """The product of (A + I) / 2 over all layers; the identity I stands for the residual connection.  -> (B, T, T).
 
     Row i holds the contributions of the input tokens to output token i; each row sums to 1.
 
     Args:
-        maps: L arrays (B, h, T, T), the first layer first, whose rows are distributions.
+        maps: L arrays (B, h, T, T), the first layer first, whose rows sum to 1.
 
     Raises:
-        ValueError: nothing to multiply, or rows that do not sum to 1.
+        ValueError: there are no maps, or their rows do not sum to 1.
     """
     maps = [np.asarray(a, "float64") for a in maps]
     if not maps or not all(a.ndim == 4 and np.allclose(a.sum(-1), 1, atol=1e-2) for a in maps):  # bfloat16's rounding
         raise ValueError(
-            f"rollout takes attention (B, heads, T, T) of each layer, rows summing to 1, not {[a.shape for a in maps]}."
+            f"rollout needs attention (B, heads, T, T) of each layer, rows summing to 1, not {[a.shape for a in maps]}."
         )
     steps = [0.5 * a.mean(1) + 0.5 * np.eye(a.shape[-1]) for a in maps]  # (B, T, T): the mean over the heads
     return functools.reduce(lambda before, step: step @ before, steps)
@@ -40,7 +40,7 @@ def attention_rollout(model, images, *, batch_size=32):
     `batch_size`: images at a time.
 
     Raises:
-        ValueError: the model is no ViT with a class token.
+        ValueError: the model is not a ViT with a class token.
     """
     _, positions = parts(model)
     batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
@@ -49,21 +49,21 @@ def attention_rollout(model, images, *, batch_size=32):
 
 
 def class_attention(model, images):
-    """The attention of each head's class token: layer name -> (B, rows, columns, heads).
+    """The attention of the class token in each head: layer name -> (B, rows, columns, heads).
 
     Raises:
-        ValueError: the model is no ViT with a class token.
+        ValueError: the model is not a ViT with a class token.
     """
     _, positions = parts(model)
-    looks = {name: maps[:, :, 0] for name, maps in attention_maps(model, images).items()}  # (B, h, T)
-    return {name: np.moveaxis(on_grid(look, positions), 1, -1) for name, look in looks.items()}
+    rows = {name: maps[:, :, 0] for name, maps in attention_maps(model, images).items()}  # (B, h, T)
+    return {name: np.moveaxis(on_grid(row, positions), 1, -1) for name, row in rows.items()}
 
 
 def attention_maps(model, images):
-    """Layer name -> attention (B, h, T, T), the first layer first.  Raises ValueError if the model is no ViT."""
+    """Layer name -> attention (B, h, T, T), the first layer first.  Raises ValueError if the model is not a ViT."""
     attentions, _ = parts(model)
     inputs = keras.Model(model.inputs[0], [layer.input for layer in attentions])(images, training=False)
-    return {layer.name: keras.ops.convert_to_numpy(layer.map_of(x)) for layer, x in zip(attentions, inputs)}
+    return {layer.name: keras.ops.convert_to_numpy(layer.attention_map(x)) for layer, x in zip(attentions, inputs)}
 
 
 def is_transformer(model):
@@ -77,14 +77,14 @@ def parts(model):
     """The model's attention layers and its positions.  Raises ValueError if there are none."""
     if not is_transformer(model):
         raise ValueError(
-            f"{model.name!r} is no ViT: it needs SelfAttention among all patches and a class token. `grad_cam` explains"
-            " networks with feature maps, Swin among them."
+            f"{model.name!r} is not a ViT: it needs SelfAttention over all patches and a class token. Use `grad_cam`"
+            " for networks with feature maps, such as convnets and Swin."
         )
     attentions = [layer for layer in model.layers if isinstance(layer, SelfAttention)]
     return attentions, next(layer for layer in model.layers if isinstance(layer, GridPositions))
 
 
 def on_grid(tokens, positions):
-    """Numbers of all tokens (..., T) as a map of the patches (..., rows, columns)."""
+    """Values of all tokens (..., T) as a map of the patches (..., rows, columns)."""
     count = math.prod(positions.grid)
     return tokens[..., -count:].reshape(*tokens.shape[:-1], *positions.grid)

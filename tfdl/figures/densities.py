@@ -90,7 +90,7 @@ def settling(value, low, high, *, truth, y_label, x_label="number of samples", f
     Args:
         value, low, high: estimate and ends of its interval, (N,).
         truth: the true value.
-        first: number of samples behind the first of them.
+        first: number of samples in the first estimate.
 
     Raises:
         ValueError: different lengths, or nothing finite.

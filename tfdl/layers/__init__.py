@@ -1,1 +1,1 @@
-"""Blocks: layers where there is a weight or randomness, functions where layers are only composed."""
+"""Building blocks: a layer where there are weights or randomness, a function where layers are only composed."""

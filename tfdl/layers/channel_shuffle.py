@@ -1,4 +1,4 @@
-"""Channel shuffle: channels of all groups are mixed, so that the next grouped convolution sees something of each.
+"""Channel shuffle: interleaves the channels of all groups, so that the next grouped convolution sees some of each.
 
 Paper: Zhang et al. 2017, arXiv:1707.01083, section 3.1, Fig. 1.
 Shapes: B batch, H W height and width, C channels, g groups.
@@ -13,8 +13,8 @@ from tfdl.core.serial import serializable
 class ChannelShuffle(layers.Layer):
     """Channels (g, C/g) become (C/g, g): the first of each group, then the second of each.  (B, H, W, C) -> same.
 
-    `ChannelShuffle(C // groups)` is the inverse.  A reshape, a transpose and a reshape, of four axes, which every
-    phone has; H and W may be None until images come.
+    `ChannelShuffle(C // groups)` is the inverse.  The layer is a reshape, a transpose and a reshape of at most four
+    axes, which every mobile runtime supports.  H and W may be None when the model is built.
 
     Raises:
         ValueError: the groups do not divide the channels.

@@ -1,4 +1,4 @@
-"""Convolution -> batch normalization -> activation, the brick of convolutional networks.
+"""Convolution -> batch normalization -> activation, the basic block of convolutional networks.
 
 Source: Ioffe & Szegedy 2015, arXiv:1502.03167, section 3.2.
 Shapes: B batch, H W height and width, C channels, s stride.
@@ -23,12 +23,15 @@ def conv_norm(
 ):
     """(B, H, W, C) -> (B, ceil(H/s), ceil(W/s), channels).
 
-    `kernel` is odd.  `groups == channels == C` is a depthwise convolution.  A `bias` changes nothing, as the norm
-    subtracts it again, but some published weights have one.  `activation` is a function of tensors or None.
-    `epsilon` and `momentum` default to PyTorch's (whose momentum 0.1 is Keras's 0.9).
-    `padding` says where the zeros of a stride of 2 are.  "both": the same number on each side, as in PyTorch.  "same":
-    TensorFlow's, with one more below and on the right where the size is even.  Weights that were trained with one of
-    them see an image that is shifted by a pixel with the other.
+    `kernel` must be odd.  `groups == channels == C` is a depthwise convolution.  A `bias` has no effect, because the
+    normalization subtracts it again, but some published weights have one.  `activation` is a function of tensors or
+    None.  `epsilon` and `momentum` default to PyTorch's (whose momentum 0.1 is Keras's 0.9).
+    `padding` decides how a convolution of stride 2 is padded.  "both": the same number of zeros on each side, as in
+    PyTorch.  "same": as in TensorFlow, with one more below and on the right where the size is even.  Weights trained
+    with one see an image shifted by one pixel under the other.
+
+    Raises:
+        ValueError: unknown padding, or an even kernel.
     """
     if padding not in ("both", "same"):
         raise ValueError(f'padding must be "both" or "same", not {padding!r}.')
@@ -47,9 +50,10 @@ def conv_norm(
 
 
 def remove_strides(strides, count):
-    """The first `count` strides of 2 become 1, for images much smaller than those that a network was made for.
+    """`strides` with the first `count` 2s replaced by 1, for images much smaller than a network was designed for.
 
-    Raises ValueError if there are not as many.
+    Raises:
+        ValueError: `count` is negative or larger than the number of 2s.
     """
     strided = [i for i, stride in enumerate(strides) if stride == 2]
     if not 0 <= count <= len(strided):
@@ -58,9 +62,9 @@ def remove_strides(strides, count):
 
 
 def make_divisible(channels, divisor=8):
-    """The multiple of `divisor` nearest to `channels`, never less than `divisor` nor than 90 % of `channels`.
+    """The multiple of `divisor` nearest to `channels`, but at least `divisor` and at least 90 % of `channels`.
 
-    The rule by which MobileNets and EfficientNets round scaled widths (the authors' code, not the papers).
+    MobileNets and EfficientNets round scaled widths by this rule (from the authors' code, not the papers).
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded

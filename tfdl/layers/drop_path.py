@@ -1,4 +1,4 @@
-"""Stochastic depth: training leaves residual branches out at random, so that a deep network learns as a shallow one.
+"""Stochastic depth: training skips residual branches at random, so that a deep network trains like a shallow one.
 
 Paper: Huang et al. 2016, arXiv:1603.09382, section 3, eq. 2 and 5.
 Shapes: B batch.
@@ -12,15 +12,16 @@ from tfdl.core.serial import serializable
 
 @serializable
 class DropPath(layers.Layer):
-    """y = b x / (1 - rate); b is 0 with probability `rate` and else 1, one for each sample.  (B, ...) -> same.
+    """y = b x / (1 - rate), where b is 0 with probability `rate` and otherwise 1, per sample.  (B, ...) -> same.
 
-    x is what a residual branch gives before it is added (eq. 2): with b = 0 the block is the identity.  Inference
-    leaves x as it is.  The paper multiplies by 1 - rate in inference instead (eq. 5), which is the same on average, and
-    draws one b for the whole batch; with one for each sample, as in EfficientNet, the gradient is less noisy.
+    x is the output of a residual branch before the addition (eq. 2): with b = 0 the block is the identity.  Inference
+    returns x unchanged.  The paper instead multiplies by 1 - rate in inference (eq. 5), which is the same in
+    expectation, and draws one b for the whole batch; one for each sample, as in EfficientNet, makes the gradient less
+    noisy.
 
     Args:
-        rate: probability of leaving the branch out.
-        seed: of the draws; None takes one from Keras's global seed.
+        rate: probability of skipping the branch.
+        seed: of the random draws; None takes one from Keras's global seed.
 
     Raises:
         ValueError: a rate that is not in [0, 1).
@@ -41,4 +42,4 @@ class DropPath(layers.Layer):
         return ops.where(kept, x / (1 - self.rate), ops.zeros_like(x))
 
     def compute_output_shape(self, shape):
-        return shape  # as Keras is told, it need not trace `call` to learn it
+        return shape  # saves Keras from tracing `call` to find out

@@ -1,4 +1,4 @@
-"""Highway layer: a gate decides for each unit how much is transformed and how much is carried on as it is.
+"""Highway layer: a gate decides for each unit how much of the input is transformed and how much is carried through.
 
 Paper: Srivastava et al. 2015, arXiv:1505.00387, sections 2 and 2.2.
 Shapes: B batch, U units.
@@ -19,15 +19,15 @@ class Highway(layers.Layer):
 
     Args:
         activation: of H, a key of ACTIVATIONS.
-        transform_bias: where b_T starts.  Negative, so that a fresh layer carries most of x on; the paper takes -1 to
-            -3 for 10 to 30 layers, and -4 deeper.
-        kernel_initializer: of W_H and W_T, a name of keras.initializers.
+        transform_bias: initial value of b_T.  Negative, so that an untrained layer carries most of x through; the paper
+            uses -1 to -3 for 10 to 30 layers, and -4 for deeper networks.
+        kernel_initializer: of W_H and W_T, a name in keras.initializers.
 
     Attributes:
         transform, gate: the dense layers H and T, once built.
 
     Raises:
-        ValueError: unknown activation, or an input that is not (B, U).
+        ValueError: unknown activation, or an input whose shape is not (B, U).
     """
 
     def __init__(self, activation="relu", transform_bias=-2.0, kernel_initializer="he_normal", **kwargs):

@@ -1,4 +1,5 @@
-"""Three layers of the original LeNet-5 that went out of use: sparse maps, learned subsampling, distances to codes.
+"""Three layers of the original LeNet-5 that are no longer in use: sparsely connected convolution, learned subsampling,
+and distances to codes.
 
 Paper: LeCun et al. 1998, Proceedings of the IEEE 86(11), section II.B, Table I, eq. 5-7.
 Shapes: B batch, H W height and width of the feature map, C channels, K kernel size, N connections, U units.
@@ -13,18 +14,18 @@ from tfdl.core.serial import serializable
 
 @serializable
 def scaled_tanh(x):
-    """A tanh(S x), eq. 6 with the paper's A and S: +-1 stays +-1 and is where the function bends most.  Any shape."""
+    """A tanh(S x), eq. 6 with the paper's A and S: f(+-1) = +-1, where the curvature is largest.  Any shape -> same."""
     return 1.7159 * ops.tanh(2 / 3 * x)
 
 
 @serializable
 class SparseConv2D(layers.Layer):
-    """Convolution whose maps see only some of the input's channels.  (B, H, W, C) -> (B, H-K+1, W-K+1, maps).
+    """Convolution whose output maps each read only some input channels.  (B, H, W, C) -> (B, H-K+1, W-K+1, maps).
 
-    It has K K N + maps weights: one kernel for each connection, and no zeros that would never learn.
+    It has K K N + maps weights: one kernel for each connection, and none for pairs that are not connected.
 
     Args:
-        table: for each map the tuple of channels that it sees, as the columns of Table I.
+        table: for each output map the tuple of input channels that it reads, as in the columns of Table I.
         kernel_size: K.
 
     Raises:
@@ -39,25 +40,28 @@ class SparseConv2D(layers.Layer):
     def build(self, shape):
         pairs = [(channel, i) for i, channels in enumerate(self.table) for channel in channels]  # N of them
         if (highest := max(pairs)[0]) >= shape[-1]:
-            raise ValueError(f"The table of {self.name!r} names channel {highest}, but the input has {shape[-1]}.")
-        self.place = np.zeros((len(pairs), shape[-1] * len(self.table)), "float32")  # (N, C maps): a single 1 per row
-        self.place[range(len(pairs)), [channel * len(self.table) + i for channel, i in pairs]] = 1.0
+            raise ValueError(
+                f"The table of {self.name!r} names channel {highest}, counted from 0,"
+                f" but the input has only {shape[-1]} channels."
+            )
+        self.scatter = np.zeros((len(pairs), shape[-1] * len(self.table)), "float32")  # (N, C maps): one 1 per row
+        self.scatter[range(len(pairs)), [channel * len(self.table) + i for channel, i in pairs]] = 1.0
         k, inputs = self.kernel_size, self.kernel_size**2 * len(pairs) / len(self.table)
         start = keras.initializers.RandomNormal(stddev=inputs**-0.5)
         self.kernel = self.add_weight((k, k, len(pairs)), start, name="kernel")
         self.bias = self.add_weight((len(self.table),), "zeros", name="bias")
 
     def call(self, x):
-        kernel = ops.matmul(self.kernel, ops.cast(self.place, self.compute_dtype))  # zeros where nothing is connected
+        kernel = ops.matmul(self.kernel, ops.cast(self.scatter, self.compute_dtype))  # zeros where not connected
         kernel = ops.reshape(kernel, (self.kernel_size, self.kernel_size, x.shape[-1], len(self.table)))
         return ops.conv(x, kernel, padding="valid") + self.bias
 
 
 @serializable
 class Subsampling(layers.Layer):
-    """The sum over 2 x 2 pixels, times a learned coefficient of its channel, plus a learned bias, squashed.
+    """scaled_tanh(coefficient * sum over 2 x 2 pixels + bias), with one learned coefficient and bias per channel.
 
-    (B, H, W, C) -> (B, H/2, W/2, C), sizes rounded down.  With a small coefficient the layer blurs, with a large one it
+    (B, H, W, C) -> (B, H/2, W/2, C), sizes rounded down.  With a small coefficient the layer blurs; with a large one it
     is a noisy "or" or a noisy "and" of the four pixels, depending on the bias.
     """
 
@@ -71,15 +75,15 @@ class Subsampling(layers.Layer):
 
 @serializable
 class CodeDistance(layers.Layer):
-    """y_i = -sum_j (x_j - code_ij)^2, eq. 7 with its sign turned, so that the largest wins.  (B, U) -> (B, num_codes).
+    """y_i = -sum_j (x_j - code_ij)^2: eq. 7 negated, so that the largest is the prediction.  (B, U) -> (B, num_codes).
 
-    The codes are of -1 and +1 and do not learn.  The paper draws them as pictures of the characters and names random
-    ones as the other choice, which is taken here: it has codes for any number of classes.  Softmax cross-entropy of
-    these logits is the paper's eq. 9 without its constant for images that are no character at all.
+    The codes consist of -1 and +1 and are not trained.  The paper uses bitmaps of the characters and mentions random
+    codes as an alternative; this layer uses random ones, which exist for any number of classes.  Softmax cross-entropy
+    of these logits is the paper's eq. 9 without its constant for images that show no character.
 
     Args:
-        num_codes: classes.
-        seed: of the codes.
+        num_codes: number of classes.
+        seed: of the random codes.
     """
 
     def __init__(self, num_codes, seed=0, **kwargs):
@@ -95,5 +99,5 @@ class CodeDistance(layers.Layer):
         return -ops.sum(ops.square(x[:, None, :] - self.codes), axis=-1)
 
     def multiply_adds(self, shape):
-        """A square for each unit of each code."""
+        """One square for each unit of each code."""
         return self.num_codes * shape[-1]

@@ -8,7 +8,7 @@ Shapes: B batch, T tokens, D width, E experts.
 from keras import layers, ops
 
 from tfdl.core.serial import serializable
-from tfdl.layers.transformer import FeedForward, fresh_normal
+from tfdl.layers.transformer import FeedForward, truncated_normal
 
 
 @serializable
@@ -35,7 +35,7 @@ class MixtureOfExperts(layers.Layer):
         self.chosen = chosen
         self.balance = balance
         self.router = layers.Dense(
-            experts, use_bias=False, kernel_initializer=fresh_normal(), dtype="float32", name="router"
+            experts, use_bias=False, kernel_initializer=truncated_normal(), dtype="float32", name="router"
         )
         self.experts = [
             FeedForward(expansion, "swish", gated=True, use_bias=False, name=f"expert{i}") for i in range(experts)
@@ -54,7 +54,7 @@ class MixtureOfExperts(layers.Layer):
         return sum(weights[..., i, None] * expert(x, training=training) for i, expert in enumerate(self.experts))
 
     def compute_output_shape(self, shape):
-        return shape  # as Keras is told, it need not trace `call` to learn it
+        return shape  # saves Keras from tracing `call` to find out
 
 
 def routed(probabilities, chosen):

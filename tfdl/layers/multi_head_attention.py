@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from tfdl.core.serial import serializable
 from tfdl.layers.attention import attention_weights, merge_heads, product, split_heads
-from tfdl.layers.transformer import fresh_normal
+from tfdl.layers.transformer import truncated_normal
 from tfdl.ops.positions import rotate
 
 
@@ -64,7 +64,7 @@ class MultiHeadAttention(layers.Layer):
 
         def dense(name, units, use_bias):
             return layers.Dense(
-                units, use_bias=use_bias, kernel_initializer=fresh_normal(), dtype=self.dtype_policy, name=name
+                units, use_bias=use_bias, kernel_initializer=truncated_normal(), dtype=self.dtype_policy, name=name
             )
 
         self.query = dense("query", heads * head_width, self.use_bias)
@@ -94,13 +94,13 @@ class MultiHeadAttention(layers.Layer):
         weights = self.drop(ops.cast(weights, values.dtype), training=training)
         return self.output_projection(merge_heads(product(weights, values)))
 
-    def map_of(self, x, keys_values=None, bias=None, visible=None, rotation=None):
-        """What each position looks at: the weights (B, h, T, S), for figures."""
+    def attention_map(self, x, keys_values=None, bias=None, visible=None, rotation=None):
+        """The attention weights (B, h, T, S), for figures."""
         keys, _ = self.keys_values(x, rotation) if keys_values is None else keys_values
         return attention_weights(self.queries(x, rotation), keys, bias=bias, visible=visible, scale=self.scale)
 
     def compute_output_shape(self, shape):
-        return shape  # as Keras is told, it need not trace `call` to learn it
+        return shape  # saves Keras from tracing `call` to find out
 
     def multiply_adds(self, shape):
         """Of one sequence (T, D) that attends to itself: dense layers, and T^2 h d in each of eq. 1's two products."""

@@ -1,4 +1,4 @@
-"""Pixel normalization inside the model, so that whoever calls it hands over plain images in [0, 1].
+"""Pixel normalization inside the model, so that callers pass plain images in [0, 1].
 
 Sources: channel statistics of ImageNet as published with fb.resnet.torch and used by torchvision; "caffe" as
 Simonyan & Zisserman 2014, arXiv:1409.1556, trained VGG, and keras.applications still does for VGG and ResNet.
@@ -11,15 +11,19 @@ from keras import layers, ops
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue
 IMAGENET_STD = (0.229, 0.224, 0.225)
-CAFFE_MEAN = (123.68, 116.779, 103.939)  # of 0 to 255
-PIXELS = 32  # normalized at a time; 16 measure the same, and 1 up to twice the time of a small network
+CAFFE_MEAN = (123.68, 116.779, 103.939)  # of pixels from 0 to 255
+PIXELS = 32  # normalized at once; 16 are as fast, and 1 takes up to twice the time in a small network
 
 
 def normalize_pixels(images, mode, name="normalize"):
-    """Images (B, H, W, C) in [0, 1] -> same shape, normalized in float32 whatever the dtype policy.
+    """Images (B, H, W, C) in [0, 1] -> same shape, normalized in float32 under every dtype policy.
 
-    "imagenet": minus the mean, over the deviation, per channel (a gray image gets the mean of the three).
-    "caffe": 0 to 255 minus the mean, blue first.  "unit": to [-1, 1].  None: as they are.
+    "imagenet": minus the mean, divided by the standard deviation, per channel (gray images: the average over the three
+    channels).  "caffe": scaled to 0 to 255, minus the mean, in the order blue, green, red.  "unit": scaled to [-1, 1].
+    None: unchanged.
+
+    Raises:
+        ValueError: unknown mode, or a number of channels that it has no statistics for.
     """
     if mode is None:
         return images
@@ -29,7 +33,7 @@ def normalize_pixels(images, mode, name="normalize"):
         raise ValueError(f'normalize must be "imagenet", "caffe", "unit" or None, not {mode!r}.')
     if images.shape[-1] not in (1, 3):
         raise ValueError(
-            f'normalize="{mode}" knows images of 1 or 3 channels, not {images.shape[-1]}; use "unit" or None.'
+            f'normalize="{mode}" needs images of 1 or 3 channels, not {images.shape[-1]}; use "unit" or None.'
         )
     scale, offset = scale_and_offset(mode, images.shape[-1])
     images = scale_channels(images, scale, offset, name)
@@ -37,7 +41,7 @@ def normalize_pixels(images, mode, name="normalize"):
 
 
 def scale_and_offset(mode, channels):
-    """Of pixels in [0, 1], a number of each for a channel: pixels * scale + offset."""
+    """(scale, offset), one number per channel each, such that pixels * scale + offset normalizes pixels in [0, 1]."""
     mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
     if mode == "caffe":
         mean, std = np.array(CAFFE_MEAN) / 255, np.full(3, 1 / 255)
@@ -47,7 +51,7 @@ def scale_and_offset(mode, channels):
 
 
 def normalization_of(model, name="normalize"):
-    """The mode that `normalize_pixels` was called with when `model` was built; None where it does not normalize."""
+    """The mode that `normalize_pixels` was called with when `model` was built; None if it does not normalize."""
     layer = next((layer for layer in model.layers if layer.name == name), None)
     if not isinstance(layer, layers.Rescaling):
         return None
@@ -59,11 +63,11 @@ def normalization_of(model, name="normalize"):
 
 
 def scale_channels(images, scale, offset, name):
-    """images * scale + offset, a number of each for a channel.  (B, H, W, C) -> same, in float32.
+    """images * scale + offset, with one scale and offset per channel.  (B, H, W, C) -> same, in float32.
 
-    Computed on rows of several pixels, where W can be divided so: three numbers at a time leave a CPU's vector units
-    idle.  MobileNetV3-small in int8 took 2.3 ms on one thread of a CPU without and takes 1.3 with them, MobileNetV2 in
-    float 8.1 and 7.2.  Keras's own layers, so that saved models need no code of ours.
+    Several pixels are computed at once where W is divisible: three numbers at a time leave a CPU's vector units idle.
+    On one CPU thread this takes MobileNetV3-small in int8 from 2.3 to 1.3 ms, and MobileNetV2 in float from 8.1 to 7.2.
+    Only layers of Keras itself are used, so that saved models load without tfdl.
     """
     *_, height, width, channels = images.shape
     pixels = math.gcd(width, PIXELS) if width and channels > 1 else 1

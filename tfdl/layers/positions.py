@@ -1,4 +1,4 @@
-"""Positions: attention alone sees a set, so each token is told where it stands.
+"""Position embeddings: attention ignores the order of tokens, so each token gets a vector that encodes its position.
 
 Papers: Dosovitskiy et al. 2020, arXiv:2010.11929 (ViT), section 3.1, eq. 1, and section 3.2 on other resolutions;
 distances: Raffel et al. 2019, arXiv:1910.10683 (T5), section 2.1.
@@ -11,15 +11,15 @@ import numpy as np
 from keras import layers, ops
 
 from tfdl.core.serial import serializable
-from tfdl.layers.transformer import fresh_normal
+from tfdl.layers.transformer import truncated_normal
 from tfdl.ops.positions import buckets
 
 
 def resize_grid(table, grid):
-    """Vectors learned on a square grid -> the same field on another, bicubic.  (s s, D) -> (rows columns, D), NumPy.
+    """Resizes vectors learned on a square grid to another grid, bicubically.  (s s, D) -> (rows columns, D), NumPy.
 
-    A grid that shrinks averages over what each new point covers (antialiasing), as in timm.  A table whose length is
-    no square comes back as it is.
+    A smaller grid is antialiased: each new point averages over the area it covers, as in timm.  A table whose length is
+    not a square number is returned unchanged.
     """
     side = math.isqrt(len(table))
     if side * side != len(table):
@@ -31,10 +31,10 @@ def resize_grid(table, grid):
 
 @serializable
 class ClassToken(layers.Layer):
-    """Puts one learned token before the others, from which the image's class is read.  (B, N, D) -> (B, 1 + N, D)."""
+    """Prepends one learned token, from which the class is predicted.  (B, N, D) -> (B, 1 + N, D)."""
 
     def build(self, shape):
-        self.token = self.add_weight(name="token", shape=(1, 1, shape[-1]), initializer=fresh_normal())
+        self.token = self.add_weight(name="token", shape=(1, 1, shape[-1]), initializer=truncated_normal())
 
     def call(self, x):
         token = ops.broadcast_to(self.token, (ops.shape(x)[0], 1, x.shape[-1]))
@@ -47,10 +47,10 @@ class GridPositions(layers.Layer):
 
     Args:
         grid: rows and columns of the patches; N = extra + rows * columns.
-        extra: tokens without a place in the grid: the class token.
+        extra: number of tokens outside the grid: the class token.
 
     Raises:
-        ValueError: another number of tokens comes.
+        ValueError: the input has another number of tokens.
     """
 
     def __init__(self, grid, extra=1, **kwargs):
@@ -61,16 +61,18 @@ class GridPositions(layers.Layer):
     def build(self, shape):
         count = self.extra + math.prod(self.grid)
         if shape[1] != count:
-            raise ValueError(f"A grid of {self.grid} and {self.extra} more are {count} positions, not {shape[1]}.")
-        self.table = self.add_weight(name="table", shape=(1, count, shape[-1]), initializer=fresh_normal())
+            raise ValueError(
+                f"A grid of {self.grid} and {self.extra} extra make {count} positions, but the input has {shape[1]}."
+            )
+        self.table = self.add_weight(name="table", shape=(1, count, shape[-1]), initializer=truncated_normal())
 
     def call(self, x):
         return x + self.table
 
     def resized(self, table):
-        """A table (1, extra + s s, D) of a square grid as this grid's; ViT's way to another resolution, section 3.2."""
-        extra, places = np.split(np.asarray(table)[0], [self.extra])
-        return np.concatenate([extra, resize_grid(places, self.grid)])[None]
+        """A table (1, extra + s s, D) for a square grid, resized to this grid: ViT's change of resolution, 3.2."""
+        extra, vectors = np.split(np.asarray(table)[0], [self.extra])
+        return np.concatenate([extra, resize_grid(vectors, self.grid)])[None]
 
 
 @serializable
@@ -93,7 +95,7 @@ class DistanceBias(layers.Layer):
 
     def build(self, shape):
         self.table = self.add_weight(  # float32 as the scores that it is added to
-            name="table", shape=(self.buckets, self.heads), initializer=fresh_normal(), autocast=False
+            name="table", shape=(self.buckets, self.heads), initializer=truncated_normal(), autocast=False
         )
 
     def call(self, queries, keys):

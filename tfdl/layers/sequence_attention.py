@@ -9,7 +9,7 @@ of the additive score, D width of the decoder's input.
 from keras import layers, ops
 
 from tfdl.core.serial import serializable
-from tfdl.layers.attention import NEVER
+from tfdl.layers.attention import MASKED
 from tfdl.layers.recurrent import CELLS, check_cell
 
 
@@ -21,7 +21,7 @@ def read(memory, scores, mask=None):
     """
     scores = ops.cast(scores, "float32")
     if mask is not None:
-        scores = ops.where(mask[:, None], scores, NEVER)
+        scores = ops.where(mask[:, None], scores, MASKED)
     weights = ops.softmax(scores)
     return ops.matmul(ops.cast(weights, memory.dtype), memory), weights
 

@@ -1,4 +1,4 @@
-"""The transformer block: attention lets positions talk, a feed-forward network lets each think; both only add to x.
+"""The transformer block: attention mixes positions, a feed-forward network transforms each; both are residual.
 
 Papers: Vaswani et al. 2017, arXiv:1706.03762, section 3.3; normalization first: Dosovitskiy et al. 2020,
 arXiv:2010.11929, eq. 2 and 3.
@@ -13,22 +13,22 @@ from tfdl.layers.drop_path import DropPath
 from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
-def fresh_normal():
-    """Where transformers start: a normal distribution of deviation 0.02, cut at twice that, as BERT and Swin do it."""
+def truncated_normal():
+    """The initializer of transformers: normal with standard deviation 0.02, truncated at two, as in BERT and Swin."""
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
 @serializable
 class FeedForward(layers.Layer):
-    """down(activation(up(x))) at each position by itself, eq. 2 of section 3.3.  (..., D) -> same.
+    """down(activation(up(x))), applied to each position separately, eq. 2 of section 3.3.  (..., D) -> same.
 
     Args:
-        expansion: the width between is this many times D; 4 in most papers.
+        expansion: the hidden width is this many times D; 4 in most papers.
         activation: a key of ACTIVATIONS.
-        dropout: rate between the two dense layers.
-        gated: down(activation(gate(x)) * up(x)) instead, with one more dense layer: Shazeer 2020, arXiv:2002.05202,
-            eq. 6; SwiGLU where the activation is swish.
-        use_bias: of the dense layers.
+        dropout: dropout rate between the two dense layers.
+        gated: compute down(activation(gate(x)) * up(x)) instead, with one more dense layer: Shazeer 2020,
+            arXiv:2002.05202, eq. 6; SwiGLU if the activation is swish.
+        use_bias: whether the dense layers have a bias.
 
     Raises:
         ValueError: unknown activation.
@@ -46,7 +46,7 @@ class FeedForward(layers.Layer):
     def build(self, shape):
         width = shape[-1]
         inner = round(self.expansion * width)
-        options = dict(use_bias=self.use_bias, kernel_initializer=fresh_normal(), dtype=self.dtype_policy)
+        options = dict(use_bias=self.use_bias, kernel_initializer=truncated_normal(), dtype=self.dtype_policy)
         activation = ACTIVATIONS[self.activation]
         self.up = layers.Dense(inner, activation=None if self.gated else activation, name="up", **options)
         if self.gated:
@@ -64,19 +64,19 @@ class FeedForward(layers.Layer):
         return self.down(self.drop(y, training=training))
 
     def compute_output_shape(self, shape):
-        return shape  # as Keras is told, it need not trace `call` to learn it
+        return shape  # saves Keras from tracing `call` to find out
 
 
 def pre_norm_block(x, attention, *, expansion=4.0, activation="gelu", epsilon, dropout=0.0, drop_path=0.0, name):
     """x + attention(norm(x)), then x + feed_forward(norm(x)): ViT's eq. 2 and 3.  (B, ..., D) -> same.
 
     Args:
-        x: tokens or a map.
+        x: tokens or a feature map.
         attention: a layer that keeps the shape; `SelfAttention` in ViT, `WindowAttention` in Swin.
         expansion, activation: of the feed-forward network.
         epsilon: of both layer normalizations.
-        dropout: rate inside the network and at the end of each branch.
-        drop_path: rate at which a branch is left out of training.
+        dropout: rate inside the feed-forward network and at the end of each branch.
+        drop_path: rate at which training skips a branch.
         name: prefix of the layers' names.
     """
     mlp = FeedForward(expansion, activation, dropout, name=f"{name}_mlp")

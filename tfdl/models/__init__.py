@@ -1,1 +1,1 @@
-"""Networks, one file per paper or family; a builder or a class, found by its name."""
+"""Networks: one file for each paper or family, with a builder function or a class of the same name."""

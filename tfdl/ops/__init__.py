@@ -1,1 +1,1 @@
-"""Pure functions of tensors: no weight, no randomness, no state."""
+"""Pure functions of tensors: no weights, no randomness, no state."""

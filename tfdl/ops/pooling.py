@@ -1,6 +1,6 @@
-"""Averages of a feature map over cells of whatever size makes as many cells as are asked for.
+"""Adaptive average pooling: averages a feature map over cells, sized to give the requested number of cells.
 
-Source: the adaptive pooling of PyTorch; it is He et al. 2014, arXiv:1406.4729, section 2.2, with one level.
+Source: PyTorch's adaptive pooling, which is one level of He et al. 2014, arXiv:1406.4729, section 2.2.
 """
 
 import numpy as np
@@ -8,9 +8,10 @@ from keras import ops
 
 
 def adaptive_average_pool(x, size):
-    """(B, H, W, C) -> (B, *size, C), float32 if anything is to be done, for any fixed H and W, above or below `size`.
+    """(B, H, W, C) -> (B, *size, C), for any fixed H and W, larger or smaller than `size`.
 
-    Two products with constant matrices: Keras's own AdaptiveAveragePooling2D fails in a graph where a side is 1.
+    The result is float32, or x itself where its size is `size` already.  Two products with constant matrices compute
+    it: Keras's own AdaptiveAveragePooling2D fails in a graph if a side is 1.
     """
     (height, width), (rows, columns) = x.shape[1:3], size
     if (height, width) == (rows, columns):

@@ -1,4 +1,4 @@
-"""Windows of a feature map: cut the map into squares, put it together again, move it over its edges, say who may meet.
+"""Windows of a feature map: partition, merge, cyclic shift, attention mask and relative positions.
 
 Source: Liu et al. 2021, arXiv:2103.14030 (Swin), sections 3.1 and 3.2, Fig. 2 and 4.
 Shapes: B batch, H W height and width of the map, C channels, w side of a window, N = w w positions in a window,
@@ -14,7 +14,7 @@ from keras import ops
 def partition(x, window):
     """Cuts a map into windows, row by row.  (B, H, W, C) -> (B, n, N, C).
 
-    Two axes change places and no more: a row of windows is w rows of the map, each in W/w pieces of w C numbers.
+    A single transpose is enough: a row of windows is w rows of the map, each of W/w pieces of w C numbers.
 
     Raises:
         ValueError: `window` does not divide H and W.
@@ -43,10 +43,10 @@ def merge(windows, height, width):
 
 
 def shift(x, rows, columns):
-    """Moves a map up and to the left; what leaves at one edge returns at the other (Fig. 4).  (B, H, W, C) -> same.
+    """Shifts a map cyclically up by `rows` and left by `columns` (Fig. 4).  (B, H, W, C) -> same.
 
-    Negative numbers move it back.  A phone's runtime has no operator that rolls, so two parts change places.  They come
-    from a split, whose gradient is a join: the gradient of a slice fills a map with zeros first.
+    Negative numbers shift it back.  TFLite has no roll operator, so the map is split and its two parts swapped.  A
+    split's gradient is a cheap concatenation, whereas the gradient of a slice first fills a whole map with zeros.
     """
     for axis, distance in ((1, rows), (2, columns)):
         if distance:
@@ -56,32 +56,32 @@ def shift(x, rows, columns):
 
 
 def crop(x, height, width):
-    """The upper left corner.  (B, H, W, C) -> (B, height, width, C), by splits as well."""
+    """The upper left corner, by splits for the same reason.  (B, H, W, C) -> (B, height, width, C)."""
     for axis, size in ((1, height), (2, width)):
         if size < x.shape[axis]:
             x, _ = ops.split(x, [size], axis=axis)
     return x
 
 
-def visible_after_shift(height, width, window, rows, columns):
-    """Who may see whom in the windows of a shifted map (Fig. 4).  NumPy, bool (n, N, N), true where they may.
+def shifted_window_mask(height, width, window, rows, columns):
+    """The attention mask of each window of a shifted map (Fig. 4).  NumPy, bool (n, N, N), true where visible.
 
-    A window at the last row or column holds what has come over the edge beside what was there.  These were no
-    neighbors before the shift, so neither side sees the other.
+    After a cyclic shift, windows in the last row or column contain positions that wrapped around.  These are not
+    adjacent to the others in the original map, so the two groups are masked from each other.
     """
-    over_bottom = np.arange(height) >= height - rows  # (H,) has come over the edge
-    over_right = np.arange(width) >= width - columns  # (W,)
-    region = 2 * over_bottom[:, None] + over_right  # (H, W), 0 to 3
+    wrapped_rows = np.arange(height) >= height - rows  # (H,)
+    wrapped_columns = np.arange(width) >= width - columns  # (W,)
+    region = 2 * wrapped_rows[:, None] + wrapped_columns  # (H, W), 0 to 3
     region = region.reshape(height // window, window, width // window, window).swapaxes(1, 2)
     region = region.reshape(-1, window * window)  # (n, N)
     return region[:, :, None] == region[:, None, :]
 
 
 def relative_positions(window):
-    """Row of the bias table for each pair of positions in a window (section 3.2).  NumPy, int (N, N).
+    """The row of the bias table for each pair of positions in a window (section 3.2).  NumPy, int (N, N).
 
-    A pair is dy = y_query - y_key and dx alike, each from -(w - 1) to w - 1; of the table's (2 w - 1)^2 rows, its is
-    (dy + w - 1) (2 w - 1) + dx + w - 1.
+    With dy = y_query - y_key and dx likewise, each from -(w - 1) to w - 1, the row is (dy + w - 1) (2 w - 1) +
+    dx + w - 1 of (2 w - 1)^2 rows.
     """
     y, x = np.divmod(np.arange(window * window), window)  # (N,) each
     dy, dx = y[:, None] - y, x[:, None] - x  # (N, N)
@@ -89,9 +89,9 @@ def relative_positions(window):
 
 
 def stack_neighbors(x):
-    """Each 2 x 2 square becomes one position (section 3.1).  (B, H, W, C) -> (B, H/2, W/2, 4 C).
+    """Concatenates the channels of each 2 x 2 square (section 3.1).  (B, H, W, C) -> (B, H/2, W/2, 4 C).
 
-    The channels come from top left, bottom left, top right, bottom right, in this order.
+    The order is top left, bottom left, top right, bottom right.
 
     Raises:
         ValueError: H or W is odd.

@@ -243,7 +243,7 @@ class Session:
                 board=self.board,
             )
         if self.statistics.seconds:
-            print(f"BatchNorm statistics taken anew {self.statistics.refreshed} times: {self.statistics.seconds:.1f} s")
+            print(f"BatchNorm statistics recomputed {self.statistics.refreshed} times: {self.statistics.seconds:.1f} s")
         for warning in checkup(model, data, history):
             print(f"warning: {warning}", flush=True)
 

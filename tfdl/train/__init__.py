@@ -1,1 +1,1 @@
-"""The training engine: the exact step beneath Keras's `fit`, and the run around it."""
+"""The training engine: the train step used by Keras's `fit`, callbacks, checkpoints and reports."""

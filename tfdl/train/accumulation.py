@@ -1,9 +1,9 @@
-"""Gradient accumulation: K micro-batches stand for one large batch.
+"""Gradient accumulation: K micro-batches replace one large batch.
 
-Each replica cuts its part of the batch into K micro-batches, and the step (`train/step.py`) sums their gradients,
-weighted by what each holds, before the one update: K micro-batches of B/K samples end with the weights that one batch
-of B gives.  Schedules, EMA and `optimizer.iterations` therefore count updates, never micro-batches.  What does change
-is BatchNorm, which normalizes each micro-batch by its own statistics.
+Each replica splits its part of the batch into K micro-batches, and the step (`train/step.py`) sums their gradients,
+weighted by their numbers of samples, before a single update: K micro-batches of B/K samples give the same weights as
+one batch of B.  Schedules, EMA and `optimizer.iterations` therefore count updates, not micro-batches.  Only BatchNorm
+differs, as it normalizes each micro-batch by its own statistics.
 """
 
 import keras
@@ -12,7 +12,7 @@ from keras.src import backend  # no public name for a tensor's mask
 
 
 def micro_batches(data, number):
-    """Cuts a structure of tensors (B, ...) into `number` `MicroBatch`; the last may be smaller or empty."""
+    """Splits a structure of tensors (B, ...) into `number` `MicroBatch`es; the last ones may be smaller or empty."""
     if number == 1:
         return [MicroBatch(data)]
     return [
@@ -22,10 +22,10 @@ def micro_batches(data, number):
 
 
 class MicroBatch:
-    """A (micro-)batch of one replica: `x, y, weight`, `count` samples and, if it has none, one row of zeros as padding.
+    """A (micro-)batch of one replica: `x, y, weight` of `count` samples; without samples, one row of zeros as padding.
 
-    Where the global batch is smaller than replicas times micro-batches, some get nothing, and not all of TensorFlow's
-    kernels take an empty batch (oneDNN's fused convolution answers with a wrong shape).
+    If the global batch is smaller than replicas times micro-batches, some are empty, and not all of TensorFlow's
+    kernels support an empty batch (oneDNN's fused convolution returns a wrong shape).
     """
 
     def __init__(self, data):
@@ -37,7 +37,7 @@ class MicroBatch:
             return t
         rows = tf.maximum(0, 1 - tf.shape(t)[0])
         padded = tf.pad(t, tf.concat([[[0, rows]], tf.zeros((t.shape.rank - 1, 2), tf.int32)], axis=0))
-        return tf.ensure_shape(padded, [None, *t.shape[1:]])  # some layers need to know the size of their images
+        return tf.ensure_shape(padded, [None, *t.shape[1:]])  # some layers need the static size of their images
 
     def samples(self, tensors):
         """The rows that belong to samples, with their Keras masks."""

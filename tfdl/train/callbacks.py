@@ -122,7 +122,7 @@ class Checkpoints(keras.callbacks.Callback):
         is_due = self.is_chief and self.mid_epoch and time.perf_counter() - self.saved >= self.save_every
         stop, due = self.signal is not None, is_due
         if hasattr(self.model, "requests"):  # several workers stop and save after the same step
-            stop, due = self.model.requests.share(stop, due)
+            stop, due = self.model.requests.exchange(stop, due)
         if (stop or due) and self.mid_epoch:
             self.save(self.epoch, self.step, stop)
         elif stop:

@@ -1,10 +1,10 @@
-"""The rules of `tfdl.foundations.optimizers` for real training: what PyTorch computes, inside `model.compile`.
+"""The update rules of `tfdl.foundations.optimizers` as a Keras optimizer, which can compute what PyTorch does.
 
     rule = Adam(convention="torch", weight_decay=1e-4)      # as torch.optim.Adam(weight_decay=1e-4): L2, not decoupled
     model.compile(RuleOptimizer(rule, 1e-3, clipnorm=1.0), loss)
 
-Take `keras.optimizers` unless a published result depends on PyTorch's epsilon, momentum, AdaGrad or L2: the update is
-the same one, Keras's has more options.
+Use `keras.optimizers` unless a published result depends on PyTorch's epsilon, momentum, AdaGrad or L2: otherwise the
+updates are the same, and Keras's optimizers have more options.
 """
 
 import dataclasses
@@ -22,22 +22,23 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     """Applies a rule of `tfdl.foundations.optimizers` to every weight.
 
     Args:
-        rule: `SGD(...)`, `AdaGrad(...)`, `RMSprop(...)`, `Adam(...)` or `AdamW(...)`; holds the weight decay too.
+        rule: `SGD(...)`, `AdaGrad(...)`, `RMSprop(...)`, `Adam(...)` or `AdamW(...)`, including the weight decay.
         learning_rate: number >= 0 or a `LearningRateSchedule`.
         options: Keras's own: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema`, `name` ...  As in PyTorch, clipping
-            sees the gradient without the weight decay.
+            applies to the gradient without the weight decay.
 
     Raises:
-        ValueError: `rule` isn't one of those, the rate is negative, or `weight_decay` stands outside the rule.
+        ValueError: `rule` isn't one of those, the learning rate is negative, or `weight_decay` is given outside the
+            rule.
     """
 
     def __init__(self, rule, learning_rate, **options):
         if not isinstance(rule, Rule):
             names = ", ".join(f"{cls.__name__}()" for cls in RULES.values())
-            raise ValueError(f"rule={rule!r} is no rule of tfdl.foundations.optimizers; give one of {names}.")
+            raise ValueError(f"rule={rule!r} is not a rule of tfdl.foundations.optimizers; give one of {names}.")
         if isinstance(learning_rate, (int, float)):
             if learning_rate < 0:
-                raise ValueError(f"learning_rate={learning_rate} is negative; it would climb instead of descend.")
+                raise ValueError(f"learning_rate={learning_rate} would increase the loss; give 0 or more.")
             learning_rate = float(learning_rate)
         if options.pop("weight_decay", None) is not None:
             raise ValueError(f"Give weight_decay to the rule, as in {type(rule).__name__}(weight_decay=...).")

@@ -1,8 +1,8 @@
-"""Mixed precision: compute in 16 bits, keep weights, losses and logits in 32.
+"""Mixed precision: computation in 16 bits, weights, losses and logits in 32.
 
 Paper: Micikevicius et al. 2018, arXiv:1710.03740.
 
-bfloat16 has float32's range and needs nothing else; it is the choice on TPUs, recent GPUs and CPUs with AVX512-BF16.
+bfloat16 has float32's range and needs no loss scaling; use it on TPUs, recent GPUs and CPUs with AVX512-BF16.
 float16 overflows at 65,504: `compile` wraps the optimizer in a `LossScaleOptimizer`, which doubles the loss scale every
 2,000 finite updates and halves it, skipping the update, whenever a gradient is not finite.
 """
@@ -16,7 +16,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def set_precision(name, *, is_tpu=False):
-    """Sets Keras's global dtype policy; call it before any layer is made.
+    """Sets Keras's global dtype policy; call it before any layer is created.
 
     Raises:
         ValueError: an unknown name, or float16 on a TPU, which computes in bfloat16.

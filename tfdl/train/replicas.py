@@ -1,4 +1,4 @@
-"""What layers must know about replicas: BatchNorm shares its statistics, random layers do not share their draws."""
+"""Layers on several replicas: synchronized BatchNorm, and different random numbers on each replica."""
 
 import contextlib
 import threading
@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from tfdl.core.gradients import all_reduce_sum
 
-_thread = threading.local()  # MirroredStrategy traces each replica in a thread of its own
+_thread = threading.local()  # MirroredStrategy traces each replica in its own thread
 
 
 @contextlib.contextmanager
 def samples(count):
-    """Inside, the batch holds `count` samples; with 0 it is one row of padding, which BatchNorm must not see."""
+    """Declares that the batch inside the block has `count` samples; 0: one row of padding, which BatchNorm skips."""
     before = samples_here()
     _thread.count = count
     try:
@@ -24,24 +24,24 @@ def samples(count):
 
 
 def samples_here():
-    """Samples in the batch, as the `samples` around says; None outside of one."""
+    """The number of samples declared by the enclosing `samples`; None outside of one."""
     return getattr(_thread, "count", None)
 
 
 def batch_norms(model):
-    """Every BatchNormalization of `model`, each once.  -> list"""
+    """The list of all BatchNormalization layers of `model`, each once."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def synchronize_batch_norms(model):
-    """Every BatchNormalization of `model` normalizes by the statistics of the global (micro-)batch."""
+    """Makes every BatchNormalization of `model` normalize by the statistics of the global (micro-)batch."""
     for layer in batch_norms(model):
         layer._moments = types.MethodType(global_moments, layer)
 
 
 @contextlib.contextmanager
 def synchronized_batch_norms(model):
-    """Inside, they do so; behind it they are what they were before."""
+    """`synchronize_batch_norms` inside the block only."""
     changed = [layer for layer in batch_norms(model) if "_moments" not in vars(layer)]
     synchronize_batch_norms(model)
     try:
@@ -52,10 +52,10 @@ def synchronized_batch_norms(model):
 
 
 def global_moments(layer, x, mask):
-    """Mean and variance over all axes but `layer.axis` and over all replicas.  x (B, ..., C) float32 -> (C,) twice.
+    """Mean and variance over all axes except `layer.axis` and over all replicas.  x (B, ..., C) float32 -> 2 x (C,).
 
-    Two passes: the sum of squares minus the squared mean, one pass, loses digits where the mean is large.  Where the
-    batch is empty everywhere, the moving statistics, so that they stay as they are.
+    Computed in two passes: the mean square minus the squared mean, in one pass, loses digits where the mean is large.
+    If the batch is empty on all replicas, the moving statistics are returned, so that they do not change.
     """
     axes = layer._reduction_axes
     count = samples_here()
@@ -78,7 +78,7 @@ def global_moments(layer, x, mask):
 
 
 def fold_replica_into_seeds(model):
-    """Random layers draw differently on each replica; replica 0 draws what a single device would."""
+    """Makes random layers draw different numbers on each replica; replica 0 draws those of a single device."""
     for generator in {id(g): g for layer in model._flatten_layers() for g in layer._seed_generators}.values():
         if "next" not in vars(generator):
             generator.next = folded(generator.next)

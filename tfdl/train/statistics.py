@@ -1,23 +1,23 @@
-"""Statistics that belong to the weights: BatchNorm's moving mean and variance, taken anew before they are used.
+"""BatchNorm statistics that match the weights: moving mean and variance are recomputed before they are used.
 
 In training BatchNorm normalizes by each batch's own statistics, in inference by moving averages of them, which lag
-behind the weights.  After a few dozen updates, as on a small folder of photographs, they describe weights that are long
-gone, and a network that has learned answers at the level of chance.  So before validation, at the end and before an
-export some batches of the epoch's training data pass through the network, normalized by their own statistics, its
-weights at rest and nothing dropped:
+behind the weights.  After only a few dozen updates, as on a small folder of photographs, the averages belong to much
+earlier weights, and a network that has learned predicts at chance level.  Therefore, before validation, at the end of
+training and before an export, some batches of the epoch's training data are passed through the network, normalized by
+their own statistics, with constant weights and without dropout:
 
     mean = sum_b n_b mean_b / N        variance = sum_b n_b (variance_b + (mean_b - mean)^2) / N
 
-over batches b of n_b samples, N in all: the mean and the variance of all that a layer saw (Wu & Johnson 2021,
-arXiv:2105.07576, section 3).
+over batches b of n_b samples, N in total: the mean and the variance over all inputs of a layer (Wu & Johnson 2021,
+arXiv:2105.07576, section 3, "precise BatchNorm").
 
     model.fit(data.train, validation_data=data.validation, epochs=9, callbacks=[FreshStatistics(data)])
     refresh(model, data)                                  # once, for a model that was trained elsewhere
 
-Nothing else changes: not the weights, the random generators, the metrics, nor where the training data goes on.  The
-batches are a function of (seed, epoch), so that a resumed run takes the same statistics.  They are sums over all
-replicas.  With `accumulate` a batch still passes whole, which is what micro-batches stand for; without gradients only a
-few layers' maps are in memory at a time.
+Nothing else changes: neither weights, random generators and metrics nor the position in the training data.  The
+batches are a function of (seed, epoch), so that a resumed run computes the same statistics.  They are summed over all
+replicas.  With `accumulate`, batches are not split into micro-batches: without gradients only a few layers' maps are in
+memory at a time.
 """
 
 import contextlib
@@ -32,26 +32,26 @@ from tfdl.train.accumulation import MicroBatch
 from tfdl.train.fine_tuning import in_inference
 from tfdl.train.replicas import batch_norms, samples, synchronized_batch_norms
 
-IMAGES = 512  # at least: 256 already give MobileNetV2 on digits the validation loss that all images give, within 0.02
-SHARE = 0.04  # of an epoch's batches, at least; a forward pass takes 0.4 of a step, so this takes 2 % of a long epoch
-DRAWS = 997  # random numbers between two batches' masks, of those that a generator still has before it: any number does
+IMAGES = 512  # minimum; for MobileNetV2 on digits, 256 give the validation loss of all images within 0.02
+FRACTION = 0.04  # minimum of an epoch's batches; a forward pass takes 0.4 of a step, so this takes 2 % of a long epoch
+DRAWS = 997  # random numbers by which a generator's state is advanced from one batch to the next; arbitrary
 
 
 class FreshStatistics(keras.callbacks.Callback):
-    """Takes the statistics anew before each validation inside `fit`, or at the end of an epoch without validation.
+    """Recomputes the statistics before each validation inside `fit`, or at the end of an epoch without validation.
 
-    It stands before the callback that saves the model.  Where the optimizer puts averaged weights in place at the end
-    of training (`use_ema`), statistics are taken for these too.
+    It must come before the callback that saves the model.  If the optimizer assigns averaged weights at the end of
+    training (`use_ema`), the statistics are recomputed for these too.
 
     Args:
-        data: training batches: a `tf.data.Dataset`, or what has one as `train` and says by its variable `position`
-            (epoch, step) where it begins, as `tfdl.data` does.
-        batches: how many of an epoch; None takes at least `IMAGES` samples and at least `SHARE` of the batches, all
-            batches of a short epoch.
+        data: training batches: a `tf.data.Dataset`, or an object with one as `train` and a variable `position` (epoch,
+            step) that determines where it begins, such as those of `tfdl.data`.
+        batches: number of batches of an epoch to use; None uses at least `IMAGES` samples and at least `FRACTION` of
+            the batches, or all batches of a short epoch.
 
     Attributes:
-        seconds: spent so far, those for tracing the pass at its first use included.
-        tracing_seconds: of these, for the first batch of the first pass.
+        seconds: time spent so far, including tracing at the first use.
+        tracing_seconds: of these, the time for the first batch of the first pass.
         refreshed: number of passes.
     """
 
@@ -88,34 +88,32 @@ class FreshStatistics(keras.callbacks.Callback):
 
 
 def refresh(model, data, *, batches=None, epoch=0):
-    """Takes the statistics of `model` anew, once; for an export, or a model that was trained elsewhere.
+    """Recomputes the statistics of `model` once, for an export or a model that was trained elsewhere.
 
     Args:
         data, batches: see `FreshStatistics`.
-        epoch: whose batches, where `data` has a position.
+        epoch: the epoch whose batches are used, if `data` has a position.
 
     Returns:
-        whether there were any: False for a model without BatchNorm that learns.
+        whether there were any: False for a model without trainable BatchNorm layers.
     """
     return Statistics(data, batches=batches).refresh(model, epoch)
 
 
 class Statistics:
-    """Takes the statistics of one model; the pass is traced once.  `used` is the last pass's number of batches."""
+    """Computes the statistics of one model; the pass is traced once.  `used` is the last pass's number of batches."""
 
     def __init__(self, data, *, batches=None):
         if batches is not None and batches < 1:
-            raise ValueError(f"batches is {batches}; give 1 or more, or None for as many as the epoch's length asks.")
+            raise ValueError(f"batches is {batches}; give 1 or more, or None to choose by the length of the epoch.")
         self.train, self.position = getattr(data, "train", data), getattr(data, "position", None)
         if not isinstance(self.train, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-            raise ValueError(
-                f"Statistics are taken from a tf.data.Dataset of batches, not from {type(self.train).__name__}."
-            )
+            raise ValueError(f"The statistics need a tf.data.Dataset of batches, not {type(self.train).__name__}.")
         self.batches, self.tracing_seconds, self.used = batches, 0.0, 0
         self.model = self.function = None
 
     def refresh(self, model, epoch):
-        """Returns whether `model` has statistics to take."""
+        """Recomputes the statistics; returns whether `model` has any."""
         layers = [layer for layer in batch_norms(model) if layer.built and layer.trainable and not layer.renorm]
         if not layers:
             return False
@@ -139,7 +137,7 @@ class Statistics:
 
         def one_batch(iterator, number):
             data = iterator.get_next()
-            with momentum_zero(layers), noise_at_rest(model), contextlib.ExitStack() as stack:
+            with momentum_zero(layers), without_noise(model), contextlib.ExitStack() as stack:
                 if strategy.num_replicas_in_sync > 1:
                     stack.enter_context(synchronized_batch_norms(model))
                 return strategy.run(lambda part: batch_statistics(model, layers, part, number, self), args=(data,))
@@ -147,7 +145,7 @@ class Statistics:
         self.function = one_batch if model.run_eagerly else tf.function(one_batch)
 
     def pooled(self):
-        """Mean and variance of all batches, every layer's one after the other."""
+        """Mean and variance over all batches, the layers concatenated."""
         steps = int(tf.data.experimental.cardinality(self.train)) if isinstance(self.train, tf.data.Dataset) else -1
         found, iterator, images, number, start = Pooled(), iter(self.distributed), 0, 0, time.perf_counter()
         while self.wants_more(number, images, steps):
@@ -165,15 +163,15 @@ class Statistics:
         return found
 
     def wants_more(self, number, images, steps):
-        """Whether the batch of that number is to be looked at, after so many images of an epoch of so many steps."""
+        """Whether to use batch `number`, after `images` images, in an epoch of `steps` batches."""
         if self.batches is not None:
             return number < self.batches
-        return images < IMAGES or number < SHARE * steps
+        return images < IMAGES or number < FRACTION * steps
 
 
 @contextlib.contextmanager
 def placed_at(position, epoch):
-    """Inside, training data that begins at `position` does so at that epoch; then it goes on where it would have."""
+    """Sets the `position` of training data to the start of `epoch` inside the block, and restores it afterwards."""
     if position is None:
         yield
         return
@@ -194,13 +192,13 @@ class Pooled:
     def add(self, count, mean, variance):
         count, mean, variance = float(count), mean.astype("float64"), variance.astype("float64")
         total = self.count + count
-        apart = mean - self.mean
-        self.squares = self.squares + count * variance + apart**2 * (self.count * count / total)
-        self.mean = self.mean + apart * (count / total)
+        difference = mean - self.mean
+        self.squares = self.squares + count * variance + difference**2 * (self.count * count / total)
+        self.mean = self.mean + difference * (count / total)
         self.count = total
 
     def of(self, calls):
-        """Mean and variance of a layer that is called at the places `calls`, slices, in each batch."""
+        """Mean and variance of a layer whose calls are at the slices `calls` of each batch's statistics."""
         own = Pooled()
         for place in calls:
             own.add(self.count, self.mean[place], self.squares[place] / self.count)
@@ -208,9 +206,9 @@ class Pooled:
 
 
 def batch_statistics(model, layers, data, number, result):
-    """Samples, mean and variance of one batch over all replicas, every call's one after the other.  -> (3, C) float32
+    """Number of samples, mean and variance of one batch over all replicas, all calls concatenated.  -> (3, C) float32
 
-    `result.calls` says where: for each layer a list of slices, one for each time that it is called.
+    `result.calls` becomes a list of slices for each layer, one for each time that it is called.
     """
     batch = MicroBatch(data)
     with samples(batch.count), Record(layers, states_of(model, number)) as record:
@@ -231,9 +229,9 @@ def batch_statistics(model, layers, data, number, result):
 
 
 class Record(keras.StatelessScope):
-    """Inside, nothing that the model assigns to its variables reaches them; what goes to the statistics is kept.
+    """A scope in which assignments to variables have no effect; those to moving statistics are recorded.
 
-    They read as zeros, so that behind `momentum_zero` a batch's own are assigned, whatever the old ones are.
+    The moving statistics read as zeros, so that with `momentum_zero` exactly the batch's own are assigned.
     """
 
     def __init__(self, layers, states):
@@ -249,12 +247,12 @@ class Record(keras.StatelessScope):
             super().add_update(update)
 
     def of(self, variable):
-        """What was assigned to a moving mean or variance, call by call."""
+        """The values assigned to a moving mean or variance, one for each call."""
         return self.kept[id(variable)]
 
 
 def states_of(model, number):
-    """States of the random generators, so far on that each batch has masks of its own.  -> list of (variable, state)"""
+    """States of the random generators, advanced so that masks differ between batches.  -> list of (variable, state)"""
     generators = {id(g): g for layer in model._flatten_layers() for g in layer._seed_generators}.values()
     ahead = tf.stack([tf.zeros((), tf.int64), number * DRAWS])
     return [(g.state, g.state.value + tf.cast(ahead, g.state.dtype)) for g in generators]
@@ -262,7 +260,7 @@ def states_of(model, number):
 
 @contextlib.contextmanager
 def momentum_zero(layers):
-    """Inside, a moving average is the batch's own value."""
+    """Makes moving averages equal the batch's own values inside the block."""
     before = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
@@ -274,11 +272,12 @@ def momentum_zero(layers):
 
 
 @contextlib.contextmanager
-def noise_at_rest(model):
-    """Inside, dropout, stochastic depth and other layers that are random do what they do in inference.
+def without_noise(model):
+    """Runs dropout, stochastic depth and other random layers in inference mode inside the block.
 
-    There nothing is dropped, so that what BatchNorm sees behind them varies less: with the variance of training it
-    would be wrong by that (Li et al. 2019, arXiv:1801.05134).  A random layer that holds a BatchNorm stays as it is.
+    In inference nothing is dropped, so that the inputs of BatchNorm layers after them vary less than in training, and
+    the variance of training would be too large (Li et al. 2019, arXiv:1801.05134).  Random layers that contain a
+    BatchNorm are not changed.
     """
     layers = [
         layer

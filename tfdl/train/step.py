@@ -1,7 +1,7 @@
-"""The step beneath `model.fit`: the same weights and logs on one device, on several, and with accumulation.
+"""The train step used by `model.fit`: the same weights and logs on one device, on several, and with accumulation.
 
 `exact(model)` binds a train step and a test step to a compiled model; callbacks, progress bar, `evaluate` and saving
-stay Keras's.  Where a learner has a train step of its own it keeps it, and calls `tfdl.core.gradients` itself.
+remain Keras's.  A learner with its own train step keeps it, and calls `tfdl.core.gradients` itself.
 """
 
 import collections
@@ -17,26 +17,26 @@ from tfdl.distribution import multi_worker
 from tfdl.train.accumulation import MicroBatch, micro_batches
 from tfdl.train.replicas import fold_replica_into_seeds, samples, samples_here, synchronize_batch_norms
 
-PROBE = 4  # rows on which a loss of unknown origin is tried
+PROBE = 4  # rows on which a user's loss is tested
 
 
 def exact(model, *, accumulate=1):
     """Gives a compiled `model` global-batch semantics; returns the model.
 
-    A mean is one over the global batch: over its samples, or over what the loss averages over (tokens that are no
-    padding, pixels that are not ignored, sample weights under `mean_with_sample_weight`), each output by its own count.
-    Gradients are summed over micro-batches and replicas once, then clipped, checked and applied; BatchNorm is
-    synchronized and dropout differs by replica.  `model.gradient_norm` holds the global norm of the last unclipped
-    gradient.
+    Means are taken over the global batch: over its samples, or over the elements that the loss averages over (tokens
+    without padding, pixels that are not ignored, sample weights under `mean_with_sample_weight`), for each output by
+    its own count.  Gradients are summed over micro-batches and replicas once, then clipped, checked and applied;
+    BatchNorm is synchronized, and dropout differs between replicas.  `model.gradient_norm` is the global norm of the
+    last gradient before clipping.
 
-    A loss of your own returns one value a sample, or a mean; one that averages over something of its own divides with
-    `gradients.mean_over`.  A sum, also one divided by a fixed batch size, depends on the split: it is refused on
-    several replicas or micro-batches where it can be told (a function given to `compile`), and wrong where it cannot (a
-    `compute_loss` of your own).
+    A custom loss must return one value per sample, or a mean; if it averages over other elements, it must divide with
+    `gradients.mean_over`.  A sum, even one divided by a fixed batch size, depends on how the batch is split.  On
+    several replicas or micro-batches such a loss is refused if it can be detected (a function given to `compile`); in a
+    custom `compute_loss` it cannot, and the result is wrong.
 
     Args:
-        model: compiled `keras.Model`, built under the strategy's scope; if it isn't built, its first batch builds it.
-        accumulate: micro-batches per update, >= 1.
+        model: compiled `keras.Model`, created under the strategy's scope; if it isn't built, its first batch builds it.
+        accumulate: number of micro-batches per update, >= 1.
 
     Raises:
         ValueError: the model isn't compiled, or an option of the optimizer or the loss would be silently wrong.
@@ -72,7 +72,7 @@ def exact(model, *, accumulate=1):
 
 
 def prepare_layers(model):
-    """What the layers of a built model must know about replicas and micro-batches, and its optimizer's variables."""
+    """Adapts the layers of a built model to replicas and micro-batches, and creates the optimizer's variables."""
     if model.distribute_strategy.num_replicas_in_sync > 1:
         fold_replica_into_seeds(model)
     fuse_batch_norms(model)
@@ -85,11 +85,11 @@ def prepare_layers(model):
 
 
 def build_first(model, iterator=None, data_batch=None):
-    """Builds model, metrics and losses before anything is traced; takes the place of `Model._maybe_symbolic_build`.
+    """Builds model, metrics and losses before anything is traced; replaces `Model._maybe_symbolic_build`.
 
-    Keras builds in the traced step, whose list of weights would be empty, or, under a strategy, from the mean of the
-    replicas' parts of a batch, which fails where their sizes differ.  Sizes are all that is needed: no batch is taken
-    from data that says what it holds.
+    Keras builds in the traced step, where the list of weights would be empty, or, under a strategy, from the mean of
+    the replicas' parts of a batch, which fails if their sizes differ.  Building needs only shapes: a batch is drawn
+    only if the data does not declare them.
     """
     compiled = () if has_own_step(model) else (model._compile_metrics, model._compile_loss)
     if model.is_prepared and all(part is None or part.built for part in compiled):
@@ -107,7 +107,7 @@ def has_own_step(model):
 
 
 def element_of(iterator, strategy):
-    """Shapes and dtypes of one replica's part of a batch, or such a part where the data doesn't say."""
+    """Shapes and dtypes of one replica's part of a batch, or such a part itself if the data doesn't declare them."""
     spec = tf.nest.map_structure(one_spec, iterator.data_adapter.get_tf_dataset().element_spec)
     if all(s is None or (isinstance(s, tf.TensorSpec) and s.shape.rank) for s in tf.nest.flatten(spec)):
         return spec
@@ -116,17 +116,17 @@ def element_of(iterator, strategy):
 
 
 def one_spec(spec):
-    """That of one replica, and None for a value that is missing."""
+    """The spec of one replica; None for a missing value."""
     if isinstance(spec, (tf.OptionalSpec, type(None))):
         return None
     return spec._value_specs[0] if hasattr(spec, "_value_specs") else spec  # of a distributed data set
 
 
 def after_data(step):
-    """A train step none of whose effects comes before its data.
+    """A train step without side effects before its data is available.
 
-    At the end of a data set of unknown length Keras calls the step once more; TensorFlow then counts an update and
-    draws random numbers for it before it finds that there is no batch.
+    At the end of a data set of unknown length Keras calls the step once more; TensorFlow would then count an update
+    and draw random numbers before it finds that there is no batch.
     """
 
     def ordered(data):
@@ -139,19 +139,19 @@ def after_data(step):
 def train_step(model, data):
     """One update on this replica's part of a batch.  Returns the running metrics."""
     batches = micro_batches(data, model.accumulate)
-    shares, totals = [1.0], None
+    fractions, totals = [1.0], None
     if model.is_split:
-        shares = tf.unstack(gradients.sample_shares([batch.count for batch in batches]))
-        totals = elements_ahead(model, batches, shares)
+        fractions = tf.unstack(gradients.sample_fractions([batch.count for batch in batches]))
+        totals = total_elements(model, batches, fractions)
     variables = model.trainable_variables
     sums = [None] * len(variables)
     with gradients.undone_if_skipped(model.non_trainable_variables, model.optimizer):
-        for batch, share in zip(batches, shares):
+        for batch, fraction in zip(batches, fractions):
             with samples(batch.count):
                 (loss, outputs), parts = gradients.value_and_gradients(
                     lambda batch=batch: forward(model, batch, training=True),
                     variables,
-                    share=share,
+                    fraction=fraction,
                     totals=totals,
                     optimizer=model.optimizer,
                 )
@@ -173,7 +173,7 @@ def test_step(model, data):
     """Loss and metrics of this replica's part of a batch."""
     batch, means = MicroBatch(data), None
     if model.distribute_strategy.num_replicas_in_sync > 1:
-        means = gradients.GlobalMeans(gradients.sample_shares([batch.count])[0])
+        means = gradients.GlobalMeans(gradients.sample_fractions([batch.count])[0])
     with samples(batch.count), gradients.unscaled_losses(), gradients.global_means(means):
         loss, outputs = forward(model, batch, training=False)
     track(model, batch, loss, outputs)
@@ -190,68 +190,70 @@ def predict_step(model, data):
 def forward(model, batch, *, training):
     """The mean loss and the outputs."""
     outputs = model(batch.x, training=training) if model._call_has_training_arg else model(batch.x)
-    for metric in getattr(model._compile_loss, "metrics", ()):  # there are some once there are several losses
+    for metric in getattr(model._compile_loss, "metrics", ()):  # exist if there are several losses
         log_by_samples(metric)
     loss = model._compute_loss(x=batch.x, y=batch.y, y_pred=outputs, sample_weight=batch.weight, training=training)
     return loss, outputs
 
 
-def elements_ahead(model, batches, shares):
-    """What each loss averages over in all micro-batches of all replicas, before the first of them is trained on.
+def total_elements(model, batches, fractions):
+    """The number of elements that each loss averages over, in all micro-batches of all replicas.
 
-    A single micro-batch counts when it comes to it.  Nothing of these forward passes remains but what the masks depend
-    on: TensorFlow prunes the rest from the graph.
+    It must be known before the first micro-batch is trained on; with a single one it is counted along with the loss.
+    Of these additional forward passes only the operations that the masks depend on are executed, as TensorFlow prunes
+    the others from the graph.
 
     Returns:
         list of () float32, with None for a loss over samples; None for a single micro-batch.
     """
     if len(batches) == 1:
         return None
-    first = elements(model, batches[0], shares[0])
+    first = elements(model, batches[0], fractions[0])
     if all(number is None for number in first):
         return first
-    every = [first] + [elements(model, batch, share) for batch, share in zip(batches[1:], shares[1:])]
+    every = [first] + [elements(model, batch, fraction) for batch, fraction in zip(batches[1:], fractions[1:])]
     return [None if parts[0] is None else gradients.all_reduce_sum(tf.add_n(parts)) for parts in zip(*every)]
 
 
-def elements(model, batch, share):
-    """What each loss of one micro-batch averages over, in the order in which they are computed: () or None."""
-    means = gradients.GlobalMeans(share, totals=collections.defaultdict(lambda: 1.0))  # nothing but numbers is wanted
-    weights = [(v, v.value) for v in model.trainable_variables]  # regularizers look for them there
+def elements(model, batch, fraction):
+    """The number of elements that each loss of one micro-batch averages over, in order of computation: () or None."""
+    means = gradients.GlobalMeans(fraction, totals=collections.defaultdict(lambda: 1.0))  # only its numbers are used
+    weights = [(v, v.value) for v in model.trainable_variables]  # regularizers read them from the scope
     with keras.StatelessScope(weights), samples(batch.count), gradients.global_means(means):
         forward(model, batch, training=True)
     return means.numbers
 
 
 def track(model, batch, loss, outputs):
-    """Updates the loss tracker and the compiled metrics, unscaled."""
+    """Updates the loss tracker and the compiled metrics by the unscaled loss."""
     model._loss_tracker.update_state(loss, sample_weight=batch.count)
     model.compute_metrics(*(batch.samples(t) for t in (batch.x, batch.y, outputs, batch.weight)))
 
 
 def log_by_samples(metric):
-    """Lets the log of one output's loss weight a batch by its samples, as that of the whole loss does.
+    """Makes the logged loss of one output weight each batch by its number of samples, as the total loss does.
 
-    Keras weights it by the batch's static size, which is mostly unknown: a last batch of 1 would count like one of 32.
+    Keras weights it by the batch's static size, which is usually unknown: a last batch of 1 would count as much as one
+    of 32.
     """
     if "update_state" not in vars(metric):
         update = metric.update_state
         metric.update_state = lambda value, sample_weight=None: update(value, sample_weight=samples_here())
 
 
-# Errors at the door
+# Input validation
 
 
 def check_optimizer(optimizer, replicas):
     if optimizer.gradient_accumulation_steps:
         raise ValueError(
             f"optimizer.gradient_accumulation_steps={optimizer.gradient_accumulation_steps} makes schedules count"
-            " micro-batches and loses the last incomplete group. Use --run.accumulate, or exact(model, accumulate=...)."
+            " micro-batches and drops the last incomplete group. Use --run.accumulate or exact(model, accumulate=...)."
         )
     if replicas > 1 and optimizer.use_ema and optimizer.ema_overwrite_frequency:
         raise ValueError(
             f"optimizer.ema_overwrite_frequency={optimizer.ema_overwrite_frequency} fails on {replicas} replicas."
-            " Leave it None: fit() then puts the averaged weights in place at its end."
+            " Leave it None: fit() then assigns the averaged weights at the end of training."
         )
 
 
@@ -267,14 +269,14 @@ def check_reductions(losses):
 
 def check_steps(steps):
     if steps > 1:
-        raise ValueError(f"steps_per_execution={steps} does not work on several replicas. Compile with 1.")
+        raise ValueError(f"steps_per_execution={steps} does not work on several replicas; compile with 1.")
 
 
 def check_means(model, batch, outputs):
-    """Refuses a loss whose value doubles when each row comes twice: a sum, whatever it is divided by.
+    """Refuses a loss whose value doubles when the batch is repeated: a sum, possibly divided by a constant.
 
-    Only what returns a scalar can be one.  Tried once on a few rows of zeros and of random outputs, while the step is
-    traced, and only where micro-batches or replicas would make it wrong.
+    Only losses that return a scalar are tested: once, on a few rows of zeros and random outputs, while the step is
+    traced, and only if the batch is split into micro-batches or over replicas.
     """
     known = model.is_split and model._compile_loss is not None and not hasattr(model, "means_checked")
     model.means_checked = True
@@ -297,5 +299,5 @@ def check_mean(name, once, twice):
     if once != 0 and np.isclose(twice, 2 * once, rtol=1e-3):
         raise ValueError(
             f"The loss {name!r} returns a sum ({once:.4g}, for twice the rows {twice:.4g}), which would depend on the"
-            " number of replicas and micro-batches. Return one value a sample, or the mean."
+            " number of replicas and micro-batches. Return one value per sample, or the mean."
         )

@@ -1,4 +1,4 @@
-"""EfficientNet: one small network, made wider, deeper and fed larger images in fixed proportion.
+"""EfficientNet: one small network whose width, depth and image size are scaled up in fixed proportions.
 
 Papers: Tan & Le 2019, arXiv:1905.11946, Table 1 (B0) and eq. 3; V2 Tan & Le 2021, arXiv:2104.00298, Table 4 and Fig. 2.
 Stochastic depth: Huang et al. 2016, arXiv:1603.09382.
@@ -22,32 +22,32 @@ from tfdl.ops.activations import swish
 
 @config
 class EfficientNetConfig:
-    """One network; `stages` is the table of its paper, a row (block, expansion, kernel, s, C, blocks) per stage.
+    """One network; `stages` is the paper's table, with a row (block, expansion, kernel, s, C, blocks) for each stage.
 
-    s is the stride of the stage's first block, C the channels at width 1, blocks their number at depth 1.
+    s is the stride of the stage's first block, C the channels at width 1, `blocks` the number of blocks at depth 1.
     """
 
     stages: tuple[tuple, ...]
     stem: int = 32  # channels of the first convolution, 3x3 with stride 2
     features: int = 1280  # channels before the pooling
-    width: float = 1.0  # multiplies every number of channels; rounded to a multiple of 8
-    depth: float = 1.0  # multiplies the blocks of each stage; rounded up
+    width: float = 1.0  # factor on all numbers of channels, which are rounded to multiples of 8
+    depth: float = 1.0  # factor on the number of blocks of each stage, which is rounded up
     dropout: float = 0.2
-    drop_path: float = 0.2  # stochastic depth: grows from 0 at the first block to almost this at the last
+    drop_path: float = 0.2  # rate of stochastic depth; grows linearly from 0 at the first block
     epsilon: float = 1e-5  # of batch normalization; torchvision's
     momentum: float = 0.9
-    padding: str = "both"  # where the zeros of a stride are: see `conv_norm`
-    strides_removed: int = 0  # the first so many strides of 2 become 1: for images much smaller than 224
+    padding: str = "both"  # of convolutions with stride 2, see `conv_norm`
+    strides_removed: int = 0  # this many of the first strides of 2 become 1, for images much smaller than 224
 
     def __post_init__(self):
         for block in {row[0] for row in self.stages} - {"mbconv", "fused"}:
             raise ValueError(f"efficientnet has no block {block!r}; it has mbconv and fused.")
-        self.strides()  # raises ValueError if more are to be removed than there are
+        self.strides()  # raises ValueError if `strides_removed` is out of range
         if self.width <= 0 or self.depth <= 0:
             raise ValueError(f"width and depth must be positive, not {self.width} and {self.depth}; B0 has 1 and 1.")
 
     def strides(self):
-        """Of the stem and of each stage, after `strides_removed`."""
+        """Strides of the stem and of each stage, after `strides_removed`."""
         return remove_strides([2, *(row[3] for row in self.stages)], self.strides_removed)
 
 
@@ -68,16 +68,16 @@ V2_S = (  # V2, Table 4
     ("mbconv", 6, 3, 1, 160, 9),
     ("mbconv", 6, 3, 2, 256, 15),
 )
-TENSORFLOW = dict(epsilon=1e-3, momentum=0.99)  # what torchvision takes over from the authors for B5 to B7
+TENSORFLOW = dict(epsilon=1e-3, momentum=0.99)  # the authors' values, which torchvision keeps for B5 to B7
 
 
 def b0(width, depth, dropout, **norm):
-    """Equation 3: depth 1.2^p, width 1.1^p and resolution 1.15^p of B0; the numbers are the authors' code's."""
+    """Eq. 3: depth 1.2^p, width 1.1^p and resolution 1.15^p times B0's; the factors are from the authors' code."""
     return EfficientNetConfig(stages=B0, width=width, depth=depth, dropout=dropout, **norm)
 
 
 VARIANTS = {
-    "nano": EfficientNetConfig(  # ours, for tests: both blocks, with and without shortcut, a stride of 2 five times
+    "nano": EfficientNetConfig(  # ours, for tests: both blocks, with and without shortcut, five strides of 2
         stages=(
             ("fused", 1, 3, 1, 8, 1),
             ("fused", 2, 3, 2, 16, 2),
@@ -98,7 +98,7 @@ VARIANTS = {
     "b7": b0(2.0, 3.1, 0.5, **TENSORFLOW),  # p = 6
     "v2_s": EfficientNetConfig(stages=V2_S, stem=24, epsilon=1e-3),
 }
-# The same networks as the authors trained them, whose weights keras.applications and timm (as tf_...) publish.
+# The same networks as trained by the authors; keras.applications and timm (as tf_...) publish these weights.
 KERAS = dict(epsilon=1e-3, momentum=0.99, padding="same")
 VARIANTS |= {
     "b0_keras": replace(VARIANTS["b0"], **KERAS),
@@ -111,9 +111,9 @@ VARIANTS |= {
     "b7_keras": replace(VARIANTS["b7"], **KERAS),
     "v2_s_keras": replace(VARIANTS["v2_s"], **KERAS),
 }
-# Ours: 8 to 64 pixels a side keep enough of them; a third of the width and half the depth suit small sets.
+# Ours, for 8 to 64 pixels a side: two strides fewer, and for small data sets a third of the width and half the depth.
 VARIANTS["b0_small_images"] = replace(VARIANTS["b0"], width=0.35, depth=0.5, drop_path=0.1, strides_removed=2)
-# What a variant was made for, where it is not the builder's own images and classes: `tfdl show efficientnet --flops`.
+# Images and classes of variants that differ from the builder's defaults, for `tfdl show efficientnet --flops`.
 SIDES = dict(b1=240, b2=260, b3=300, b4=380, b5=456, b6=528, b7=600, v2_s=384)  # pixels; the authors' code
 CANONICAL = {
     **{name: dict(image_shape=(side, side, 3)) for name, side in SIDES.items()},
@@ -128,8 +128,11 @@ def efficientnet(
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last feature map at each stride.
 
     `variant` is a row of VARIANTS or an EfficientNetConfig, as in `replace(VARIANTS["b0"], drop_path=0.0)`.  H and W
-    may be None.  `normalize`: see `normalize_pixels`.  The feature maps come as {"stride2": (B, H/2, W/2, C), ...
-    "stride32": ...}, sizes rounded up.  Raises ValueError for an unknown variant or an argument out of range.
+    may be None.  `normalize`: see `normalize_pixels`.  The feature maps are returned as {"stride2": (B, H/2, W/2, C),
+    ... "stride32": ...}, sizes rounded up.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="efficientnet")
     check_num_classes(num_classes)
@@ -168,7 +171,7 @@ def efficientnet(
 
 
 def mbconv(x, channels, kernel, *, expansion, stride, rate, conv, name):
-    """MBConv, V2 Fig. 2 left: 1x1 up, depthwise, gate, linear 1x1 down.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
+    """MBConv, V2 Fig. 2 left: expand, depthwise, squeeze-excite, project.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
     expanded = make_divisible(x.shape[-1] * expansion)
     y = x
     if expanded != x.shape[-1]:
@@ -181,9 +184,10 @@ def mbconv(x, channels, kernel, *, expansion, stride, rate, conv, name):
 
 
 def fused_mbconv(x, channels, kernel, *, expansion, stride, rate, conv, name):
-    """Fused-MBConv, V2 Fig. 2 right: one full convolution in place of 1x1 up and depthwise, faster where C is small.
+    """Fused-MBConv, V2 Fig. 2 right: one full convolution replaces the expansion and the depthwise convolution.
 
-    Without expansion it is the whole block.  (B, H, W, C) -> (B, H/s, W/s, channels).
+    This is faster where C is small.  Without expansion the convolution is the whole block.
+    (B, H, W, C) -> (B, H/s, W/s, channels).
     """
     expanded = make_divisible(x.shape[-1] * expansion)
     if expanded == x.shape[-1]:
@@ -195,7 +199,7 @@ def fused_mbconv(x, channels, kernel, *, expansion, stride, rate, conv, name):
 
 
 def shortcut(x, y, stride, rate, name):
-    """x + y where the shapes agree, y left out at random in training."""
+    """x + y where the shapes agree, otherwise y; training skips y at random (stochastic depth)."""
     if stride > 1 or x.shape[-1] != y.shape[-1]:
         return y
     if rate:

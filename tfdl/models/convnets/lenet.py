@@ -1,4 +1,4 @@
-"""LeNet-5: weights shared over the image, maps that get smaller and more, and a network that reads digits.
+"""LeNet-5: convolutions that share weights, alternating with subsampling; the network that read handwritten digits.
 
 Paper: LeCun et al. 1998, Proceedings of the IEEE 86(11), Fig. 2, Table I and section II.B.
 Shapes: B batch, H W height and width of the image, C channels, U units.
@@ -13,7 +13,7 @@ from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.lenet import CodeDistance, SparseConv2D, Subsampling, scaled_tanh
 from tfdl.layers.pixels import normalize_pixels
 
-# Table I: which of the six maps of S2 each of the sixteen maps of C3 sees: three or four neighbors, two pairs, all.
+# Table I: the maps of S2 (of six) that each of C3's sixteen maps reads: three or four neighbors, two pairs, or all.
 TABLE = (
     *((i, (i + 1) % 6, (i + 2) % 6) for i in range(6)),
     *((i, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6) for i in range(6)),
@@ -24,17 +24,19 @@ TABLE = (
 
 @config
 class LeNetConfig:
-    """One network of C1, S2, C3, S4, C5, F6 and the output, in its original parts or in those used since."""
+    """One network of C1, S2, C3, S4, C5, F6 and the output, with the paper's original layers or today's."""
 
     channels: tuple[int, int] = (6, 16)  # of C1 and C3
     features: tuple[int, int] = (120, 84)  # units of C5 and F6
     # True: Table I, learned subsampling, scaled tanh, distances to codes.  False: all maps connected, max pooling,
-    # relu, linear logits.
+    # ReLU, linear logits.
     original: bool = False
 
     def __post_init__(self):
         if self.original and self.channels != (6, 16):
-            raise ValueError(f"The original's Table I connects 6 with 16 channels, not {self.channels}.")
+            raise ValueError(
+                f"original=True needs channels=(6, 16), which the paper's Table I connects, not {self.channels}."
+            )
 
 
 VARIANTS = {
@@ -47,11 +49,14 @@ VARIANTS = {
 def lenet(variant="lenet5", *, image_shape=(32, 32, 1), num_classes=10, normalize="unit", name="lenet"):
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last feature map at each stride.
 
-    `variant` is a row of VARIANTS or a LeNetConfig.  H and W must be fixed and at least 16.  The paper puts digits of
-    20 pixels into 32, so that the ends of their strokes reach the middle of a kernel.  `normalize`: see
+    `variant` is a row of VARIANTS or a LeNetConfig.  H and W must be fixed and at least 16.  The paper centers digits
+    of 20 pixels in 32, so that the ends of their strokes reach the center of a receptive field.  `normalize`: see
     `normalize_pixels`; "unit" is close to the paper's -0.1 to 1.175.  The feature maps are {"stride1": (B, H-4, W-4,
-    C), "stride2": (B, H/2-6, W/2-6, C), "stride4": (B, H/4-3, W/4-3, C)}, sizes rounded down: no kernel reaches over
-    the edge.  Raises ValueError for an unknown variant or an argument out of range.
+    C), "stride2": (B, H/2-6, W/2-6, C), "stride4": (B, H/4-3, W/4-3, C)}, sizes rounded down: convolutions are not
+    padded.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="lenet")
     check_num_classes(num_classes)
@@ -82,5 +87,5 @@ def lenet(variant="lenet5", *, image_shape=(32, 32, 1), num_classes=10, normaliz
 
 
 def squash(x):
-    """`scaled_tanh` as a layer: Keras takes the bare product of a number and a symbolic tensor for a sparse one."""
+    """`scaled_tanh` as a layer: Keras marks the plain product of a number and a symbolic tensor as sparse."""
     return layers.Activation(scaled_tanh)(x)

@@ -1,4 +1,4 @@
-"""MobileNet V1, V2, V3: convolution per channel, then 1x1 across channels, at a ninth of the cost.
+"""MobileNet V1, V2, V3: a depthwise convolution and a 1x1 convolution replace a full one at about a ninth of its cost.
 
 Papers: V1 Howard et al. 2017, arXiv:1704.04861, Table 1; V2 Sandler et al. 2018, arXiv:1801.04381, Tables 1 and 2;
 V3 Howard et al. 2019, arXiv:1905.02244, Tables 1 and 2, Fig. 4 and 5.
@@ -23,33 +23,33 @@ ACTIVATIONS = {"relu": ops.relu, "relu6": ops.relu6, "hard_swish": hard_swish}
 
 @config
 class MobileNetConfig:
-    """One network; `blocks` is the table of its paper, a row (kernel, E, C, squeeze, activation, s) per block.
+    """One network; `blocks` is the paper's table, with a row (kernel, E, C, squeeze, activation, s) for each block.
 
-    E and C are the channels at width 1.  E = None is V1's block, which expands nothing and has no shortcut.
+    E and C are the channels at width 1.  E = None is V1's block, which has neither expansion nor shortcut.
     """
 
     blocks: tuple[tuple, ...]
     stem: int  # channels of the first convolution, 3x3 with stride 2
-    scale_stem: bool = True  # False: `width` leaves the stem alone, as keras.applications does for V3
-    head_ratio: int | None = None  # V3: a 1x1 convolution to this many times the last C stands before the pooling
-    features: int | None = None  # channels before the logits, never narrowed by `width` (V2, section 4)
+    scale_stem: bool = True  # False: `width` does not apply to the stem, as in keras.applications for V3
+    head_ratio: int | None = None  # V3: a 1x1 convolution to this many times the last C precedes the pooling
+    features: int | None = None  # channels before the logits, never reduced by `width` (V2, section 4)
     activation: str = "relu6"  # of stem and head
     dropout: float = 0.2
     epsilon: float = 1e-5  # of batch normalization; torchvision's
     momentum: float = 0.9
-    padding: str = "both"  # where the zeros of a stride are: see `conv_norm`
-    width: float = 1.0  # multiplies the channels; rounded to a multiple of 8
-    strides_removed: int = 0  # the first so many strides of 2 become 1: for images much smaller than 224
+    padding: str = "both"  # of convolutions with stride 2, see `conv_norm`
+    width: float = 1.0  # factor on all numbers of channels, which are rounded to multiples of 8
+    strides_removed: int = 0  # this many of the first strides of 2 become 1, for images much smaller than 224
 
     def __post_init__(self):
         for activation in {self.activation, *(row[4] for row in self.blocks)} - set(ACTIVATIONS):
             raise ValueError(f"mobilenet has no activation {activation!r}; it has {', '.join(ACTIVATIONS)}.")
-        self.strides()  # raises ValueError if more are to be removed than there are
+        self.strides()  # raises ValueError if `strides_removed` is out of range
         if self.width <= 0:
             raise ValueError(f"width must be positive, not {self.width}; 1.0 is the paper's.")
 
     def strides(self):
-        """Of the stem and of each block, after `strides_removed`."""
+        """Strides of the stem and of each block, after `strides_removed`."""
         return remove_strides([2, *(row[-1] for row in self.blocks)], self.strides_removed)
 
 
@@ -59,7 +59,7 @@ def v1(*rows):
 
 
 def v2(stem, *rows):
-    """Rows (t, c, n, s) of V2's Table 2: n blocks of c channels that expand t times, the first with stride s."""
+    """Rows (t, c, n, s) of V2's Table 2: n blocks with c channels and expansion t, the first with stride s."""
     blocks, previous = [], stem
     for t, c, n, s in rows:
         for i in range(n):
@@ -69,11 +69,11 @@ def v2(stem, *rows):
 
 
 RE, HS = "relu", "hard_swish"  # column NL of V3's tables
-# What both V3 share.  TensorFlow's epsilon; momentum is 1 - 0.01 of torchvision.
+# Shared by both V3 networks.  The epsilon is TensorFlow's; the momentum is 1 minus torchvision's 0.01.
 V3 = dict(stem=16, scale_stem=False, head_ratio=6, activation=HS, epsilon=1e-3, momentum=0.99)
 
 VARIANTS = {
-    "nano": MobileNetConfig(  # ours, for tests: V3's blocks, shortcut and head, with a stride of 2 five times
+    "nano": MobileNetConfig(  # ours, for tests: V3's blocks, shortcut and head, with five strides of 2
         blocks=(
             (3, 8, 8, True, RE, 2),
             (3, 24, 16, False, RE, 2),
@@ -144,8 +144,8 @@ VARIANTS = {
         **V3,
     ),
 }
-# The same networks as two libraries have published weights of them.  keras.applications, and the networks of timm that
-# begin with tf_, pad as TensorFlow does.  timm's own MobileNetV3 has PyTorch's epsilon.
+# The same networks with the settings of weights that two libraries publish.  keras.applications, and timm's networks
+# whose names begin with tf_, pad as TensorFlow does.  timm's own MobileNetV3 uses PyTorch's epsilon.
 KERAS = dict(epsilon=1e-3, padding="same")
 VARIANTS |= {
     "v1_keras": replace(VARIANTS["v1"], **KERAS),
@@ -155,9 +155,9 @@ VARIANTS |= {
     "v3_small_timm": replace(VARIANTS["v3_small"], epsilon=1e-5),
     "v3_large_timm": replace(VARIANTS["v3_large"], epsilon=1e-5),
 }
-# Ours: 8 to 64 pixels a side keep enough of them, and width 0.35 (the paper's narrowest) suits small sets.
+# Ours, for 8 to 64 pixels a side: two strides fewer, and for small data sets width 0.35, the paper's smallest.
 VARIANTS["v2_small_images"] = replace(VARIANTS["v2"], width=0.35, strides_removed=2)
-# What a variant was made for, where it is not the builder's own images and classes: `tfdl show mobilenet --flops`.
+# Images and classes of variants that differ from the builder's defaults, for `tfdl show mobilenet --flops`.
 CANONICAL = {"v2_small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
@@ -165,8 +165,11 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last feature map at each stride.
 
     `variant` is a row of VARIANTS or a MobileNetConfig, as in `replace(VARIANTS["v2"], width=0.5)`.  H and W may
-    be None.  `normalize`: see `normalize_pixels`.  The feature maps come as {"stride2": (B, H/2, W/2, C), ...
-    "stride32": ...}, sizes rounded up.  Raises ValueError for an unknown variant or an argument out of range.
+    be None.  `normalize`: see `normalize_pixels`.  The feature maps are returned as {"stride2": (B, H/2, W/2, C), ...
+    "stride32": ...}, sizes rounded up.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="mobilenet")
     check_num_classes(num_classes)
@@ -202,19 +205,19 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     if c.head_ratio and features:
         x = activation(layers.Dense(features, name="features")(x))  # Fig. 5
     x = layers.Dropout(c.dropout, name="dropout")(x)
-    small = keras.initializers.RandomNormal(stddev=0.01)  # torchvision's: starts near uniform probabilities
+    small = keras.initializers.RandomNormal(stddev=0.01)  # torchvision's: initial predictions are nearly uniform
     x = layers.Dense(num_classes, kernel_initializer=small, dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)
 
 
 def separable(x, channels, kernel, *, stride, activation, conv, name):
-    """V1, Fig. 3: depthwise, then 1x1, each with norm and activation.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
+    """V1, Fig. 3: depthwise, then 1x1, both with norm and activation.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
     x = conv(x, x.shape[-1], kernel, stride, groups=x.shape[-1], activation=activation, name=f"{name}_depthwise")
     return conv(x, channels, activation=activation, name=f"{name}_project")
 
 
 def inverted_residual(x, expansion, channels, kernel, *, squeeze, stride, activation, conv, name):
-    """V2, Table 1 and V3, Fig. 4: 1x1 up, depthwise, gate, linear 1x1 down; shortcut between the narrow ends.
+    """V2, Table 1 and V3, Fig. 4: expand, depthwise, squeeze-excite, linear projection; shortcut around all of them.
 
     (B, H, W, C) -> (B, H/s, W/s, channels).
     """

@@ -1,4 +1,4 @@
-"""ResNet: a block learns what to add to its input, and a hundred layers train as easily as twenty.
+"""ResNet: each block learns a residual to add to its input, so that a hundred layers train as easily as twenty.
 
 Paper: He et al. 2015, arXiv:1512.03385, Table 1 and Fig. 5 (ImageNet), section 4.2 (CIFAR-10).
 Shapes: B batch, H W height and width of the feature map, C channels, s stride.
@@ -16,16 +16,16 @@ from tfdl.layers.pixels import normalize_pixels
 
 @config
 class ResNetConfig:
-    """One network: a stem, then stages of residual blocks; each stage halves the map and doubles the channels."""
+    """One network: a stem, then stages of residual blocks; each later stage halves the map and doubles the channels."""
 
     blocks: tuple[int, ...]  # in each stage
     channels: int = 64  # of the stem and of the first stage's 3x3 convolutions
-    bottleneck: bool = False  # F is 1x1, 3x3, 1x1 to four times the channels (Fig. 5 right), or two 3x3 (left)
-    large_images: bool = True  # the stem is 7x7 with stride 2, then a pooling (Table 1), or 3x3 (section 4.2)
-    projection: bool = True  # where shapes change the shortcut is a 1x1 convolution (option B), or has no weights (A)
-    zeros: str = "both"  # sides where option A adds channels, as most published weights have it, or only "behind"
-    stride_first: bool = False  # a bottleneck's stride is in its first 1x1 (the paper), or in its 3x3 (torchvision)
-    bias: bool = False  # of convolutions; the norm behind them subtracts it again, but keras.applications has them
+    bottleneck: bool = False  # True: F is 1x1, 3x3, 1x1 to four times the channels (Fig. 5 right); False: two 3x3
+    large_images: bool = True  # True: the stem is 7x7 with stride 2 and a pooling (Table 1); False: 3x3 (section 4.2)
+    projection: bool = True  # shortcut where shapes change; True: a 1x1 convolution (option B); False: no weights (A)
+    zeros: str = "both"  # where option A adds channels of zeros: "both" sides, as most published weights, or "after"
+    stride_first: bool = False  # where a bottleneck's stride is; True: first 1x1 (paper); False: 3x3 (torchvision)
+    bias: bool = False  # of convolutions; without effect before a normalization, but keras.applications has it
     epsilon: float = 1e-5  # of batch normalization; torchvision's
     momentum: float = 0.9
 
@@ -35,8 +35,8 @@ class ResNetConfig:
                 "resnet needs at least one block in each stage and one channel;"
                 f" blocks is {self.blocks} and channels {self.channels}."
             )
-        if self.zeros not in ("behind", "both"):
-            raise ValueError(f'zeros must be "behind" or "both", not {self.zeros!r}.')
+        if self.zeros not in ("after", "both"):
+            raise ValueError(f'zeros must be "after" or "both", not {self.zeros!r}.')
 
 
 CIFAR = dict(channels=16, large_images=False)
@@ -52,7 +52,7 @@ VARIANTS = {
     "50_keras": ResNetConfig(blocks=(3, 4, 6, 3), **KERAS),
     "101_keras": ResNetConfig(blocks=(3, 4, 23, 3), **KERAS),
     "152_keras": ResNetConfig(blocks=(3, 8, 36, 3), **KERAS),
-    # 6n + 2 layers for images of 32 pixels a side; without _a they have the projections of the large networks.
+    # 6n + 2 layers for images of 32 pixels a side; those with _a use option A, the others projections.
     "cifar20": ResNetConfig(blocks=(3, 3, 3), **CIFAR),
     "cifar56": ResNetConfig(blocks=(9, 9, 9), **CIFAR),
     "cifar110": ResNetConfig(blocks=(18, 18, 18), **CIFAR),
@@ -60,7 +60,7 @@ VARIANTS = {
     "cifar56_a": ResNetConfig(blocks=(9, 9, 9), projection=False, **CIFAR),
     "cifar110_a": ResNetConfig(blocks=(18, 18, 18), projection=False, **CIFAR),
 }
-# What a variant was made for, where it is not the builder's own images and classes: `tfdl show resnet --flops`.
+# Images and classes of variants that differ from the builder's defaults, for `tfdl show resnet --flops`.
 CANONICAL = {name: dict(image_shape=(32, 32, 3), num_classes=10) for name in VARIANTS if name.startswith("cifar")}
 
 
@@ -68,8 +68,11 @@ def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normali
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last feature map at each stride.
 
     `variant` is a row of VARIANTS or a ResNetConfig.  H and W may be None.  `normalize`: see `normalize_pixels`.  The
-    feature maps come as {"stride2": (B, H/2, W/2, C), ... "stride32": ...}, sizes rounded up; those of the CIFAR
-    networks are stride1, stride2 and stride4.  Raises ValueError for an unknown variant or an argument out of range.
+    feature maps are returned as {"stride2": (B, H/2, W/2, C), ... "stride32": ...}, sizes rounded up; those of the
+    CIFAR networks are stride1, stride2 and stride4.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="resnet")
     check_num_classes(num_classes)
@@ -80,7 +83,7 @@ def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normali
     maps = {}  # stride from the image -> last feature map there
     if c.large_images:
         maps[2] = x = conv(x, c.channels, 7, 2, activation=ops.relu, name="stem")  # (B, H/2, W/2, C)
-        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # behind relu zero is as good as minus infinity
+        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # zero padding is safe here: x >= 0 after ReLU
         x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     else:
         x = conv(x, c.channels, 3, activation=ops.relu, name="stem")  # (B, H, W, C)
@@ -102,7 +105,7 @@ def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normali
 def residual_block(x, channels, stride, *, c, conv, name):
     """relu(F(x) + x), eq. 1, or relu(F(x) + shortcut(x)), eq. 2, where F changes the shape.
 
-    (B, H, W, C) -> (B, H/s, W/s, channels), or four times the channels behind a bottleneck.
+    (B, H, W, C) -> (B, H/s, W/s, channels), or four times the channels for a bottleneck.
     """
     if c.bottleneck:
         first, second = (stride, 1) if c.stride_first else (1, stride)
@@ -119,7 +122,7 @@ def residual_block(x, channels, stride, *, c, conv, name):
 
 
 def pad_channels(x, channels, *, stride, zeros, name):
-    """Option A: each stride-th pixel, and channels of zeros.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
+    """Option A: every stride-th pixel, padded with channels of zeros.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
     x = layers.MaxPooling2D(1, stride, name=f"{name}_subsample")(x)
     new = channels - x.shape[-1]
     before = new // 2 if zeros == "both" else 0

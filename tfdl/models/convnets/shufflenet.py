@@ -1,4 +1,4 @@
-"""ShuffleNet V1 and V2: cheap 1x1 convolutions on part of the channels, then a shuffle so that all parts meet.
+"""ShuffleNet V1 and V2: cheap 1x1 convolutions on parts of the channels, then a channel shuffle that mixes the parts.
 
 Papers: V1 Zhang et al. 2017, arXiv:1707.01083, Table 1 and Fig. 2; V2 Ma et al. 2018, arXiv:1807.11164, Table 5 and
 Fig. 3.
@@ -28,28 +28,28 @@ class ShuffleNetConfig:
     repeats: tuple[int, ...] = (4, 8, 4)  # units of each stage
     stem: int = 24  # channels of the first convolution, 3x3 with stride 2
     groups: int | None = None  # V1: groups of the 1x1 convolutions; None has V2's units
-    features: int | None = None  # V2: a 1x1 convolution to so many channels before the pooling
+    features: int | None = None  # V2: channels of the 1x1 convolution before the pooling
     epsilon: float = 1e-5  # of batch normalization; torchvision's
     momentum: float = 0.9
-    strides_removed: int = 0  # the first so many strides of 2 become 1: for images much smaller than 224
+    strides_removed: int = 0  # this many of the first strides of 2 become 1, for images much smaller than 224
 
     def __post_init__(self):
         if len(self.channels) != len(self.repeats):
-            raise ValueError(f"channels and repeats must be as many, not {self.channels} and {self.repeats}.")
+            raise ValueError(f"channels and repeats must have one number a stage: {self.channels}, {self.repeats}.")
         for channels, previous in zip(self.channels, (self.stem, *self.channels)):
             if not self.groups and channels % 2:
-                raise ValueError(f"V2 halves the channels of a stage, which are {channels}; take an even number.")
+                raise ValueError(f"V2 splits the {channels} channels of a stage in half; choose an even number.")
             if self.groups and (
                 channels <= previous or channels % (RATIO * self.groups) or (channels - previous) % self.groups
             ):
                 raise ValueError(
-                    f"{self.groups} groups do not fit {channels} channels after {previous}; take more, a multiple of"
-                    f" {RATIO * self.groups}, with a difference that {self.groups} divides."
+                    f"{self.groups} groups do not fit {channels} channels after {previous}; choose a larger multiple of"
+                    f" {RATIO * self.groups} that exceeds {previous} by a multiple of {self.groups}."
                 )
-        self.strides()  # raises ValueError if more are to be removed than there are
+        self.strides()  # raises ValueError if `strides_removed` is out of range
 
     def strides(self):
-        """Of the first convolution, of the pooling and of each stage, after `strides_removed`."""
+        """Strides of the first convolution, the pooling and each stage, after `strides_removed`."""
         return remove_strides([2] * (2 + len(self.channels)), self.strides_removed)
 
 
@@ -61,9 +61,9 @@ VARIANTS = {
     "v2_x1_5": ShuffleNetConfig(channels=(176, 352, 704), features=1024),
     "v2_x2_0": ShuffleNetConfig(channels=(244, 488, 976), features=2048),
 }
-# Ours: 8 to 64 pixels a side keep enough of them.
+# Ours, for 8 to 64 pixels a side: two strides fewer.
 VARIANTS["v2_small_images"] = replace(VARIANTS["v2_x0_5"], strides_removed=2)
-# What a variant was made for, where it is not the builder's own images and classes: `tfdl show shufflenet --flops`.
+# Images and classes of variants that differ from the builder's defaults, for `tfdl show shufflenet --flops`.
 CANONICAL = {"v2_small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
@@ -73,8 +73,11 @@ def shufflenet(
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last feature map at each stride.
 
     `variant` is a row of VARIANTS or a ShuffleNetConfig, as in `replace(VARIANTS["v2_x0_5"], strides_removed=1)`.  H
-    and W may be None.  `normalize`: see `normalize_pixels`.  The feature maps come as {"stride2": (B, H/2, W/2, C), ...
-    "stride32": ...}, sizes rounded up.  Raises ValueError for an unknown variant or an argument out of range.
+    and W may be None.  `normalize`: see `normalize_pixels`.  The feature maps are returned as {"stride2": (B, H/2, W/2,
+    C), ... "stride32": ...}, sizes rounded up.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="shufflenet")
     check_num_classes(num_classes)
@@ -86,7 +89,7 @@ def shufflenet(
     x = conv(x, c.stem, 3, strides[0], activation=ops.relu, name="stem")  # (B, H/2, W/2, C)
     maps = {strides[0]: x}  # stride from the image -> last feature map there
     if strides[1] == 2:
-        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # zeros are no maximum's rival: x is not negative
+        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # zero padding is safe here: x >= 0 after ReLU
         x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)  # (B, H/4, W/4, C)
     maps[math.prod(strides[:2])] = x
     for i, (channels, repeats) in enumerate(zip(c.channels, c.repeats)):
@@ -110,7 +113,7 @@ def shufflenet(
 
 
 def unit_v1(x, channels, stride, groups_in, groups_out, *, conv, name):
-    """V1, Fig. 2: grouped 1x1 down, shuffle, depthwise, grouped 1x1 up; the first of a stage joins, the others add.
+    """V1, Fig. 2: grouped 1x1, shuffle, depthwise, grouped 1x1; a stage's first unit concatenates x, the others add it.
 
     (B, H, W, C) -> (B, H/s, W/s, channels).
     """
@@ -129,10 +132,11 @@ def unit_v1(x, channels, stride, groups_in, groups_out, *, conv, name):
 
 
 def grouped_conv(x, channels, groups, *, activation=None, conv, name):
-    """1x1 convolution (with norm and activation) of each g-th of the channels by itself.  -> (B, H, W, channels).
+    """A 1x1 convolution, with norm and activation, of each group of channels separately.  -> (B, H, W, channels).
 
-    Side by side, because Keras's own `groups` compiles each with XLA on a CPU, with a gradient that takes six times as
-    long; and each with its norm, because a phone's converter folds a norm only into the convolution before it.
+    One Conv2D for each group, because Keras compiles its own `groups` with XLA on a CPU, where the gradient takes six
+    times as long.  Each has its own norm, because the TFLite converter folds a norm only into the convolution directly
+    before it.
     """
     if groups == 1:
         return conv(x, channels, activation=activation, name=name)
@@ -142,7 +146,7 @@ def grouped_conv(x, channels, groups, *, activation=None, conv, name):
 
 
 def unit_v2(x, channels, stride, *, is_first, conv, name):
-    """V2, Fig. 3: half the channels pass as they are, a stage's first through a short branch; then a shuffle.
+    """V2, Fig. 3: half the channels pass unchanged (in a stage's first unit, through a short branch); then a shuffle.
 
     (B, H, W, C) -> (B, H/s, W/s, channels).
     """

@@ -1,8 +1,8 @@
-"""VGG: nothing but 3x3 convolutions, two of which see as far as one of 5x5, with a bend more and weights fewer.
+"""VGG: 3x3 convolutions only.  Two have the receptive field of one 5x5, with one more nonlinearity and fewer weights.
 
-Paper: Simonyan & Zisserman 2014, arXiv:1409.1556, Table 1; with batch normalization (arXiv:1502.03167) as torchvision
-has it.
-Shapes: B batch, H W height and width of the feature map, C channels, G side of the map that the dense layers see.
+Paper: Simonyan & Zisserman 2014, arXiv:1409.1556, Table 1; with batch normalization (arXiv:1502.03167) as in
+torchvision.
+Shapes: B batch, H W height and width of the feature map, C channels, G side of the map that the dense layers read.
 """
 
 import keras
@@ -19,10 +19,10 @@ class VGGConfig:
 
     convolutions: tuple[int, ...]  # in each block
     channels: tuple[int, ...] = (64, 128, 256, 512, 512)  # of each block
-    norm: bool = False  # batch normalization behind each convolution, which keeps its bias
-    grid: int = 7  # G: other maps are averaged to G x G; 7 is what 224 pixels leave
+    norm: bool = False  # batch normalization after each convolution, which keeps its bias
+    grid: int = 7  # G: larger and smaller maps are averaged to G x G; images of 224 pixels give 7
     features: tuple[int, ...] = (4096, 4096)  # units of the dense layers before the logits
-    dropout: float = 0.5  # behind each of them, section 3.1
+    dropout: float = 0.5  # after each of them, section 3.1
 
     def __post_init__(self):
         if len(self.convolutions) != len(self.channels) or min(self.convolutions, default=0) < 1:
@@ -51,20 +51,20 @@ VARIANTS = {
         convolutions=(2, 2, 2), channels=(16, 32, 64), norm=True, grid=2, features=(128,), dropout=0.3
     ),
 }
-# What a variant was made for, where it is not the builder's own images and classes: `tfdl show vgg --flops`.
+# Images and classes of variants that differ from the builder's defaults, for `tfdl show vgg --flops`.
 CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def vgg(variant="16", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="vgg"):
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last feature map at each stride.
 
-    `variant` is a row of VARIANTS or a VGGConfig.  `normalize`: see `normalize_pixels`.  Images of other sizes than
-    224 are averaged to the map of G x G that the dense layers know, as torchvision does.  The feature maps come as
-    {"stride1": (B, H, W, C), ... "stride32": ...}, sizes rounded down; the last one is behind the last pooling.
+    `variant` is a row of VARIANTS or a VGGConfig.  `normalize`: see `normalize_pixels`.  For image sizes other than
+    224 the last map is averaged to G x G, as in torchvision.  The feature maps are returned as {"stride1": (B, H, W,
+    C), ... "stride32": ...}, sizes rounded down; the last one is taken after the last pooling.
 
     Raises:
-        ValueError: unknown variant, an argument out of range, images that the poolings leave nothing of, or, with
-            classes, an image_shape that is not fixed.
+        ValueError: unknown variant, an argument out of range, images too small for the poolings, or, with classes, an
+            image_shape that is not fixed.
     """
     c = choose_variant(variant, VARIANTS, model="vgg")
     check_num_classes(num_classes)
@@ -96,8 +96,8 @@ def vgg(variant="16", *, image_shape=(224, 224, 3), num_classes=1000, normalize=
 
 
 def convolution(x, channels, *, norm, name):
-    """3x3, then batch normalization if asked, then relu.  (B, H, W, C) -> (B, H, W, channels)."""
-    # He et al. 2015 found the scale at which deep stacks of relu start without the paper's pretraining.
+    """3x3 convolution, optional batch normalization, ReLU.  (B, H, W, C) -> (B, H, W, channels)."""
+    # With the initialization of He et al. 2015 deep stacks of ReLU train without the paper's pretraining.
     x = layers.Conv2D(channels, 3, padding="same", kernel_initializer="he_normal", name=f"{name}_conv")(x)
     if norm:
         x = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"{name}_norm")(x)  # PyTorch's

@@ -1,1 +1,1 @@
-"""Networks of the first stage: fully connected, highway, and the topologies side by side."""
+"""Networks of the first stage: multi-layer perceptron, highway network, convolutional and recurrent topologies."""

@@ -1,7 +1,7 @@
-"""Convolutional topology: a unit sees a small patch, and all patches share its weights.
+"""Convolutional topology: each unit reads a small patch, and all patches share the same weights.
 
-Source: LeCun et al. 1998, Proc. IEEE 86(11), section II.A.  The smallest network that shows the topology, beside `mlp`
-and `recurrent_topology`; `lenet` and its descendants are the real ones.
+Source: LeCun et al. 1998, Proc. IEEE 86(11), section II.A.  A minimal network to compare with `mlp` and
+`recurrent_topology`; `lenet` and its descendants are the networks used in practice.
 Shapes: B batch, H W C height, width and channels of an image, F filters.
 """
 
@@ -15,7 +15,7 @@ from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 @config
 class ConvolutionalTopologyConfig:
-    """Convolution, activation, 2x2 maximum: once for each of `filters`."""
+    """Convolution, activation and 2x2 max pooling, once for each of `filters`."""
 
     filters: tuple[int, ...]
     kernel: int = 3
@@ -38,9 +38,11 @@ def convolutional_topology(
 ):
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the flat last map (B, H/4 W/4 F).
 
-    `variant` is a row of VARIANTS or a ConvolutionalTopologyConfig.  H and W must be fixed: after the last map each
-    place has its own weights.  `normalize`: see `normalize_pixels`.
-    Raises ValueError for an unknown variant or an argument out of range.
+    `variant` is a row of VARIANTS or a ConvolutionalTopologyConfig.  H and W must be fixed, because the dense layer has
+    a weight for each position of the last map.  `normalize`: see `normalize_pixels`.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="convolutional_topology")
     check_num_classes(num_classes)

@@ -1,7 +1,7 @@
-"""Highway network: fifty layers that train, because each layer starts out by carrying its input on.
+"""Highway network: fifty layers can be trained because each layer initially carries most of its input through.
 
 Paper: Srivastava et al. 2015, arXiv:1505.00387, sections 2 and 3, Fig. 1 and 2; the residual kind: He et al. 2015,
-arXiv:1512.03385, eq. 1, in the order of He et al. 2016, arXiv:1603.05027, Fig. 4e.
+arXiv:1512.03385, eq. 1, with pre-activation as in He et al. 2016, arXiv:1603.05027, Fig. 4e.
 Shapes: B batch, H W C height, width and channels of an image, L gated layers, U units (`width`).
 """
 
@@ -22,14 +22,15 @@ KINDS = ("plain", "residual", "highway")
 class HighwayConfig:
     """A first dense layer from the pixels to `width` units, then depth - 1 layers of one kind.
 
-    plain: f(W x + b).  residual: x + W f(x) + b with W = 0 at the start.  highway: see the layer.  The paper's plain
-    layers have 71 units to the highway's 50: about as many weights a layer, 5112 and 5100.
+    plain: f(W x + b).  residual: x + W f(x) + b with W initially 0.  highway: see `tfdl.layers.highway`.  The paper
+    gives plain layers 71 units and highway layers 50, so that both have about the same number of weights, 5112 and
+    5100.
     """
 
     kind: str
     depth: int  # hidden layers
     width: int
-    transform_bias: float = -2.0  # where the biases of the gates start; see VARIANTS
+    transform_bias: float = -2.0  # initial bias of the gates; see VARIANTS
     activation: str = "relu"  # key of ACTIVATIONS
     initializer: str = "he_normal"  # section 3: "initialized as in He et al."
 
@@ -45,7 +46,8 @@ VARIANTS = {
     "nano": HighwayConfig(kind="highway", depth=4, width=12),  # ours, for tests
     "plain_50": HighwayConfig(kind="plain", depth=50, width=71),
     "residual_50": HighwayConfig(kind="residual", depth=50, width=71),
-    # A fresh gate at -2 carries 0.88 of x, and 49 of them 0.002; at -4 they carry 0.41, and SGD finds its way.
+    # With an initial bias of -2 one gate carries 0.88 of x and 49 in a row 0.002; with -4 the 49 carry 0.41, and SGD
+    # converges.
     "highway_50": HighwayConfig(kind="highway", depth=50, width=50, transform_bias=-4.0),
     "highway_10": HighwayConfig(kind="highway", depth=10, width=50),
 }
@@ -55,7 +57,9 @@ def highway(variant="highway_50", *, image_shape=(28, 28, 1), num_classes=10, no
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last hidden units (B, U).
 
     `variant` is a row of VARIANTS or a HighwayConfig.  H and W must be fixed.  `normalize`: see `normalize_pixels`.
-    Raises ValueError for an unknown variant or an argument out of range.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="highway")
     check_num_classes(num_classes)
@@ -85,12 +89,15 @@ def hidden_layer(c, activation, *, name):
 
 
 def gate_activity(model, images):
-    """What each transform gate says to each image: (B, H, W, C) -> (B, L, U) in [0, 1]; 0 carries, 1 transforms.
+    """The transform gates for each image: (B, H, W, C) -> (B, L, U) in [0, 1]; 0 carries, 1 transforms.
 
-    Its mean over the images is the second column of Fig. 2.  Raises ValueError if the model has no highway layer.
+    Their mean over the images is the second column of Fig. 2.
+
+    Raises:
+        ValueError: the model has no highway layer.
     """
     gated = [layer for layer in model.layers if isinstance(layer, Highway)]
     if not gated:
-        raise ValueError(f"{model.name!r} has no highway layer, so no gates to look at.")
+        raise ValueError(f"{model.name!r} has no highway layers and therefore no gates; build one of kind 'highway'.")
     inputs = keras.Model(model.input, [layer.input for layer in gated])
     return np.stack([layer.gate(x) for layer, x in zip(gated, inputs.predict(images, verbose=0))], axis=1)

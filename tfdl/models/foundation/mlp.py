@@ -1,4 +1,4 @@
-"""Multi-layer perceptron: every unit sees all of the layer below, through a weight of its own.
+"""Multi-layer perceptron: every unit is connected to all units of the layer below by weights of its own.
 
 Source: Rumelhart et al. 1986, Nature 323, 533-536.  Sizes: LeCun et al. 1998, Proc. IEEE 86(11), section III;
 Simard et al. 2003, ICDAR, section 3; Srivastava et al. 2014, JMLR 15, Table 2.
@@ -16,16 +16,16 @@ from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 @config
 class MLPConfig:
-    """One network: hidden layers of the same kind, one width each."""
+    """One network: hidden layers that differ only in width."""
 
-    hidden: tuple[int, ...] = (800,)  # (): no hidden layer, which is logistic regression
+    hidden: tuple[int, ...] = (800,)  # units of each hidden layer; (): logistic regression
     activation: str = "relu"  # key of ACTIVATIONS
     normalization: str | None = None  # "batch", "layer" or "group" before the activation, as in arXiv:1502.03167
     groups: int = 32  # of group normalization; must divide every width
-    dropout: float = 0.0  # share of the hidden units that is dropped
-    input_dropout: float = 0.0  # share of the pixels that is dropped
-    initializer: str = "he_normal"  # of the kernels, a name of keras.initializers; biases start at 0
-    l2: float = 0.0  # adds l2 * sum of squared weights to the loss, biases excepted
+    dropout: float = 0.0  # fraction of the hidden units that is dropped
+    input_dropout: float = 0.0  # fraction of the pixels that is dropped
+    initializer: str = "he_normal"  # of the kernels, a name in keras.initializers; biases start at 0
+    l2: float = 0.0  # adds l2 * sum of squared weights, without biases, to the loss
 
     def __post_init__(self):
         if not all(isinstance(units, int) and units > 0 for units in self.hidden):
@@ -35,7 +35,7 @@ class MLPConfig:
             raise ValueError(f"mlp has no normalization {self.normalization!r}; it has {', '.join(AXES)} or None.")
         for name in ("dropout", "input_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
+                raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}.")
         if self.l2 < 0:
             raise ValueError(f"l2 must not be negative; it is {self.l2}.")
 
@@ -43,9 +43,9 @@ class MLPConfig:
 VARIANTS = {
     "nano": MLPConfig(hidden=(24, 16)),  # ours, for tests
     "lecun_300_100": MLPConfig(hidden=(300, 100), activation="tanh", initializer="lecun_normal"),
-    "logistic_regression": MLPConfig(hidden=()),  # weights and a softmax, no hidden layer
-    "simard_800": MLPConfig(),  # the paper's width; ReLU and He's initialization are younger
-    "simard_800_dropout": MLPConfig(dropout=0.5, input_dropout=0.2),  # ours: the next row's rates
+    "logistic_regression": MLPConfig(hidden=()),  # softmax of linear logits, no hidden layer
+    "simard_800": MLPConfig(),  # the paper's width, with today's ReLU and He initialization
+    "simard_800_dropout": MLPConfig(dropout=0.5, input_dropout=0.2),  # ours, with the dropout rates of the next row
     "srivastava_3x1024": MLPConfig(hidden=(1024,) * 3, dropout=0.5, input_dropout=0.2),  # appendix B.1
 }
 
@@ -54,7 +54,10 @@ def mlp(variant="simard_800", *, image_shape=(28, 28, 1), num_classes=10, normal
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last hidden units (B, U).
 
     `variant` is a row of VARIANTS or an MLPConfig.  H and W must be fixed: each pixel has its own weights.
-    `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
+    `normalize`: see `normalize_pixels`.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="mlp")
     check_num_classes(num_classes)
@@ -74,9 +77,9 @@ def mlp(variant="simard_800", *, image_shape=(28, 28, 1), num_classes=10, normal
 
 
 def hidden_layer(x, units, c, *, name):
-    """Weighted sums, normalization, activation, dropout.  (B, any) -> (B, units).
+    """Dense layer, normalization, activation, dropout.  (B, any) -> (B, units).
 
-    With normalization the sums have no bias: its beta takes the place (arXiv:1502.03167, section 3.2).
+    With normalization the dense layer has no bias, as beta replaces it (arXiv:1502.03167, section 3.2).
     """
     x = layers.Dense(units, use_bias=c.normalization is None, name=name, **kernel(c))(x)
     if c.normalization:
@@ -86,6 +89,6 @@ def hidden_layer(x, units, c, *, name):
 
 
 def kernel(c):
-    """How a layer's weights start and what holds them small."""
+    """Initializer and regularizer of a dense layer's kernel."""
     penalty = keras.regularizers.L2(c.l2) if c.l2 else None
     return dict(kernel_initializer=c.initializer, kernel_regularizer=penalty)

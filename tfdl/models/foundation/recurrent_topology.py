@@ -1,7 +1,7 @@
-"""Recurrent topology: the image is read row by row, and what was read is kept in a state that feeds itself.
+"""Recurrent topology: the image is read row by row, and each step updates a state from the row and the last state.
 
-Source: Elman 1990, Cognitive Science 14(2), 179-211, Fig. 2.  The smallest network that shows the topology, beside
-`mlp` and `convolutional_topology`; the cells that remember longer (LSTM, GRU) come with the recurrent networks.
+Source: Elman 1990, Cognitive Science 14(2), 179-211, Fig. 2.  A minimal network to compare with `mlp` and
+`convolutional_topology`; cells with a longer memory (LSTM, GRU) belong to the recurrent networks.
 Shapes: B batch, H W C height, width and channels of an image, U units of the state.
 """
 
@@ -15,7 +15,7 @@ from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 @config
 class RecurrentTopologyConfig:
-    """state = f(W row + R state + b), one row after another from the top; the last state is classified."""
+    """state = f(W row + R state + b), for each row from top to bottom; the last state is classified."""
 
     units: int
     activation: str = "tanh"  # key of ACTIVATIONS
@@ -38,7 +38,10 @@ def recurrent_topology(
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the last state (B, U).
 
     `variant` is a row of VARIANTS or a RecurrentTopologyConfig.  H and W must be fixed; the weights do not depend on
-    H.  `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
+    H.  `normalize`: see `normalize_pixels`.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="recurrent_topology")
     check_num_classes(num_classes)
@@ -48,8 +51,9 @@ def recurrent_topology(
 
     images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
-    x = layers.Reshape((height, width * channels), name="rows")(x)  # (B, H, W C): a row a step
-    # Keras starts R orthogonal, which keeps the state's length over many steps.  Unrolled: no loop in exported graphs.
+    x = layers.Reshape((height, width * channels), name="rows")(x)  # (B, H, W C): one row per step
+    # Keras initializes R orthogonal, which preserves the state's norm over many steps.  Unrolling avoids a loop in
+    # exported graphs.
     x = layers.SimpleRNN(c.units, ACTIVATIONS[c.activation], unroll=True, name="state")(x)  # (B, U)
     if num_classes is not None:
         x = layers.Dense(num_classes, dtype="float32", name="logits")(x)

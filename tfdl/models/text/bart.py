@@ -10,7 +10,7 @@ from tfdl.core.config import choose_variant, config
 from tfdl.core.serial import serializable
 from tfdl.layers.encoder_decoder import EncoderDecoder
 from tfdl.layers.multi_head_attention import MultiHeadAttention
-from tfdl.layers.transformer import FeedForward, fresh_normal
+from tfdl.layers.transformer import FeedForward, truncated_normal
 from tfdl.layers.transformer_block import TransformerBlock, normalization
 
 FIRST_POSITION = 2  # the first two rows of the authors' tables of positions are never read
@@ -52,7 +52,7 @@ def bart(variant="base", *, name="bart"):
 class Bart(EncoderDecoder):
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
-        c, fresh = config, dict(embeddings_initializer=fresh_normal())
+        c, fresh = config, dict(embeddings_initializer=truncated_normal())
         rows = c.context + FIRST_POSITION
         self.tokens = layers.ReversibleEmbedding(c.vocabulary_size, c.width, name="tokens", **fresh)
         self.positions = [layers.Embedding(rows, c.width, name=f"{side}_positions", **fresh) for side in SIDES]

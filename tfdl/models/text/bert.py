@@ -13,7 +13,7 @@ from tfdl.core.config import choose_variant, config
 from tfdl.core.model import ConfiguredModel
 from tfdl.core.serial import serializable
 from tfdl.layers.multi_head_attention import MultiHeadAttention
-from tfdl.layers.transformer import FeedForward, fresh_normal
+from tfdl.layers.transformer import FeedForward, truncated_normal
 from tfdl.layers.transformer_block import TransformerBlock, normalization
 from tfdl.ops.activations import gelu
 from tfdl.ops.visibility import present
@@ -98,7 +98,7 @@ class Bert(ConfiguredModel):
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
         c = config
-        fresh = dict(embeddings_initializer=fresh_normal())
+        fresh = dict(embeddings_initializer=truncated_normal())
         self.tokens = layers.ReversibleEmbedding(c.vocabulary_size, c.width, name="tokens", **fresh)
         self.positions = layers.Embedding(c.context + c.first_position, c.width, name="positions", **fresh)
         if c.segments:
@@ -188,7 +188,7 @@ def block(c, name):
 
 
 def dense(units, name, **options):
-    return layers.Dense(units, kernel_initializer=fresh_normal(), name=name, **options)
+    return layers.Dense(units, kernel_initializer=truncated_normal(), name=name, **options)
 
 
 @serializable

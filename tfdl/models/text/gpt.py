@@ -12,7 +12,7 @@ from tfdl.core.config import choose_variant, config
 from tfdl.core.serial import serializable
 from tfdl.layers.causal_decoder import CausalDecoder
 from tfdl.layers.multi_head_attention import MultiHeadAttention
-from tfdl.layers.transformer import FeedForward, fresh_normal
+from tfdl.layers.transformer import FeedForward, truncated_normal
 from tfdl.layers.transformer_block import TransformerBlock, normalization
 
 
@@ -59,9 +59,11 @@ class GPT(CausalDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(
-            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=truncated_normal(), name="tokens"
         )
-        self.positions = layers.Embedding(c.context, c.width, embeddings_initializer=fresh_normal(), name="positions")
+        self.positions = layers.Embedding(
+            c.context, c.width, embeddings_initializer=truncated_normal(), name="positions"
+        )
         self.drop = layers.Dropout(c.dropout, name="drop")
         self.blocks = [block(c, f"block{i}") for i in range(c.depth)]
         if c.norm_first:

@@ -13,7 +13,7 @@ from tfdl.core.serial import serializable
 from tfdl.layers.causal_decoder import CausalDecoder
 from tfdl.layers.mixture_of_experts import MixtureOfExperts
 from tfdl.layers.multi_head_attention import MultiHeadAttention
-from tfdl.layers.transformer import FeedForward, fresh_normal
+from tfdl.layers.transformer import FeedForward, truncated_normal
 from tfdl.layers.transformer_block import TransformerBlock, normalization
 from tfdl.ops.positions import LongContext, frequencies, rotations
 
@@ -96,13 +96,13 @@ class Llama(CausalDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(
-            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=truncated_normal(), name="tokens"
         )
         self.blocks = [block(c, f"block{i}") for i in range(c.depth)]
         self.norm = normalization("rms", epsilon=c.epsilon, name="norm")
         if not c.tied:
             self.head = layers.Dense(
-                c.vocabulary_size, use_bias=False, kernel_initializer=fresh_normal(), name="logits"
+                c.vocabulary_size, use_bias=False, kernel_initializer=truncated_normal(), name="logits"
             )
         self.speeds = frequencies(c.width // c.heads, c.base, c.long_context)
 

@@ -12,7 +12,7 @@ from tfdl.core.serial import serializable
 from tfdl.layers.encoder_decoder import EncoderDecoder
 from tfdl.layers.multi_head_attention import MultiHeadAttention
 from tfdl.layers.positions import DistanceBias
-from tfdl.layers.transformer import FeedForward, fresh_normal
+from tfdl.layers.transformer import FeedForward, truncated_normal
 from tfdl.layers.transformer_block import TransformerBlock, normalization
 
 
@@ -75,7 +75,7 @@ class T5(EncoderDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(
-            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=truncated_normal(), name="tokens"
         )
         self.drop = layers.Dropout(c.dropout, name="drop")
         self.biases = [  # one for all blocks of a side
@@ -86,7 +86,7 @@ class T5(EncoderDecoder):
         self.norms = [normalization("rms", epsilon=c.epsilon, name=f"{side}_norm") for side in SIDES]
         if c.gated:
             self.head = layers.Dense(
-                c.vocabulary_size, use_bias=False, kernel_initializer=fresh_normal(), name="logits"
+                c.vocabulary_size, use_bias=False, kernel_initializer=truncated_normal(), name="logits"
             )
 
     def embed(self, tokens, positions, side, training):

@@ -10,7 +10,7 @@ from tfdl.core.config import choose_variant, config
 from tfdl.core.serial import serializable
 from tfdl.layers.encoder_decoder import EncoderDecoder
 from tfdl.layers.multi_head_attention import MultiHeadAttention
-from tfdl.layers.transformer import FeedForward, fresh_normal
+from tfdl.layers.transformer import FeedForward, truncated_normal
 from tfdl.layers.transformer_block import TransformerBlock
 from tfdl.ops.positions import sinusoids
 
@@ -57,7 +57,7 @@ class Transformer(EncoderDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(  # one table for both languages and for the logits, section 3.4
-            c.vocabulary_size, c.width, embeddings_initializer=fresh_normal(), name="tokens"
+            c.vocabulary_size, c.width, embeddings_initializer=truncated_normal(), name="tokens"
         )
         self.drop = layers.Dropout(c.dropout, name="drop")
         self.encoder = [block(c, f"encoder{i}") for i in range(c.depth)]

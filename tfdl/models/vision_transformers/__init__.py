@@ -1,1 +1,1 @@
-"""Vision transformers: attention over patches of an image, one file per paper."""
+"""Vision transformers: attention over patches of an image, one file for each paper."""

@@ -1,4 +1,4 @@
-"""ViT: an image is a sentence of 16 x 16 patches, and a plain transformer reads it.
+"""ViT: a standard transformer encoder on a sequence of image patches, such as 16 x 16 pixels.
 
 Paper: Dosovitskiy et al. 2020, arXiv:2010.11929, Fig. 1, eq. 1-4, Table 1; tiny and small: Touvron et al. 2020,
 arXiv:2012.12877 (DeiT), Table 1.
@@ -14,21 +14,21 @@ from tfdl.layers.attention import SelfAttention
 from tfdl.layers.patch_embed import patch_embed
 from tfdl.layers.pixels import normalize_pixels
 from tfdl.layers.positions import ClassToken, GridPositions
-from tfdl.layers.transformer import fresh_normal, pre_norm_block
+from tfdl.layers.transformer import pre_norm_block, truncated_normal
 
 
 @config
 class ViTConfig:
-    """One network: `depth` blocks of `heads` heads on tokens of `width` numbers."""
+    """One network: `depth` blocks with `heads` attention heads on tokens of width `width`."""
 
     patch: int  # side P in pixels
     width: int
     depth: int
     heads: int
     expansion: float = 4.0  # of the feed-forward networks
-    dropout: float = 0.0  # after every dense layer but queries, keys and values (appendix B.1); 0.1 on ImageNet alone
-    drop_path: float = 0.0  # rate of the last block; grows linearly from 0 (DeiT: 0.1)
-    epsilon: float = 1e-6  # of layer normalization; `transformers` builds with 1e-12 unless told otherwise
+    dropout: float = 0.0  # after every dense layer except queries, keys and values (appendix B.1); 0.1 for ImageNet-1k
+    drop_path: float = 0.0  # rate of stochastic depth in the last block; grows linearly from 0 (DeiT: 0.1)
+    epsilon: float = 1e-6  # of layer normalization; the default of `transformers` is 1e-12
 
 
 VARIANTS = {
@@ -41,16 +41,19 @@ VARIANTS = {
     "large_patch32": ViTConfig(patch=32, width=1024, depth=24, heads=16),
     "small_images": ViTConfig(patch=8, width=96, depth=6, heads=3),  # ours, for 32 to 96 pixels a side
 }
-# What a variant was made for, where it is not the builder's own images and classes: `tfdl show vit --flops`.
+# Images and classes of variants that differ from the builder's defaults, for `tfdl show vit --flops`.
 CANONICAL = {"small_images": dict(image_shape=(32, 32, 3), num_classes=10)}
 
 
 def vit(variant="base_patch16", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="vit"):
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None {"strideP": (B, H/P, W/P, D)}.
 
-    `variant` is a row of VARIANTS or a ViTConfig.  P divides H and W, which are fixed: each patch has a position of its
-    own.  Weights of another image size fit all the same, `load_weights` resizes their positions (section 3.2).
-    `normalize`: see `normalize_pixels`.  Raises ValueError for an unknown variant or an argument out of range.
+    `variant` is a row of VARIANTS or a ViTConfig.  H and W must be fixed multiples of P, because each patch has its own
+    position embedding.  Weights for another image size can be loaded too: `load_weights` resizes their position
+    embeddings (section 3.2).  `normalize`: see `normalize_pixels`.
+
+    Raises:
+        ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="vit")
     check_num_classes(num_classes)
@@ -73,15 +76,15 @@ def vit(variant="base_patch16", *, image_shape=(224, 224, 3), num_classes=1000, 
         x = layers.Reshape((rows, columns, c.width), name="map")(x)
         return keras.Model(images, {f"stride{c.patch}": x}, name=name)
     y = x[:, 0]  # (B, D): the class token, eq. 4
-    logits = layers.Dense(num_classes, kernel_initializer=fresh_normal(), dtype="float32", name="logits")(y)
+    logits = layers.Dense(num_classes, kernel_initializer=truncated_normal(), dtype="float32", name="logits")(y)
     return keras.Model(images, logits, name=name)
 
 
 def patch_grid(image_shape, patch):
-    """Rows and columns of patches.  Raises ValueError if the patch does not divide the image."""
+    """The numbers of rows and columns of patches.  Raises ValueError if the patch does not divide the image."""
     height, width = image_shape[:2]
     if None in (height, width):
-        raise ValueError(f"vit needs a fixed image size, not {tuple(image_shape)}: it learns a vector for each patch.")
+        raise ValueError(f"vit needs a fixed image size, not {tuple(image_shape)}: each patch has its own embedding.")
     if height % patch or width % patch:
         fitting = " x ".join(str(max(patch, round(side / patch) * patch)) for side in (height, width))
         raise ValueError(f"Patches of {patch} do not tile images of {height} x {width}; resize them to {fitting}.")
