@@ -250,7 +250,7 @@ def test_slots_that_a_rule_does_not_need_are_not_made():
     [
         (lambda: RuleOptimizer("adam", 0.1), "rule='adam' is not a rule"),
         (lambda: RuleOptimizer(Adam, 0.1), "is not a rule"),
-        (lambda: RuleOptimizer(Adam(), -0.1), "learning_rate=-0.1 is negative"),
+        (lambda: RuleOptimizer(Adam(), -0.1), "learning_rate=-0.1 would increase the loss"),
         (lambda: RuleOptimizer(AdamW(), 0.1, weight_decay=0.1), r"AdamW\(weight_decay=...\)"),
         (lambda: RuleOptimizer(Adam(), 0.1, epsilon=0.1), "epsilon"),
     ],
