@@ -38,9 +38,10 @@ from tfdl.core.files import read_json, write_json
 from tfdl.core.provenance import commit, versions
 from tfdl.core.quiet import muffled
 from tfdl.export.benchmark import noise
+from tfdl.export.conversion import converted
 from tfdl.export.graph import graph
 from tfdl.export.signatures import signature_of
-from tfdl.export.tflite import convert_float, converted, converter
+from tfdl.export.tflite import convert_float
 from tfdl.layers.pixels import IMAGENET_MEAN, IMAGENET_STD
 from tfdl.models.convnets import vgg
 from tfdl.train.precision import set_precision
@@ -287,19 +288,13 @@ def latencies(name, network, setting):
 
 
 def tflite_files(model, *, own):
-    """A float32 and an int8 file, `own`: with the operators that `tfdl.export` chooses for int8.
-
-    Not by `convert_int8`, which names inputs: Keras's EfficientNet loses the names.
-    """
-    images = np.random.default_rng(0).random((CALIBRATION, 1, *model.input_shape[1:]), dtype="float32")
-    settle(model, images[:, 0])
+    """A float32 and an int8 file, `own`: with the operators that `tfdl.export` chooses for int8."""
+    images = np.random.default_rng(0).random((CALIBRATION, *model.input_shape[1:]), dtype="float32")
+    settle(model, images)
     signature = signature_of(model)
-    module = graph(model, signature)
-    setup = converter(graph(model, signature, integers=True) if own else module)
-    setup.optimizations = [tf.lite.Optimize.DEFAULT]
-    setup.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    setup.representative_dataset = lambda: ([image] for image in images)
-    return {"float": convert_float(module), "int8": converted(setup)}
+    source = graph(model, signature)
+    integers = graph(model, signature, integers=True) if own else source
+    return {"float": convert_float(source), "int8": converted(integers, "int8", {model.inputs[0].name: images})}
 
 
 def settle(model, images):

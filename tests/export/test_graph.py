@@ -9,16 +9,17 @@ import tensorflow as tf
 from tests.harness import colored
 from tfdl.export import graph as module
 from tfdl.export.graph import graph
-from tfdl.export.quantize import convert_int8
+from tfdl.export.quantize import convert_int8, with_pixels
 from tfdl.export.signatures import signature_of
-from tfdl.export.tflite import convert_float, converter, run_tflite
+from tfdl.export.tflite import convert_float, convert_weights, run_tflite
 
 IMAGES = colored(8, 16, 12, 3)
 CONVERSIONS = {
     "float32": lambda source, signature: convert_float(source),
     "float16": lambda source, signature: convert_float(source, half=True),
+    "int8 weights": lambda source, signature: convert_weights(source),
     "int8": lambda source, signature: convert_int8(source, signature, {"images": IMAGES}),
-    "uint8": lambda source, signature: convert_int8(source, signature, {"images": IMAGES}, pixels=True),
+    "uint8": lambda source, signature: with_pixels(convert_int8(source, signature, {"images": IMAGES})),
 }
 
 
@@ -49,21 +50,18 @@ def test_large_networks_become_the_same_files_as_small_ones(both, form):
 
 def test_only_small_networks_hold_their_weights_as_constants(both):
     _, small, large = both
-    kinds = [
-        {node.type for node in source.serve.get_concrete_function().graph.get_operations()} for source in (small, large)
-    ]
-    assert ["ReadVariableOp" in kind for kind in kinds] == [False, True]
-    assert small.folder is None
+    assert {path.name for path in Path(small.folder.name).iterdir()} == {"graph.pb", "names.json"}
+    assert small.names is None and large.names == ["serving_default"]
+    frozen = tf.compat.v1.GraphDef.FromString(Path(small.folder.name, "graph.pb").read_bytes())
+    assert not [node.name for node in frozen.node if node.op in ("ReadVariableOp", "VarHandleOp")]
+    assert tf.saved_model.load(large.folder.name).weights
 
 
-def test_files_of_a_large_network_stay_as_long_as_its_converter_and_go_with_it(model, monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 0)
+def test_files_stay_as_long_as_their_source_and_go_with_it(model):
     source = graph(model, signature_of(model))
-    folder, setup = Path(source.folder.name), converter(source)
-    assert tf.saved_model.contains_saved_model(str(folder))
+    folder = Path(source.folder.name)
+    assert folder.exists() and convert_float(source)
     del source
-    assert folder.exists() and setup.convert()
-    del setup
     gc.collect()
     assert not folder.exists()
 
@@ -90,12 +88,20 @@ def test_only_the_three_of_hard_swish_changes():
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("layer", [keras.layers.LSTM, keras.layers.GRU])
-def test_loops_are_refused_for_integers_before_they_end_the_process(layer):
+def test_recurrent_layers_are_unrolled_for_integers_and_only_for_them():
     x = keras.Input((4, 3), name="tokens")
-    looping = keras.Model(x, layer(2, name="memory")(x))
-    graph(looping, signature_of(looping))
-    with pytest.raises(module.LoopError, match="has a loop, .*unroll=True"):
-        graph(looping, signature_of(looping), integers=True)
-    unrolled = keras.Model(x, layer(2, unroll=True)(x))
-    graph(unrolled, signature_of(unrolled), integers=True)
+    layer = keras.layers.LSTM(2, name="memory")
+    model = keras.Model(x, layer(x))
+    signature = signature_of(model)
+    sources = [graph(model, signature, integers=integers) for integers in (False, True)]
+    files = [Path(source.folder.name, "graph.pb").read_bytes() for source in sources]
+    assert [b"LoopCond" in content for content in files] == [True, False]
+    assert layer.unroll is False
+
+
+def test_loops_that_cannot_be_unrolled_are_refused_for_integers(monkeypatch):
+    x = keras.Input((4, 3), name="tokens")
+    model = keras.Model(x, keras.layers.GRU(2, name="memory")(x))
+    monkeypatch.setattr(module, "LONGEST", 3)
+    with pytest.raises(module.LoopError, match="has a loop, .*are unrolled for it up to 3 steps"):
+        graph(model, signature_of(model), integers=True)

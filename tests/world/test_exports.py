@@ -224,3 +224,59 @@ def test_mistakes_are_answered_in_one_sentence(tmp_path):
         with pytest.raises(ValueError, match=f"(?s){words}"):
             export(model, tmp_path / "e", **{"formats": ("tflite",), **options})
     assert list(tmp_path.iterdir()) == []
+
+
+RECURRENT = {
+    "LSTM": lambda: [layers.LSTM(4)],
+    "GRU and SimpleRNN": lambda: [layers.GRU(4, return_sequences=True), layers.SimpleRNN(3)],
+    "Bidirectional": lambda: [layers.Bidirectional(layers.LSTM(3))],
+}
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_recurrent_layers_become_int8(tmp_path, kind):
+    model = keras.Sequential([keras.Input((5, 3), name="steps"), *RECURRENT[kind](), layers.Dense(2, name="y")])
+    steps = RANDOM.uniform(-1, 1, (300, 5, 3)).astype("float32")
+    report = export(model, tmp_path / "e", formats=("tflite_int8",), representative=steps)
+    assert "FULLY_CONNECTED" in report["artifacts"]["model_int8.tflite"]["operators"]
+    phone, live = runner(tmp_path / "e" / "model_int8.tflite"), np.asarray(model(steps[:40]))
+    found = np.concatenate([phone(steps=sample[None])["y"] for sample in steps[:40]])
+    assert np.sqrt(np.mean((found - live) ** 2)) < 0.2 * np.std(live)
+
+
+def test_other_peoples_constants_stay_as_they_are_in_int8(tmp_path):
+    x = keras.Input((6,), name="x")
+    y = layers.Dense(6)(x)
+    gelu = keras.activations.gelu(layers.Dense(6)(x), approximate=True)
+    outputs = {"power": y**3.0, "gelu": gelu, "above": ops.relu(y - 3.0)}
+    inputs = RANDOM.uniform(-4, 4, (40, 6)).astype("float32")
+    report = export(keras.Model(x, outputs), tmp_path / "e", formats=("tflite_int8",), representative=inputs)
+    operators = report["artifacts"]["model_int8.tflite"]["operators"]
+    assert operators["GELU"] == operators["POW"] == 1 and "TANH" not in operators
+
+
+def test_a_file_takes_as_many_samples_at_a_time_as_were_asked_for(tmp_path):
+    x = keras.Input((6,), name="x")
+    model = keras.Model(x, layers.Dense(3, name="y")(layers.Dense(5, activation="relu")(x)))
+    inputs = RANDOM.uniform(-1, 1, (30, 6)).astype("float32")
+    formats = ("tflite", "tflite_int8")
+    export(model, tmp_path / "e", formats=formats, representative=inputs, batch_size=4)
+    tfdl.verify_export(tmp_path / "e")
+    for file, tolerance in (("model.tflite", 1e-6), ("model_int8.tflite", 0.1)):
+        found = runner(tmp_path / "e" / file)(x=inputs[:4])["y"]
+        np.testing.assert_allclose(found, model(inputs[:4]), atol=tolerance)
+    for wrong in (0, 2.5, "4", True):
+        with pytest.raises(ValueError, match="batch_size is .*give a whole number from 1"):
+            export(model, tmp_path / "e", formats=("tflite",), batch_size=wrong)
+
+
+def test_small_files_without_data_and_exact_ones_with_16_bits(tmp_path):
+    x = keras.Input((64,), name="x")
+    model = keras.Model(x, layers.Dense(3, name="y")(layers.Dense(64, activation="relu")(x)))
+    inputs = RANDOM.uniform(-1, 1, (200, 64)).astype("float32")
+    plain = export(model, tmp_path / "a", formats=("tflite", "tflite_dynamic"))["artifacts"]
+    assert plain["model_dynamic.tflite"]["bytes"] < 0.5 * plain["model.tflite"]["bytes"]
+    wide = export(model, tmp_path / "b", formats=("tflite_int8", "tflite_int16"), representative=inputs)["artifacts"]
+    assert wide["model_int16.tflite"]["noise"] < wide["model_int8.tflite"]["noise"]
+    for file in (tmp_path / "a" / "model_dynamic.tflite", tmp_path / "b" / "model_int16.tflite"):
+        np.testing.assert_allclose(runner(file)(x=inputs[:1])["y"], model(inputs[:1]), atol=0.05)

@@ -126,7 +126,7 @@ def preprocessing(report):
     """How an input has to be prepared, in words."""
     task, inputs = report.get("task"), report["signature"]["inputs"]
     words = [f"`{name}`: {row['dtype']} (B, {', '.join(map(str, row['shape']))})" for name, row in inputs.items()]
-    text = f"Inputs are {'; '.join(words)}; B = 1 in the .tflite files."
+    text = f"Inputs are {'; '.join(words)}; B = {report.get('batch_size', 1)} in the .tflite files."
     if task is None or task["image_shape"] is None:
         return text
     height, width, channels = task["image_shape"]
@@ -148,7 +148,8 @@ def usage(report, folder=Path("export")):
         parts.append(f"On the command line:\n\n```\ntfdl predict {shlex.quote(relative(folder))} photo.jpg\n```")
     files = [name for name in report["artifacts"] if name.endswith(".tflite")]
     if files:
-        shapes = ((name, (1, *row["shape"]), row["dtype"]) for name, row in inputs.items())
+        batch = report.get("batch_size", 1)
+        shapes = ((name, (batch, *row["shape"]), row["dtype"]) for name, row in inputs.items())
         arguments = ", ".join(f'{name}=np.zeros({shape}, "{dtype}")' for name, shape, dtype in shapes)
         parts.append("Python:\n\n" + PYTHON.format(file=files[0], arguments=arguments))
     if "saved_model" in report["artifacts"]:

@@ -5,6 +5,8 @@ model.tflite          float32
 model_float16.tflite  weights in float16, half the bytes; float32 inputs and outputs
 model_int8.tflite     8 bits inside, float32 inputs and outputs: takes the place of model.tflite
 model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels as they are (pictures only)
+model_dynamic.tflite  weights in 8 bits, computed in float32 or in 8 bits as LiteRT sees fit; needs no samples
+model_int16.tflite    16-bit activations and 8-bit weights ("16x8"), for models that int8 hurts; slower on most CPUs
 labels.txt            a class name a line, where labels are given
 probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the live model's and each file's outputs
 report.json           what was measured, and the checksum of each file (keys: saved_models/README.md)
@@ -16,6 +18,7 @@ import platform
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
@@ -23,18 +26,29 @@ import numpy as np
 from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_text
 from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
+from tfdl.export.conversion import ConversionError, start
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
 from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, first, wrong_outputs
 from tfdl.export.precision import in_float32, is_plain
 from tfdl.export.probabilities import with_softmax
-from tfdl.export.quantize import FEWEST, agree, convert_int8, enough_samples, gather, halves
+from tfdl.export.quantize import FEWEST, agree, convert_int8, enough_samples, gather, halves, with_pixels
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
 from tfdl.export.signatures import evaluate, functional, signature_of
-from tfdl.export.tflite import convert_float, operators, run_tflite
-from tfdl.export.verify import SCHEMAS, digest
+from tfdl.export.tflite import convert_float, convert_weights, operators, run_tflite
+from tfdl.export.verify import SCHEMAS, digest, first_line
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
+MORE = ("tflite_dynamic", "tflite_int16")  # made on request
+FLOATS = {
+    "tflite": ("TFLite float32", "model.tflite", convert_float),
+    "tflite_float16": ("TFLite float16", "model_float16.tflite", partial(convert_float, half=True)),
+    "tflite_dynamic": ("TFLite with int8 weights", "model_dynamic.tflite", convert_weights),
+}
+INTEGERS = {  # these are calibrated on samples
+    "tflite_int8": ("TFLite int8", "model_int8.tflite"),
+    "tflite_int16": ("TFLite int16", "model_int16.tflite"),
+}
 PROBES = 8  # samples kept in probe.npz
 COMPARED = 32  # samples that the float files are compared on; the int8 files see all that is held out
 FREE = ((64, 96), (16, 24), (224, 288), (5, 7))  # tried for the free sizes of an input where there are no samples
@@ -51,6 +65,7 @@ def export_model(
     task=None,
     input_range=None,
     softmax=False,
+    batch_size=1,
     progress=print,
 ):
     """Writes and checks the files of `formats`; returns the report (also in report.json).
@@ -59,16 +74,17 @@ def export_model(
         model: a functional or sequential Keras model.  Free sizes and texts as inputs are for "savedmodel" alone.
             A model that computes in float16 or bfloat16 is exported in float32.
         folder: an earlier export in it is replaced once the new one is complete and right.
-        formats: of `FORMATS`.
-        representative: samples for "tflite_int8": an array (N, H, W, C), a dict of arrays, a tf.data.Dataset of inputs
-            or of (inputs, labels), a generator or a keras PyDataset.  The first half calibrates; the second half is
-            held out and measures the agreement.  With fewer than 8 samples, and for networks with loops, the int8 files
-            are left out, and the report says so.
+        formats: of `FORMATS` and `MORE`.
+        representative: samples for "tflite_int8" and "tflite_int16": an array (N, H, W, C), a dict of arrays, a
+            tf.data.Dataset of inputs or of (inputs, labels), a generator or a keras PyDataset.  The first half
+            calibrates; the second half is held out and measures the agreement.  With fewer than 8 samples, and for
+            networks with loops that cannot be unrolled, these files are left out, and the report says so.
         labels: class names in the order of the outputs; by default those of `task`.
         task: a `tfdl.core.task.Task`: what the model answers and how its pictures are prepared.
         input_range: smallest and largest pixel value that the model takes, for models of pictures without a `task`.
             Models of the catalog say it themselves: (0, 1).
         softmax: the files give probabilities, as apps expect them, in place of logits.
+        batch_size: samples that the TFLite files take at a time; a SavedModel takes any number.
         progress: is called with each line that tells what goes on; None for silence.
 
     Raises:
@@ -80,6 +96,7 @@ def export_model(
     say = progress or (lambda line: None)
     model = functional(model)
     signature = signature_of(model, input_range=range_from(task, input_range))
+    signature = replace(signature, batch_size=checked_batch_size(batch_size))
     check_phone(formats, signature, model.name)
     if representative is None:
         samples, calibration = noise(signature, model), None
@@ -91,10 +108,13 @@ def export_model(
         if enough_samples(len_of(samples)):
             calibration, samples = halves(samples)
         else:
-            left_out["tflite_int8"] = f"{len_of(samples)} representative samples; int8 needs at least {FEWEST}"
+            too_few = f"{len_of(samples)} representative samples; integers need at least {FEWEST}"
             samples, calibration = noise(signature, model), None
-    if "tflite_int8" in left_out and "tflite_int8" in formats:
-        formats = without_int8(formats, left_out["tflite_int8"], say)
+            left_out = {form: too_few for form in INTEGERS if form in formats}
+    if left_out:
+        formats = without(list(left_out), formats, too_few, say)
+    if formats != ("savedmodel",):
+        start()
     report_precision = precision(model, first(samples, COMPARED))
     with in_float32(model), replaced(folder, marker="report.json") as fresh:
         report = described(model, signature, calibration, samples)
@@ -102,6 +122,7 @@ def export_model(
         report["task"] = task_of(task, labels, signature)
         report["precision"] = report_precision
         report["softmax"] = bool(softmax)
+        report["batch_size"] = batch_size
         if softmax:
             source, live = with_softmax(model, samples)
             signature = replace(signature, outputs=signature_of(source).outputs)
@@ -134,36 +155,30 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
         with timed("SavedModel", say):
             result = saved_model(folder / "saved_model", model, signature, few)
         yield result
-    floats = {
-        "tflite": ("TFLite float32", "model.tflite"),
-        "tflite_float16": ("TFLite float16", "model_float16.tflite"),
-    }
-    module = graph(model, signature) if set(floats) & set(formats) else None
-    for form, (title, file) in floats.items():
-        if form in formats:
-            with timed(title, say):
-                content = convert_float(module, half=form == "tflite_float16")
-                result = tflite(folder / file, form, content, signature, few, labels)
-            yield result
-    if "tflite_int8" not in formats:
-        return
-    try:
-        module = graph(model, signature, integers=True)
-    except LoopError as error:
-        if len(formats) == 1:
-            raise
-        report["left_out"]["tflite_int8"] = str(error)
-        without_int8(formats, error, say)
-        return
-    with timed("TFLite int8", say):
-        content = convert_int8(module, signature, calibration)
-        result = tflite(folder / "model_int8.tflite", "tflite_int8", content, signature, reference, labels)
-    yield result
-    if signature.is_image_model:
-        with timed("TFLite uint8", say):
-            content = convert_int8(module, signature, calibration, pixels=True)
-            result = tflite(folder / "model_uint8.tflite", "tflite_int8", content, signature, reference, labels)
+    made = [form for form in FLOATS if form in formats]
+    source = graph(model, signature) if made else None
+    for form in made:
+        title, file, convert = FLOATS[form]
+        with timed(title, say):
+            result = tflite(folder / file, form, convert(source), signature, few, labels)
         yield result
+    for form in [form for form in INTEGERS if form in formats]:
+        try:
+            source = graph(model, signature, integers=True)
+            title, file = INTEGERS[form]
+            with timed(title, say):
+                content = convert_int8(source, signature, calibration, wide=form == "tflite_int16")
+                result = tflite(folder / file, form, content, signature, reference, labels)
+        except (LoopError, ConversionError, RuntimeError) as error:  # the last is LiteRT's, for what it cannot run
+            formats = without([form], formats, first_line(error), say)
+            report["left_out"][form] = first_line(error)
+            continue
+        yield result
+        if form == "tflite_int8" and signature.is_image_model:
+            with timed("TFLite uint8", say):
+                path = folder / "model_uint8.tflite"
+                result = tflite(path, form, with_pixels(content), signature, reference, labels)
+            yield result
 
 
 @contextmanager
@@ -175,12 +190,12 @@ def timed(title, say):
     say(f"export: {title} done in {time.perf_counter() - started:.1f} s")
 
 
-def without_int8(formats, reason, say):
+def without(left_out, formats, reason, say):
     """The other formats.  Raises ValueError if there are none."""
-    rest = tuple(form for form in formats if form != "tflite_int8")
+    rest = tuple(form for form in formats if form not in left_out)
     if not rest:
-        raise ValueError(f"tflite_int8 cannot be made: {reason}; give more samples or choose other formats.")
-    say(f"export: no int8 files: {reason}")
+        raise ValueError(f"{' and '.join(left_out)} cannot be made: {reason}; choose other formats.")
+    say(f"export: no {' and '.join(left_out)}: {reason}")
     return rest
 
 
@@ -207,7 +222,8 @@ def saved_model(folder, model, signature, reference):
 
 
 def tflite(path, form, content, signature, reference, labels):
-    if signature.is_classifier:
+    has_metadata = signature.is_classifier and signature.batch_size == 1  # MediaPipe takes one picture at a time
+    if has_metadata:
         content = attach_metadata(content, name=path.stem, signature=signature, labels=labels)
     write_bytes(path, content)
     content = path.read_bytes()
@@ -215,7 +231,7 @@ def tflite(path, form, content, signature, reference, labels):
     row = {
         "format": form,
         "bytes": len(content),
-        "metadata": signature.is_classifier,
+        "metadata": has_metadata,
         "operators": operators(content),
         **check(path.name, outputs, reference, form),
         "latency": benchmark_tflite(content),
@@ -257,16 +273,23 @@ def checked_formats(formats, representative):
     if isinstance(formats, str):
         raise ValueError(f"formats is the text {formats!r}; give a tuple such as ({formats!r},).")
     formats = tuple(formats)
-    unknown = [name for name in formats if name not in FORMATS]
+    unknown = [name for name in formats if name not in FORMATS + MORE]
     if unknown or not formats:
-        raise ValueError(f"formats are {list(formats)}; choose from {', '.join(FORMATS)}.")
-    if "tflite_int8" in formats and representative is None:
+        raise ValueError(f"formats are {list(formats)}; choose from {', '.join(FORMATS + MORE)}.")
+    calibrated = [form for form in INTEGERS if form in formats]
+    if calibrated and representative is None:
         raise ValueError(
-            "tflite_int8 needs representative=: an array (N, H, W, C) or a tf.data.Dataset of the validation images, "
-            "with the pixel values that the model takes, usually [0, 1] (200 are enough); or leave tflite_int8 out of "
-            "formats."
+            f"{calibrated[0]} needs representative=: an array (N, H, W, C) or a tf.data.Dataset of the validation "
+            "images, with the pixel values that the model takes, usually [0, 1] (200 are enough); or leave "
+            f"{calibrated[0]} out of formats; tflite_dynamic needs no samples."
         )
     return formats
+
+
+def checked_batch_size(value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"batch_size is {value!r}; give a whole number from 1: how many samples a TFLite file takes.")
+    return value
 
 
 def check_phone(formats, signature, name):

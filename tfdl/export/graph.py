@@ -1,12 +1,17 @@
-"""The float32 graph at batch 1 that a TFLite file of a model is made from.
+"""The float32 graph from which a TFLite file of a model is made, in a folder for the converter's process.
 
 The weights of small networks are frozen into it as constants, which makes each conversion two to three times quicker
-than from a SavedModel.  TensorFlow copies constants many times over, so that large networks go through a temporary
+than from a SavedModel.  TensorFlow copies constants many times over, so that large networks become a temporary
 SavedModel: VGG-11's float32 file took 18.6 GB and 127 s with constants and takes 4.4 GB and 28 s without.
 """
 
+import json
 import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -19,40 +24,79 @@ from tfdl.export.signatures import model_call
 
 LOOPS = frozenset({"While", "StatelessWhile"})
 LARGE = 12e6  # weights; between EfficientNet-B0, quicker with constants, and ResNet-50, twice as quick without
+LONGEST = 256  # steps that are unrolled; an LSTM's step becomes about ten operators, and each sample runs them all
 
 
 class LoopError(ValueError):
     """The graph has a loop, which TensorFlow's int8 calibrator does not survive."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a TFLite file is made from.
+
+    Attributes:
+        folder: a temporary one, which goes with this object; it holds a SavedModel, or graph.pb and names.json.
+        names: the SavedModel's signatures; None for a frozen graph.
+        batch: samples that it takes at a time.
+    """
+
+    folder: tempfile.TemporaryDirectory
+    names: list[str] | None = None
+    batch: int = 1
+
+
 def graph(model, signature, *, integers=False):
-    """A `tf.Module` for `converter`: its `serve` is the model at batch 1, `folder` the SavedModel of a large one.
+    """The `Source` of a model's TFLite files.
 
     Args:
         model: the live model.
         signature: its `Signature`.
-        integers: for files in int8, which need other operators than those in float (in networks that are not large).
+        integers: for files in int8: recurrent layers of a fixed length are unrolled, and operators that int8 lacks
+            stay out (in networks that are not large).
 
     Raises:
         LoopError: `integers`, and the network has a loop.
     """
-    spec = {name: tf.TensorSpec((1, *shape), dtype, name=name) for name, (shape, dtype) in signature.inputs.items()}
+    batch = signature.batch_size
+    spec = {name: tf.TensorSpec((batch, *shape), dtype, name=name) for name, (shape, dtype) in signature.inputs.items()}
     live = tf.function(lambda inputs: model_call(model, inputs), input_signature=[spec])
-    if integers and has_loop(live.get_concrete_function().graph.as_graph_def()):
+    longest = max((shape[0] for shape, _ in signature.inputs.values() if shape), default=0)
+    with unrolled(model if integers and longest <= LONGEST else None):
+        traced = live.get_concrete_function()
+    if integers and has_loop(traced.graph.as_graph_def()):
         raise LoopError(
-            f"{model.name!r} has a loop, on which TensorFlow's int8 calibrator ends the process; build its recurrent "
-            "layers with unroll=True"
+            f"{model.name!r} has a loop, which TensorFlow's int8 calibrator does not survive; Keras's recurrent layers "
+            f"are unrolled for it up to {LONGEST} steps"
         )
-    large = model.count_params() > LARGE
+    if model.count_params() > LARGE:
+        return saved(model, {"serving_default": live}, batch)
+    return frozen(traced, signature, integers)
+
+
+@contextmanager
+def unrolled(model):
+    """Inside `with`, the recurrent layers of a model (None: of none) are traced step by step, without a loop."""
+    layers = [] if model is None else [one for one in model._flatten_layers() if isinstance(one, keras.layers.RNN)]
+    before = [layer.unroll for layer in layers]
+    try:
+        for layer in layers:
+            layer.unroll = True
+        yield
+    finally:
+        for layer, value in zip(layers, before):
+            layer.unroll = value
+
+
+def saved(model, functions, batch=1):
+    """The `Source` of a SavedModel with `functions` {name: tf.function} of a model."""
     module = tf.Module()
-    module.serve = live if large else frozen(live, signature, integers)
-    module.folder = None
-    if large:
-        module.weights = [variable.value for variable in model.variables]
-        module.folder = tempfile.TemporaryDirectory(prefix="tfdl_graph_")  # goes with the module
-        with writing(module.folder.name):
-            tf.saved_model.save(module, module.folder.name, signatures={"serving_default": module.serve})
-    return module
+    module.functions = dict(functions)
+    module.weights = [variable.value for variable in model.variables]
+    folder = tempfile.TemporaryDirectory(prefix="tfdl_graph_")
+    with writing(folder.name):
+        tf.saved_model.save(module, folder.name, signatures=module.functions)
+    return Source(folder, list(functions), batch)
 
 
 def has_loop(definition):
@@ -62,16 +106,18 @@ def has_loop(definition):
 
 
 def frozen(function, signature, integers):
-    """The same function with its variables as constants."""
+    """The `Source` of a concrete function, with its variables as constants."""
     with muffled():  # see `writing`
-        constant = convert_variables_to_constants_v2(function.get_concrete_function())
+        constant = convert_variables_to_constants_v2(function)
     constant = hard_swish_in_pieces(constant) if integers else constant
-    takes, gives = sorted(signature.inputs), sorted(signature.outputs)  # dicts are flattened in the order of their keys
-
-    def call(inputs):
-        return dict(zip(gives, constant(*(inputs[name] for name in takes))))
-
-    return tf.function(call, input_signature=function.input_signature)
+    # Dicts are flattened in the order of their keys.
+    inputs = {name: tensor.name for name, tensor in zip(sorted(signature.inputs), constant.inputs, strict=True)}
+    outputs = {name: tensor.name for name, tensor in zip(sorted(signature.outputs), constant.outputs, strict=True)}
+    folder = tempfile.TemporaryDirectory(prefix="tfdl_graph_")
+    Path(folder.name, "graph.pb").write_bytes(constant.graph.as_graph_def().SerializeToString())
+    names = json.dumps({"inputs": inputs, "outputs": outputs})
+    Path(folder.name, "names.json").write_text(names, encoding="utf-8")
+    return Source(folder, batch=signature.batch_size)
 
 
 def hard_swish_in_pieces(function):

@@ -4,14 +4,17 @@ Scheme: Jacob et al. 2018, arXiv:1712.05877, eq. 1: real = scale (q - zero point
 tensor with ranges observed on the calibration samples.
 """
 
-import warnings
 from dataclasses import replace
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdl.export.tflite import converted, converter
+# The converter ends with this function too, where it is asked for such a file; there is no public name for it.
+from tensorflow.lite.python.util import modify_model_io_type
+
+from tfdl.export.conversion import converted
+from tfdl.export.tflite import refuse_foreign
 
 CALIBRATION, HELD_OUT = 128, 256  # samples at most; more did not move the ranges of the small networks here
 FEWEST = 8
@@ -181,23 +184,19 @@ def checked_range(samples, signature):
     )
 
 
-def convert_int8(module, signature, calibration, *, pixels=False):
-    """TFLite bytes with 8-bit weights and activations; inputs and outputs are float32, or uint8 with `pixels`.
-
-    With `pixels` the input is the plain image in [0, 255]: for a model of pixels in [0, 1] its scale is 1/255 and its
-    zero point 0, because the calibration samples are made to span the whole range.
-    """
+def convert_int8(source, signature, calibration, *, wide=False):
+    """TFLite bytes with 8-bit weights and activations, `wide` with 16-bit activations; float32 inputs and outputs."""
     samples = spanning(calibration, signature.input_range) if signature.is_image_model else calibration
-    count = len(next(iter(samples.values())))
-    setup = converter(module)
-    setup.optimizations = [tf.lite.Optimize.DEFAULT]
-    setup.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    setup.representative_dataset = lambda: ({n: v[i : i + 1] for n, v in samples.items()} for i in range(count))
-    if pixels:
-        setup.inference_input_type = setup.inference_output_type = tf.uint8
-    with warnings.catch_warnings():  # the calibrator uses the old interpreter, which announces its end each time
-        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
-        return converted(setup)
+    return refuse_foreign(converted(source, "int16" if wide else "int8", samples))
+
+
+def with_pixels(content):
+    """The int8 file of a model of pictures with uint8 inputs and outputs: pixels as they are, in [0, 255].
+
+    For a model of pixels in [0, 1] the input's scale is 1/255 and its zero point 0, because the calibration samples are
+    made to span the whole range.
+    """
+    return bytes(modify_model_io_type(content, tf.uint8, tf.uint8))
 
 
 def spanning(images, limits):

@@ -1,6 +1,6 @@
 """What a model takes and returns: names, shapes, dtypes, the range of its pixels, and its outputs as float32.
 
-Shapes: B is the batch; a TFLite file has B = 1, a SavedModel any B.
+Shapes: B is the batch; a TFLite file has a fixed one, mostly B = 1, a SavedModel any B.
 """
 
 import re
@@ -27,12 +27,14 @@ class Signature:
         input_range: smallest and largest pixel value of a model of pictures; None for other models.
         is_range_certain: whether the caller said it, or the model normalizes pixels; else its input is just called
             "images", as those of the catalog.
+        batch_size: of the TFLite files.
     """
 
     inputs: dict[str, tuple[tuple[int | None, ...], str]]
     outputs: dict[str, tuple[int | None, ...]]
     input_range: tuple[float, float] | None = None
     is_range_certain: bool = True
+    batch_size: int = 1
 
     @property
     def is_image_model(self):

@@ -7,43 +7,27 @@ interpreter, so the flatbuffer itself is read: no file leaves here with an opera
 from collections import Counter
 
 import numpy as np
-import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from tfdl.core.litert import interpreter, quantized, real
-from tfdl.core.quiet import muffled
+from tfdl.export.conversion import converted
 from tfdl.export.parity import ExportError
 
 ALLOWED_CUSTOM = frozenset({"TFLite_Detection_PostProcess"})  # the one custom operator in every LiteRT runtime
 BUILTIN_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
-def converter(module):
-    """A converter of `module` (see `tfdl.export.graph`) that may emit built-in and custom operators only."""
-    if module.folder:
-        result = tf.lite.TFLiteConverter.from_saved_model(module.folder.name)
-    else:
-        result = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
-    result.module = module  # whose folder goes with it
-    result.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    result.allow_custom_ops = True  # what is no built-in becomes custom, and the scan below can name it
-    return result
-
-
-def convert_float(module, *, half=False):
+def convert_float(source, *, half=False):
     """TFLite bytes with float32 inputs and outputs; `half` stores the weights as float16, half the bytes."""
-    setup = converter(module)
-    if half:
-        setup.optimizations = [tf.lite.Optimize.DEFAULT]
-        setup.target_spec.supported_types = [tf.float16]
-    return converted(setup)
+    return refuse_foreign(converted(source, "float16" if half else "float32"))
 
 
-def converted(setup):
-    """The converter's file, without its chatter; refused if it has foreign operators."""
-    with muffled():
-        content = setup.convert()
-    return refuse_foreign(content)
+def convert_weights(source):
+    """TFLite bytes with weights in 8 bits, one scale a channel; no data is needed.
+
+    Activations stay float32; LiteRT may quantize them as they come ("dynamic range").
+    """
+    return refuse_foreign(converted(source, "weights"))
 
 
 def refuse_foreign(content):
@@ -73,16 +57,18 @@ def operators(content):
 
 
 def run_tflite(content, inputs, *, threads=1):
-    """Outputs {name: float32 array (N, ...)} of a TFLite file, run one sample at a time.
+    """Outputs {name: float32 array (N, ...)} of a TFLite file, run in the batches that it takes.
 
     inputs: {name: array (N, ...)} of real values.  Integer inputs and outputs are quantized and de-quantized here with
-    the file's own scale and zero point, as an app has to.
+    the file's own scale and zero point, as an app has to.  The last batch is filled up with the first samples.
     """
     ready = interpreter(content, threads=threads)  # kept while its runner is in use
     runner = ready.get_signature_runner()
     takes, gives = runner.get_input_details(), runner.get_output_details()
-    rows = []
-    for i in range(len(next(iter(inputs.values())))):
-        result = runner(**{name: quantized(inputs[name][i : i + 1], detail) for name, detail in takes.items()})
-        rows.append({name: real(result[name], detail).copy() for name, detail in gives.items()})
-    return {name: np.concatenate([row[name] for row in rows]) for name in gives}
+    count, parts = len(next(iter(inputs.values()))), []
+    size = int(next(iter(takes.values()))["shape"][0])
+    for start in range(0, count, size):
+        rows = np.arange(start, start + size) % count
+        result = runner(**{name: quantized(inputs[name][rows], detail) for name, detail in takes.items()})
+        parts.append({name: real(result[name], detail).copy() for name, detail in gives.items()})
+    return {name: np.concatenate([part[name] for part in parts])[:count] for name in gives}

@@ -25,7 +25,9 @@ OWN = {
     "savedmodel": {"difference": 1e-4, "agreement": 0.0},
     "tflite": {"difference": 1e-4, "agreement": 0.0},
     "tflite_float16": {"noise": 1e-2, "agreement": 0.0},
+    "tflite_dynamic": {"noise": 0.1, "agreement": 0.0},
     "tflite_int8": {"noise": 0.1, "agreement": 0.0},
+    "tflite_int16": {"noise": 0.1, "agreement": 0.0},
 }
 
 
