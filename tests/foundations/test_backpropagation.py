@@ -2,7 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
 
+from tests.magnitudes import numbers, quick, seeds
 from tfdl.data.embedded import digits
 from tfdl.data.images import load
 from tfdl.foundations import backpropagation as bp
@@ -198,6 +202,33 @@ def test_bad_input_is_refused():
     ]:
         with pytest.raises(ValueError, match=words):
             network.loss(x, labels)
+
+
+@quick
+@given(st.lists(numbers(), min_size=6, max_size=6), st.lists(st.integers(0, 2), min_size=2, max_size=2), seeds)
+def test_loss_and_activations_are_scipys_at_every_magnitude(logits, labels, seed):
+    x, labels = np.array(logits).reshape(2, 3), np.array(labels)
+    loss, gradient = bp.softmax_cross_entropy(x, labels)
+    log_p = special.log_softmax(x, axis=1)
+    np.testing.assert_allclose(loss, -log_p[[0, 1], labels].mean(), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(gradient, (np.exp(log_p) - np.eye(3)[labels]) / 2, atol=1e-15)
+    exact = {"relu": np.maximum(x, 0), "sigmoid": special.expit(x), "tanh": np.tanh(x)}
+    for name, layer in bp.ACTIVATIONS.items():
+        np.testing.assert_allclose(layer().forward(x), exact[name], rtol=1e-12, atol=1e-16)
+        assert np.isnan(layer().forward(np.array([np.nan])))
+    scale = 10.0 ** (seed % 200 - 100)
+    dense = bp.Dense(scale * np.random.default_rng(seed).normal(size=(3, 2)), np.zeros(2))
+    y = np.random.default_rng(seed).normal(size=(2, 3))
+    np.testing.assert_allclose(dense.forward(y) / scale, y @ (dense.weights / scale), rtol=1e-9, atol=1e-12)
+
+
+def test_excluded_class_and_empty_batch():
+    loss, gradient = bp.softmax_cross_entropy(np.array([[1.0, -np.inf, 0.0]]), np.array([2]))
+    assert loss == pytest.approx(1.3133, abs=1e-4) and gradient[0, 1] == 0
+    with pytest.raises(ValueError, match="batch is empty"):
+        bp.softmax_cross_entropy(np.zeros((0, 3)), np.zeros(0, int))
+    with pytest.raises(ValueError, match="no batches to measure"):
+        bp.error_rate(bp.mlp((3, 2)), [])
 
 
 def test_bad_arguments_are_refused():

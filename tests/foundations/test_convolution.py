@@ -4,7 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import signal
 
+from tests.magnitudes import quick, seeds, units
 from tfdl.foundations import convolution as conv
 from tfdl.foundations.autodiff import Tensor, grad
 from tfdl.foundations.calculus import gradcheck
@@ -188,6 +192,41 @@ def test_convolution_that_does_not_fit_is_refused(images, kernel, options, word)
         conv.conv2d(Tensor(normal(*images)), Tensor(normal(*kernel)), **options)
 
 
+@quick
+@given(seeds, units, st.integers(1, 4), st.integers(1, 4))
+def test_convolution_and_pools_are_scipys_at_every_magnitude(seed, unit, height, width):
+    dtype, scale = unit
+    images, kernel = (
+        np.random.default_rng(seed).normal(size=s).astype(dtype) for s in ((1, 5, 4, 1), (height, width, 1, 1))
+    )
+    x, k = Tensor(scale * images), Tensor(kernel)
+    expected = signal.correlate2d(images[0, :, :, 0].astype("float64"), kernel[:, :, 0, 0], "valid")
+    close = {"rtol": 1e-9, "atol": 1e-12} if dtype == "float64" else {"rtol": 1e-4, "atol": 1e-5}
+    y = conv.conv2d(x, k)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.value[0, :, :, 0] / scale, expected, **close)
+    np.testing.assert_allclose(grad(y.sum(), k).value[:, :, 0, 0] / scale,
+                               grad(conv.conv2d(Tensor(images), k).sum(), k).value[:, :, 0, 0], **close)  # fmt: skip
+    windows = images[0, :4, :4, 0].reshape(2, 2, 2, 2)
+    np.testing.assert_array_equal(conv.max_pool2d(x, 2).value[0, :, :, 0], scale * windows.max((1, 3)))
+    np.testing.assert_allclose(conv.average_pool2d(x, 2).value[0, :, :, 0] / scale, windows.mean((1, 3)), **close)
+
+
+def test_nan_goes_into_a_pool_and_comes_out():
+    image = np.zeros((1, 2, 4, 1))
+    image[0, 1, 0, 0] = np.nan
+    for pool in (conv.max_pool2d, conv.average_pool2d):
+        assert np.isnan(pool(Tensor(image), 2).value.ravel()).tolist() == [True, False]
+
+
+def test_plain_arrays_are_refused():
+    image = np.ones((1, 4, 4, 1))
+    with pytest.raises(ValueError, match="conv2d takes Tensors, not ndarray"):
+        conv.conv2d(image, Tensor(np.ones((2, 2, 1, 1))))
+    with pytest.raises(ValueError, match="average_pool2d takes Tensors"):
+        conv.average_pool2d(image, 2)
+
+
 @pytest.mark.parametrize("pool", [conv.max_pool2d, conv.average_pool2d])
 def test_pool_that_does_not_fit_is_refused(pool):
     with pytest.raises(ValueError, match=r"\(5, 5\)"):
@@ -200,7 +239,7 @@ def test_pool_that_does_not_fit_is_refused(pool):
         pool(Tensor(normal(1, 5, 7, 1)), 6)
 
 
-@pytest.mark.parametrize("layers", [[3, 1, 1], [], [(3, 0, 1)]])
+@pytest.mark.parametrize("layers", [[3, 1, 1], [], [(3, 0, 1)], [(3.5, 1, 1)]])
 def test_receptive_field_of_no_layers_is_refused(layers):
     with pytest.raises(ValueError, match=r"kernel, stride, dilation\)"):
         conv.receptive_field(layers)

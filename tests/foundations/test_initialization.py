@@ -1,9 +1,12 @@
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from keras.src.initializers.random_initializers import compute_fans
 from scipy.stats import truncnorm
 
+from tests.magnitudes import magnitudes, quick, seeds
 from tfdl.foundations import initialization as init
 
 WIDE = dict(depth=30, width=192, networks=12)  # narrow networks wander far from the mean
@@ -172,6 +175,22 @@ def test_gain_multiplies_the_weights():
     for scheme in ("orthogonal", "he"):
         plain, gained = (init.initialize(scheme, (6, 4), gain=g, seed=0) for g in (1.0, 3.0))
         np.testing.assert_allclose(gained, 3 * plain)
+
+
+@quick
+@given(seeds, magnitudes(-40, 40), st.sampled_from(sorted(init.VARIANCES)), st.integers(1, 6), st.integers(1, 6))
+def test_scale_of_kernels_and_signals_at_every_magnitude(seed, gain, scheme, rows, columns):
+    for distribution in init.DRAWS:
+        plain, gained = (
+            init.initialize(scheme, (rows, columns), distribution=distribution, gain=g, seed=seed) for g in (1, gain)
+        )
+        np.testing.assert_allclose(gained / gain, plain, rtol=1e-12)
+    kernels = init.deep_network("orthogonal", depth=3, width=rows, networks=1, seed=seed)
+    plain, scaled = init.propagate(kernels, "relu", seed=seed), init.propagate(gain * kernels, "relu", seed=seed)
+    powers = gain ** (2.0 * np.arange(4))
+    np.testing.assert_allclose(scaled.signal / powers, plain.signal, rtol=1e-9)
+    np.testing.assert_allclose(scaled.gradient / powers[::-1], plain.gradient, rtol=1e-9)
+    np.testing.assert_allclose(init.jacobian_singular_values(gain * kernels, "linear", seed=seed), gain**3, rtol=1e-9)
 
 
 def test_bad_arguments_are_refused():

@@ -5,7 +5,10 @@ import math
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.magnitudes import numbers, quick
 from tfdl.foundations.optimizers import RULES, SGD, AdaGrad, Adam, AdamW, RMSprop, descend
 
 K = keras.optimizers
@@ -313,6 +316,27 @@ def test_descend_follows_the_rule_and_keeps_every_point():
     np.testing.assert_allclose(descend(SGD(), lambda p: p, [8.0], rate=[0.5, 0.25], steps=2), [[8], [4], [3]])
 
 
+@quick
+@given(st.lists(numbers(-150, 150), min_size=1, max_size=4), numbers(-9, 9), st.integers(1, 10**6))
+def test_first_updates_are_their_formulas_at_every_magnitude(gradients, weight, step):
+    """Squares of gradients from 1e-150 to 1e150 are in the range of float64."""
+    g, w = np.array(gradients), np.full(len(gradients), weight)
+    expected = {
+        SGD(): 0.1 * g,
+        SGD(convention="torch", weight_decay=0.5): 0.1 * (g + 0.5 * w),
+        AdaGrad(): 0.1 * g / np.hypot(g, np.sqrt(0.1 + 1e-7)),
+        AdaGrad(convention="torch"): 0.1 * g / (np.abs(g) + 1e-10),
+        RMSprop(): 0.1 * g / np.hypot(np.sqrt(0.1) * g, np.sqrt(1e-7)),
+        Adam(convention="torch"): 0.1 * g / (np.abs(g) + 1e-8),
+    }
+    for rule, increment in expected.items():
+        found, state = rule(w, g, rule.start(w), rate=0.1, step=1)
+        np.testing.assert_allclose(found, w - increment, rtol=1e-7, atol=1e-12, err_msg=repr(rule))
+        assert all(np.isfinite(value).all() for value in state.values())
+        later, _ = rule(w, g, state, rate=0.1, step=step)
+        assert np.isfinite(later).all()
+
+
 # --- bad input -----------------------------------------------------------------------------------------------------
 
 
@@ -323,8 +347,11 @@ def test_descend_follows_the_rule_and_keeps_every_point():
         (lambda: Adam(beta_1=1.0), "beta_1=1.0 should be at least 0 and below 1"),
         (lambda: SGD(momentum=-0.1), "momentum=-0.1"),
         (lambda: RMSprop(rho=1.5), "rho=1.5"),
-        (lambda: AdaGrad(initial=-1.0), "initial=-1.0 should be 0 or more"),
+        (lambda: AdaGrad(initial=-1.0), "initial=-1.0 should be finite and 0 or more"),
         (lambda: Adam(epsilon=float("nan")), "epsilon=nan"),
+        (lambda: Adam(epsilon=0.0), "epsilon=0.0 should be finite and above 0"),
+        (lambda: SGD(weight_decay=float("inf")), "weight_decay=inf should be finite"),
+        (lambda: Adam()(1.0, 1.0, Adam().start(1.0), rate=0.1, step=0), "step=0 should be 1 or more"),
         (lambda: AdamW(weight_decay=-0.1), "weight_decay=-0.1"),
         (lambda: SGD(nesterov=True), "needs momentum"),
         (lambda: descend(SGD(), lambda p: p, [1.0], rate=0.0, steps=1), "rate=0.0"),

@@ -84,7 +84,7 @@ def softmax_cross_entropy(logits, labels):
         (loss, gradient (B, K)).
 
     Raises:
-        ValueError: labels of another shape or out of range.
+        ValueError: labels of another shape or out of range, or an empty batch.
     """
     labels = checked_labels(labels, logits.shape)
     rows = np.arange(len(labels))
@@ -234,8 +234,10 @@ def train(optimizer, batches, validation, *, epochs):
 
 def error_rate(network, batches):
     """Fraction of wrongly classified examples; `batches` is an iterable of (inputs, labels)."""
-    wrong = np.concatenate([network.forward(inputs).argmax(axis=1) != labels for inputs, labels in batches])
-    return float(wrong.mean())
+    wrong = [network.forward(inputs).argmax(axis=1) != labels for inputs, labels in batches]
+    if not wrong:
+        raise ValueError("There are no batches to measure the error rate on.")
+    return float(np.concatenate(wrong).mean())
 
 
 # Inspecting gradients
@@ -275,6 +277,8 @@ def checked_labels(labels, shape):
     labels, (count, classes) = np.asarray(labels), shape
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"The labels are {labels.dtype} of shape {labels.shape}; give integers ({count},).")
+    if not count:
+        raise ValueError("The batch is empty; give one example or more.")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"The labels range from {labels.min()} to {labels.max()}; give 0 to {classes - 1}.")
     return labels

@@ -47,6 +47,7 @@ def conv2d(images, kernel, *, stride=1, padding="valid", dilation=1, groups=1):
         ValueError: ranks, channels, stride, padding or dilation do not fit, or the kernel is larger than the (padded)
             images.
     """
+    check_tensors("conv2d", images, kernel)
     ranks = images.ndim == kernel.ndim == 4 and groups >= 1
     if not ranks or images.shape[3] != groups * kernel.shape[2] or kernel.shape[3] % groups:
         raise ValueError(
@@ -73,6 +74,7 @@ def max_pool2d(images, window, *, stride=None, padding="valid"):
 
     The gradient goes to the largest pixel only, the first one if several tie, as in TensorFlow.  Raises as `conv2d`.
     """
+    check_tensors("max_pool2d", images)
     columns = pool_windows(images, window, stride, padding, fill=-np.inf)  # (B, H', W', K, K, C)
     rows = columns.reshape(-1, window * window, images.shape[3])  # (B H' W', K K, C)
     place, channel = np.ogrid[: rows.shape[0], : rows.shape[2]]
@@ -82,6 +84,7 @@ def max_pool2d(images, window, *, stride=None, padding="valid"):
 
 def average_pool2d(images, window, *, stride=None, padding="valid"):
     """The mean of each window; the arguments are those of `max_pool2d`.  Tensor (B, H, W, C) -> (B, H', W', C)."""
+    check_tensors("average_pool2d", images)
     total = pool_windows(images, window, stride, padding).sum((3, 4))
     pixels = pool_windows(Tensor(np.ones_like(images.value)), window, stride, padding)  # 1 inside, 0 around
     return total / pixels.value.sum((3, 4))
@@ -97,6 +100,13 @@ def global_max_pool(images):
     return images.max((1, 2))
 
 
+def check_tensors(name, *operands):
+    """ValueError unless all are Tensors."""
+    for x in operands:
+        if not isinstance(x, Tensor):
+            raise ValueError(f"{name} takes Tensors, not {type(x).__name__}: give Tensor(x).")
+
+
 def receptive_field(layers):
     """Side of the receptive field, the pixels that a value depends on, after each layer.  -> (layers,) integers.
 
@@ -107,12 +117,13 @@ def receptive_field(layers):
         layers: (kernel k, stride s, dilation d) of each convolution or pooling.
 
     Raises:
-        ValueError: not three numbers for each layer, or a number below 1.
+        ValueError: not three integers for each layer, or a number below 1.
     """
-    layers = np.asarray(layers, int)
-    if layers.ndim != 2 or layers.shape[1] != 3 or layers.min() < 1:
+    layers = np.asarray(layers)
+    if layers.ndim != 2 or layers.shape[1] != 3 or layers.dtype.kind not in "iu" or layers.min() < 1:
         raise ValueError(
-            f"receptive_field takes (kernel, stride, dilation), each 1 or more, for every layer, not {layers.tolist()}."
+            "receptive_field takes (kernel, stride, dilation), integers of 1 or more, for every layer, not"
+            f" {layers.tolist()}."
         )
     kernel, stride, dilation = layers.T
     jump = np.cumprod(np.r_[1, stride[:-1]])  # pixels between neighbors of the layer's input map

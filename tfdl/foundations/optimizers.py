@@ -26,6 +26,7 @@ The two momenta are equal until the learning rate changes: then Keras's velocity
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -43,7 +44,8 @@ class Rule:
             the learning rate), it shrinks all weights by the same factor, w <- (1 - rate lambda) w - increment(g).
 
     Raises:
-        ValueError: an unknown convention, a decay rate outside [0, 1), or a negative number.
+        ValueError: an unknown convention, a decay rate outside [0, 1), epsilon = 0, which would divide 0 by 0 for a
+            gradient of 0, or a negative or infinite number.
     """
 
     defaults = {"keras": {}, "torch": {}}  # convention -> what None stands for
@@ -62,8 +64,10 @@ class Rule:
             value = getattr(self, field.name)
             if field.name in ("momentum", "rho", "beta_1", "beta_2") and not 0 <= value < 1:
                 raise ValueError(f"{type(self).__name__}: {field.name}={value} should be at least 0 and below 1.")
-            if field.name in ("weight_decay", "epsilon", "initial") and not value >= 0:
-                raise ValueError(f"{type(self).__name__}: {field.name}={value} should be 0 or more.")
+            if field.name in ("weight_decay", "initial") and not 0 <= value < np.inf:
+                raise ValueError(f"{type(self).__name__}: {field.name}={value} should be finite and 0 or more.")
+            if field.name == "epsilon" and not 0 < value < np.inf:
+                raise ValueError(f"{type(self).__name__}: epsilon={value} should be finite and above 0.")
 
     def slots(self):
         """Name -> initial value of each state array."""
@@ -88,7 +92,12 @@ class Rule:
 
         Returns:
             the new weight and the new state.
+
+        Raises:
+            ValueError: a number below 1 as the step, for which the bias correction would divide by 0.
         """
+        if isinstance(step, Real) and not step >= 1:
+            raise ValueError(f"step={step} should be 1 or more: the first update is step 1.")
         if self.weight_decay and self.convention in self.coupled:
             gradient = gradient + self.weight_decay * weight
         elif self.weight_decay:
