@@ -64,7 +64,8 @@ def line(row):
     """One row for people."""
     maps = f"{row['maps']:.1e} {row['worst_map']}" if row["maps"] is not None else ""
     name = f"{row['library']} {row['version']} {row['network']}"
-    return f"{row['model']:<13}{row['variant']:<16}{name:<52}{row['parameters']:>12,}  {row['logits']:.1e}  {maps}"
+    differences = f"{row['logits']:.1e}  {row['relative']:.1e}  {maps}"
+    return f"{row['model']:<13}{row['variant']:<16}{name:<52}{row['parameters']:>12,}  {differences}"
 
 
 if __name__ == "__main__":

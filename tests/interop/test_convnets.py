@@ -32,7 +32,7 @@ NETWORKS = {  # that every library with the family has
     ),
     "mobilenet": MOBILENETS["nano"],
     "resnet": ResNetConfig(blocks=(2, 1), channels=4, bottleneck=True, bias=True),
-    "vgg": VGGConfig(convolutions=(1, 2), channels=(4, 8), grid=2, features=(24, 20)),
+    "vgg": VGGConfig(convolutions=(1, 1, 1, 2), channels=(4, 4, 8, 8), grid=2, features=(24, 20)),
 }
 CHANGES = {  # what keras.applications computes otherwise
     ("efficientnet", "keras_applications"): dict(epsilon=1e-3, padding="same"),
@@ -69,7 +69,7 @@ def test_every_layout_gives_back_each_bit_under_its_names(family, tmp_path):
     for layout in layouts:
         changes = CHANGES.get((family, layout), {})
         config = replace(NETWORKS[family], **changes) if changes else NETWORKS[family]
-        model = tfdl.build(family, config, image_shape=(32, 35, 3), num_classes=CLASSES)
+        model = tfdl.build(family, config, image_shape=(33, 37, 3), num_classes=CLASSES)  # maps of odd sides
         rng = np.random.default_rng(0)
         before = [rng.standard_normal(w.shape, "float32") for w in model.weights]
         model.set_weights(before)

@@ -214,13 +214,86 @@ def test_what_are_no_finite_numbers_is_refused_and_nothing_changes(array, messag
     [
         ("keras_applications", "v2", "epsilon 0.001 and TensorFlow's padding, this model epsilon 1e-05 and PyTorch's"),
         ("timm", "v3_small", "epsilon 1e-05 and PyTorch's padding or epsilon 0.001 and TensorFlow's padding, this"),
-        ("torchvision", "v2_keras", "epsilon 0.001 and PyTorch's padding, this model epsilon 0.001 and TensorFlow's"),
+        ("torchvision", "v2_keras", "epsilon 1e-05 and PyTorch's padding, this model epsilon 0.001 and TensorFlow's"),
+        ("torchvision", "v3_small_timm", "epsilon 0.001 and PyTorch's padding, this model epsilon 1e-05 and PyTorch's"),
+        ("timm", "v1_keras", "epsilon 1e-05 and PyTorch's padding, this model epsilon 0.001 and padding on the right"),
+        ("timm", "v2_keras", "epsilon 1e-05 and PyTorch's padding, this model epsilon 0.001 and TensorFlow's padding"),
+        (
+            "keras_hub",
+            "v3_small",
+            "epsilon 1e-05 and PyTorch's padding, this model epsilon 0.001 and PyTorch's padding",
+        ),
     ],
 )
 def test_variant_that_computes_something_else_with_the_same_weights_is_refused(layout, variant, others):
     arrays = {e.theirs: np.ones(e.their_shape) for e in entries(network(variant), LAYOUTS[layout], "mobilenet")}
-    with pytest.raises(ValueError, match=f"{others}.*Build a variant that ends in _keras or _timm"):
+    with pytest.raises(ValueError, match=f"{others}.*Build another variant, plain or with _keras or _timm"):
         load_weights(network(variant), arrays, layout=layout)
+
+
+@pytest.mark.parametrize(
+    "source, variant, answer",
+    [
+        ("tf_mobilenetv3_small_100-37f49e2b.pth", "v3_small_timm", "has epsilon 0.001 and TensorFlow's padding, this"),
+        ("tf_mobilenetv3_small_100-37f49e2b.pth", "v3_small_keras", ""),
+        ("mobilenetv3_small_100_lamb-266a294c.pth", "v3_small_keras", "has epsilon 1e-05 and PyTorch's padding, this"),
+        ("mobilenetv3_small_100_lamb-266a294c.pth", "v3_small_timm", ""),
+        (
+            "best.pth",
+            "v3_small_timm",
+            "best.pth does not say which; this model has epsilon 1e-05 and PyTorch's padding.",
+        ),
+        ("best.pth", "v3_small_keras", "best.pth does not say which; this model has epsilon 0.001 and TensorFlow's"),
+    ],
+)
+def test_of_timm_s_twins_the_file_s_name_tells_or_the_choice_is_said(source, variant, answer, tmp_path, capsys):
+    model = network(variant)
+    save_weights(model, tmp_path / source, layout="timm")
+    try:
+        load_weights(model, tmp_path / source, layout="timm")
+        said = capsys.readouterr().out
+    except ValueError as error:
+        said = str(error)
+    assert answer in said and bool(answer) == bool(said)
+
+
+def test_sizes_at_which_a_library_pads_otherwise_are_refused():
+    """keras.applications' MobileNet V1 pads to the right alone; TensorFlow's "same" does so where sides are even."""
+    same = dataclasses.replace(VARIANTS["v1_keras"], padding="same", width=0.25)
+    for side, refused in ((32, False), (31, False), (33, True), (None, True)):  # 33 halves to 17
+        model = tfdl.build("mobilenet", same, image_shape=(side, side, 3), num_classes=5)
+        arrays = arrays_of(model, "keras_applications")
+        right = tfdl.build(
+            "mobilenet", dataclasses.replace(same, padding="behind"), image_shape=(side, side, 3), num_classes=5
+        )
+        load_weights(right, arrays, layout="keras_applications")
+        if refused:
+            with pytest.raises(ValueError, match="epsilon 0.001 and padding on the right, this model"):
+                load_weights(model, arrays, layout="keras_applications")
+        else:
+            load_weights(model, arrays, layout="keras_applications")
+
+
+@pytest.mark.parametrize(
+    "key, layout, good, bad, reason",
+    [
+        (
+            "swin",
+            "timm",
+            (96, 96),
+            (96, 128),
+            "windows of 3 do not tile a map of 24x32. Build it for images whose sides",
+        ),
+        ("swin", "keras_hub", (96, 96), (96, 128), "windows of 3 do not tile a map of 24x32"),
+        ("vgg", "timm", (64, 64), (64, 96), "its dense layers see 2x2 places of the last map at a time, which has 2x3"),
+    ],
+)
+def test_image_sizes_at_which_a_library_computes_something_else_are_refused(key, layout, good, bad, reason):
+    fitting, other = (tfdl.build(key, "nano", image_shape=(*shape, 3), num_classes=5) for shape in (good, bad))
+    arrays = arrays_of(fitting, layout)
+    load_weights(fitting, arrays, layout=layout)
+    with pytest.raises(ValueError, match=f"fit, but {layout} computes something else with them: {reason}"):
+        load_weights(other, arrays, layout=layout)
 
 
 def test_unknown_layout_lists_the_known_ones():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.parity.cases import CASES, LOGITS, MAPS, run
+from tests.parity.cases import CASES, LOGITS, MAPS, RELATIVE, run
 
 pytestmark = pytest.mark.parity
 
@@ -11,5 +11,5 @@ pytestmark = pytest.mark.parity
 def test_logits_and_maps_are_equal(case):
     row = run(case)
     assert row["parameters"] == row["their_parameters"]
-    assert row["logits"] <= LOGITS
+    assert row["logits"] <= LOGITS and row["relative"] <= RELATIVE
     assert (row["maps"] or 0) <= MAPS, row["worst_map"]

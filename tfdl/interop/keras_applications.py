@@ -1,10 +1,9 @@
 """Names of keras.applications (github.com/keras-team/keras), whose kernels are laid out as ours are.
 
-Our variants that end in _keras compute what its networks compute.  Its MobileNet V1 pads odd sides to the right alone,
-too, so ours is equal where every map that is halved has even sides.
+Our variants that end in _keras compute what its networks compute.
 """
 
-from tfdl.interop.layouts import Layout
+from tfdl.interop.layouts import Layout, always
 
 
 def generation(paths):
@@ -135,10 +134,10 @@ LAYOUT = Layout(
     },
     torch=False,
     conventions={
-        "densenet": ((1.001e-5, None),),
-        "efficientnet": ((1e-3, "same"),),
-        "mobilenet": ((1e-3, "same"),),
-        "resnet": ((1.001e-5, None),),
+        "densenet": always((1.001e-5, None)),
+        "efficientnet": always((1e-3, "same")),
+        "mobilenet": lambda paths, source: ((1e-3, "behind" if generation(paths) == 1 else "same"),),
+        "resnet": always((1.001e-5, None)),
     },
     ignored=r"normalization(_\d+)?/.*",  # pixel statistics of EfficientNet
 )

@@ -4,14 +4,15 @@ model = keras_hub.models.ResNetImageClassifier.from_preset("resnet_50_imagenet")
 tfdl.load_weights(ours, {w.path: w for w in model.weights}, layout="keras_hub")
 
 Hand over the weights as above: the files of a preset hold head and backbone apart, and do not tell the layers of a
-transformer from each other.  Only these networks are ours: V3 of MobileNet, as there is no other; V1 of EfficientNet,
-as V2 has one more convolution in each block of its first stage; DenseNet where the image and the map in front of the
-pooling have odd sides, as KerasHub pads even ones to the right alone; VGG at 224 pixels, as it averages logits of
-places in place of maps; Swin where windows tile each map and no map is one window high but several wide.
+transformer from each other.  Only these networks are ours, and others are refused: V3 of MobileNet, as there is no
+other; V1 of EfficientNet, as V2 has one more convolution in each block of its first stage; DenseNet where the image and
+the map in front of the pooling have odd sides, as KerasHub pads even ones to the right alone; VGG at 224 pixels, as it
+averages logits of places in place of maps; Swin where windows tile each map.
 """
 
 from tfdl.interop.keras_applications import efficientnet_letter
-from tfdl.interop.layouts import Layout, stage_of
+from tfdl.interop.layouts import Layout, always, stage_of
+from tfdl.interop.timm import last_map_and_grid, windows_do_not_tile
 
 
 def resnet_layer(match, paths):
@@ -158,6 +159,29 @@ SWIN = (
     (r"logits", "predictions"),
 )
 
+
+def even_sides(model):
+    """It pads maps of even sides to the right alone."""
+    for name in ("stem_conv_pad", "stem_pool_pad", "stem_pad"):
+        layer = next((layer for layer in model.layers if layer.name == name), None)
+        if layer is not None and any(side is None or side % 2 == 0 for side in layer.input.shape[1:3]):
+            height, width = layer.input.shape[1:3]
+            return (
+                f"it pads a map of {height}x{width} to the right alone. Build it for images whose maps have odd sides"
+            )
+    return ""
+
+
+def other_maps(model):
+    """It averages the logits of all places of a map, ours the map: the same where there is a single place."""
+    last, grid = last_map_and_grid(model)
+    if any(side != grid for side in last):
+        return (
+            f"it averages logits over a map of {last[0]}x{last[1]}. Build it for a map of {grid}x{grid}, as of 224x224"
+        )
+    return ""
+
+
 LAYOUT = Layout(
     name="keras_hub",
     families={
@@ -170,4 +194,11 @@ LAYOUT = Layout(
         "vit": VIT,
     },
     torch=False,
+    conventions={
+        "densenet": always((1.001e-5, None)),
+        "efficientnet": always((1e-5, "both")),
+        "mobilenet": always((1e-5, "both")),
+        "resnet": always((1e-5, None)),
+    },
+    limits={"densenet": even_sides, "swin": windows_do_not_tile, "vgg": other_maps},
 )

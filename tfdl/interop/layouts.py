@@ -33,8 +33,10 @@ class Layout:
         ignored: pattern of names that hold no weights (counters, constant tables).
         heads: pattern of names that belong to what stands on top of a network, for one job and not for another.
         old_names: (pattern, template) pairs that turn names in some files into the usual ones.
-        conventions: family -> pairs (epsilon of batch normalization, padding of strides), one for each way in which the
-            library has built its networks; None is any padding.
+        conventions: family -> function of our paths and of what people call the source, which gives pairs (epsilon of
+            batch normalization, padding of strides), one for each way in which the library builds such networks; None
+            is any padding.
+        limits: family -> function of a model of ours, which gives what the library computes otherwise, or "".
     """
 
     name: str
@@ -44,6 +46,7 @@ class Layout:
     heads: str = r"(?!)"
     old_names: tuple[tuple[str, str], ...] = ()
     conventions: dict = field(default_factory=dict)
+    limits: dict = field(default_factory=dict)
 
     def usual(self, name):
         """The usual name of a tensor in a file."""
@@ -204,42 +207,75 @@ def owned_variables(model):
     return found
 
 
-def check_conventions(model, layout, family):
+def always(*pairs):
+    """The conventions of a family that a library builds in the same way, whatever its size."""
+    return lambda paths, source: pairs
+
+
+def check_conventions(model, layout, family, source):
     """Raises ValueError if the library computes something else than the model with the same weights.
 
     Names and shapes do not tell: keras.applications' EfficientNetB0 has those of torchvision's, and other answers.
+    Where a library builds networks with the same names in two ways, and the source does not say which one it is of,
+    the choice is printed.
     """
-    allowed = layout.conventions.get(family)
-    if not allowed:
+    if reason := layout.limits.get(family, lambda model: "")(model):
+        raise ValueError(f"These weights fit, but {layout.name} computes something else with them: {reason}.")
+    if family not in layout.conventions:
         return
+    allowed = layout.conventions[family]({layer.name for layer in model.layers}, source)
     epsilons = {n.epsilon for n in model._flatten_layers() if isinstance(n, keras.layers.BatchNormalization)}
-    paddings = paddings_of(model)
-    for epsilon, padding in allowed:
-        if all(abs(e / epsilon - 1) < 0.01 for e in epsilons) and paddings <= {padding or "both", padding or "same"}:
-            return
+    fitting = [
+        (epsilon, padding)
+        for epsilon, padding in allowed
+        if all(abs(e / epsilon - 1) < 0.01 for e in epsilons) and (padding is None or pads_alike(model, padding))
+    ]
     theirs = " or ".join(f"epsilon {epsilon:g}{PADS[padding]}" for epsilon, padding in allowed)
-    ours = f"epsilon {', '.join(f'{e:g}' for e in sorted(epsilons))}{''.join(PADS[p] for p in sorted(paddings))}"
-    raise ValueError(
-        f"These weights fit, but {layout.name} computes something else with them: its {family} has {theirs}, this model"
-        f" {ours}. Build a variant that ends in _keras or _timm (`tfdl show {family}`)."
-    )
+    ours = f"epsilon {', '.join(f'{e:g}' for e in sorted(epsilons))}"
+    ours += "".join(PADS[kind] for kind in sorted({k for k, layer in paddings_of(model) if not is_stem(layer)}))
+    if not fitting:
+        raise ValueError(
+            f"These weights fit, but {layout.name} computes something else with them: its {family} has {theirs}, this"
+            f" model {ours}. Build another variant, plain or with _keras or _timm at its end (`tfdl show {family}`)."
+        )
+    if len(allowed) > 1:
+        print(f"{layout.name} has networks with {theirs}, and {source} does not say which; this model has {ours}.")
 
 
-PADS = {None: "", "both": " and PyTorch's padding", "same": " and TensorFlow's padding"}
+PADS = {
+    None: "",
+    "both": " and PyTorch's padding",
+    "same": " and TensorFlow's padding",
+    "behind": " and padding on the right",
+}
+
+
+def pads_alike(model, padding):
+    """Whether the model pads what a convolution halves as `conv_norm` does it with this `padding`, at its image size.
+
+    Even sides are the same for "same" and "behind", odd ones for "same" and "both".
+    """
+    for ours, layer in paddings_of(model):
+        wanted = "same" if padding == "behind" and is_stem(layer) else padding  # as keras.applications has it
+        for side in layer.input.shape[1:3]:
+            alike = () if side is None else ("same", "both") if side % 2 else ("same", "behind")
+            if ours != wanted and not {ours, wanted} <= set(alike):
+                return False
+    return True
+
+
+def is_stem(layer):
+    return layer.name.startswith("stem")
 
 
 def paddings_of(model):
-    """How the model pads maps of even size that a convolution halves: a subset of {"both", "same"}; odd ones agree."""
-    found = set()
+    """(padding, layer) of each convolution that halves a map, as `conv_norm` calls it."""
+    found = []
     for layer in model.layers:
         if isinstance(layer, keras.layers.ZeroPadding2D) and layer.name.endswith("_pad"):
-            padding = "both"
+            found.append(("both" if layer.padding[0][0] else "behind", layer))
         elif getattr(layer, "strides", (1,))[0] > 1 and getattr(layer, "padding", "") == "same":
-            padding = "same"
-        else:
-            continue
-        if any(side is None or side % 2 == 0 for side in layer.input.shape[1:3]):
-            found.add(padding)
+            found.append(("same", layer))
     return found
 
 

@@ -1,11 +1,15 @@
 """Names of timm's models (github.com/huggingface/pytorch-image-models).
 
-Of its networks without a prefix ours are equal, MobileNetV3 as the variants that end in _timm; of those that begin with
-tf_ our variants that end in _keras.
+Of its networks without a prefix ours are equal, MobileNetV3 and the largest EfficientNets as the variants that end in
+_timm; of those that begin with tf_ our variants that end in _keras.
 """
 
-from tfdl.interop.layouts import Layout, stage_of
-from tfdl.interop.torchvision import DENSENET, RESNET, vgg_layer
+import re
+
+import keras
+
+from tfdl.interop.layouts import Layout, always, stage_of
+from tfdl.interop.torchvision import DENSENET, RESNET, is_v3, vgg_layer
 
 VGG = (
     (r"block(?P<block>\d+)_conv(?P<number>\d+)_(?P<kind>conv|norm)", vgg_layer),
@@ -103,6 +107,49 @@ SWIN = (
     (r"logits", "head.fc"),
 )
 
+PYTORCH, TENSORFLOW = (1e-5, "both"), (1e-3, "same")
+
+
+def with_or_without_tf(paths, source):
+    """EfficientNets and MobileNetV3s whose names begin with tf_ are the authors'; names and shapes do not tell."""
+    if re.search(r"(^|[^a-z])tf_(efficientnet|mobilenet)", source):
+        return (TENSORFLOW,)
+    if re.search(r"(^|/|timm--)(efficientnet(v2)?|mobilenetv3)_[^/]*$|timm--(efficient|mobile)net", source):
+        return (PYTORCH,)
+    return PYTORCH, TENSORFLOW
+
+
+def windows_do_not_tile(model):
+    """timm shifts a map before it fills it up to whole windows, ours and torchvision's afterwards."""
+    for layer in model.layers:
+        if re.fullmatch(r"stage\d_block\d+_windows", layer.name):
+            height, width = layer.input.shape[1:3]
+            if None in (height, width) or height % layer.window or width % layer.window:
+                return (
+                    f"windows of {layer.window} do not tile a map of {height}x{width}. Build it for images whose sides"
+                    " they tile, such as 224; what a model of these has learned goes into one of other sizes by"
+                    " {w.path: w for w in model.weights}"
+                )
+    return ""
+
+
+def larger_maps(model):
+    """timm applies VGG's dense layers at each place of a larger map and averages; ours and torchvision's average it."""
+    last, grid = last_map_and_grid(model)
+    if any(side is None or side > grid for side in last):
+        return (
+            f"its dense layers see {grid}x{grid} places of the last map at a time, which has {last[0]}x{last[1]} here"
+        )
+    return ""
+
+
+def last_map_and_grid(model):
+    """Of a VGG: (H, W) of the last map, and the side of what its dense layers see; ((), 0) of a pyramid."""
+    pools = [layer for layer in model.layers if re.fullmatch(r"block\d+_pool", layer.name)]
+    flatten = next((layer for layer in model.layers if isinstance(layer, keras.layers.Flatten)), None)
+    return (pools[-1].output.shape[1:3], flatten.input.shape[1]) if flatten else ((), 0)
+
+
 LAYOUT = Layout(
     name="timm",
     families={
@@ -116,11 +163,12 @@ LAYOUT = Layout(
     },
     torch=True,
     conventions={
-        "densenet": ((1e-5, None),),
-        "efficientnet": ((1e-5, "both"), (1e-3, "same")),
-        "mobilenet": ((1e-5, "both"), (1e-3, "same")),
-        "resnet": ((1e-5, None),),
-        "vgg": ((1e-5, None),),
+        "densenet": always((1e-5, None)),
+        "efficientnet": with_or_without_tf,
+        "mobilenet": lambda paths, source: with_or_without_tf(paths, source) if is_v3(paths) else (PYTORCH,),
+        "resnet": always((1e-5, None)),
+        "vgg": always((1e-5, None)),
     },
+    limits={"swin": windows_do_not_tile, "vgg": larger_maps},
     ignored=r".*\.(num_batches_tracked|relative_position_index|attn_mask)",
 )

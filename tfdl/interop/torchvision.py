@@ -2,7 +2,7 @@
 
 import re
 
-from tfdl.interop.layouts import Layout
+from tfdl.interop.layouts import Layout, always
 
 
 def part(match, paths):
@@ -130,6 +130,16 @@ EFFICIENTNET = (
 )
 
 
+def mobilenet_conventions(paths, source):
+    """The epsilon of the authors in both sizes of V3, which have eleven blocks and fifteen."""
+    return ((1e-3 if is_v3(paths) and "block10_project_conv" in paths else 1e-5, "both"),)
+
+
+def efficientnet_conventions(paths, source):
+    """The epsilon of the authors in B5 to B7 and V2, which have nine blocks or more in their sixth stage."""
+    return ((1e-3 if "stage6_block8_project_conv" in paths else 1e-5, "both"),)
+
+
 def shufflenet_unit(match, paths):
     """branch1 is the shortcut; both count convolutions, norms and activations.  V1 has other parts, hence no rule."""
     places = {
@@ -209,12 +219,12 @@ LAYOUT = Layout(
     },
     torch=True,
     conventions={
-        "densenet": ((1e-5, None),),
-        "efficientnet": ((1e-5, "both"), (1e-3, "both")),
-        "mobilenet": ((1e-5, "both"), (1e-3, "both")),
-        "resnet": ((1e-5, None),),
-        "shufflenet": ((1e-5, None),),
-        "vgg": ((1e-5, None),),
+        "densenet": always((1e-5, None)),
+        "efficientnet": efficientnet_conventions,
+        "mobilenet": mobilenet_conventions,
+        "resnet": always((1e-5, None)),
+        "shufflenet": always((1e-5, None)),
+        "vgg": always((1e-5, None)),
     },
     ignored=r".*\.(num_batches_tracked|relative_position_index)",
     old_names=(

@@ -316,7 +316,7 @@ def put(weights, model, family, skip_head, adapt_channels=False, other_classes=F
         if stem and stem.adapts(shapes.get(stem.named_in(names), ())):
             advice += " With adapt_channels=True the first layer's three channels are summed or repeated."
         raise ValueError(f"{listed([*complaints, *head_complaints])}\nBuild the variant that they belong to.{advice}")
-    check_conventions(model, layout, family)
+    check_conventions(model, layout, family, weights.source)
     assign(pairs, weights.arrays)
     if prefix:
         print(f"The prefix {prefix!r} was taken off the names in {weights.source}.")

@@ -27,19 +27,21 @@ def conv_norm(
     normalization subtracts it again, but some published weights have one.  `activation` is a function of tensors or
     None.  `epsilon` and `momentum` default to PyTorch's (whose momentum 0.1 is Keras's 0.9).
     `padding` decides how a convolution of stride 2 is padded.  "both": the same number of zeros on each side, as in
-    PyTorch.  "same": as in TensorFlow, with one more below and on the right where the size is even.  Weights trained
-    with one see an image shifted by one pixel under the other.
+    PyTorch.  "same": as in TensorFlow, with one more below and on the right where the size is even.  "behind": all of
+    them below and on the right, as in keras.applications' MobileNet V1.  Weights trained with one see an image shifted
+    by one pixel under another.
 
     Raises:
         ValueError: unknown padding, or an even kernel.
     """
-    if padding not in ("both", "same"):
-        raise ValueError(f'padding must be "both" or "same", not {padding!r}.')
+    if padding not in ("both", "same", "behind"):
+        raise ValueError(f'padding must be "both", "same" or "behind", not {padding!r}.')
     if kernel % 2 == 0:
         raise ValueError(f"conv_norm needs an odd kernel to pad both sides equally, not {kernel}.")
     options = dict(strides=stride, padding="same", use_bias=bias, name=f"{name}_conv")
-    if stride > 1 and kernel > 1 and padding == "both":
-        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    if stride > 1 and kernel > 1 and padding != "same":
+        before = kernel // 2 if padding == "both" else 0
+        x = layers.ZeroPadding2D(((before, kernel // 2),) * 2, name=f"{name}_pad")(x)
         options["padding"] = "valid"
     if groups == channels == x.shape[-1] and groups > 1:
         x = layers.DepthwiseConv2D(kernel, **options)(x)

@@ -111,6 +111,14 @@ VARIANTS |= {
     "b7_keras": replace(VARIANTS["b7"], **KERAS),
     "v2_s_keras": replace(VARIANTS["v2_s"], **KERAS),
 }
+# The same as timm builds them for its own weights: with PyTorch's epsilon in all sizes.
+TIMM = dict(epsilon=1e-5, momentum=0.9)
+VARIANTS |= {
+    "b5_timm": replace(VARIANTS["b5"], **TIMM),
+    "b6_timm": replace(VARIANTS["b6"], **TIMM),
+    "b7_timm": replace(VARIANTS["b7"], **TIMM),
+    "v2_s_timm": replace(VARIANTS["v2_s"], **TIMM),
+}
 # Ours, for 8 to 64 pixels a side: two strides fewer, and for small data sets a third of the width and half the depth.
 VARIANTS["b0_small_images"] = replace(VARIANTS["b0"], width=0.35, depth=0.5, drop_path=0.1, strides_removed=2)
 # Images and classes of variants that differ from the builder's defaults, for `tfdl show efficientnet --flops`.
@@ -118,6 +126,7 @@ SIDES = dict(b1=240, b2=260, b3=300, b4=380, b5=456, b6=528, b7=600, v2_s=384)  
 CANONICAL = {
     **{name: dict(image_shape=(side, side, 3)) for name, side in SIDES.items()},
     **{f"{name}_keras": dict(image_shape=(side, side, 3)) for name, side in SIDES.items()},
+    **{f"{name}_timm": dict(image_shape=(SIDES[name],) * 2 + (3,)) for name in ("b5", "b6", "b7", "v2_s")},
     "b0_small_images": dict(image_shape=(32, 32, 3), num_classes=10),
 }
 

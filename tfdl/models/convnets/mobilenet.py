@@ -148,7 +148,7 @@ VARIANTS = {
 # whose names begin with tf_, pad as TensorFlow does.  timm's own MobileNetV3 uses PyTorch's epsilon.
 KERAS = dict(epsilon=1e-3, padding="same")
 VARIANTS |= {
-    "v1_keras": replace(VARIANTS["v1"], **KERAS),
+    "v1_keras": replace(VARIANTS["v1"], epsilon=1e-3, padding="behind"),
     "v2_keras": replace(VARIANTS["v2"], **KERAS),
     "v3_small_keras": replace(VARIANTS["v3_small"], **KERAS),
     "v3_large_keras": replace(VARIANTS["v3_large"], **KERAS),
@@ -180,7 +180,8 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     stem = make_divisible(c.stem * c.width) if c.scale_stem else c.stem
-    x = conv(x, stem, 3, strides[0], activation=activation, name="stem")  # (B, H/2, W/2, C)
+    stem_padding = "same" if c.padding == "behind" else c.padding  # as keras.applications has it
+    x = conv(x, stem, 3, strides[0], activation=activation, padding=stem_padding, name="stem")  # (B, H/2, W/2, C)
     maps = {strides[0]: x}  # stride from the image -> last feature map there
     for i, (row, stride) in enumerate(zip(c.blocks, strides[1:])):
         kernel, expanded, channels, squeeze, act, _ = row
