@@ -122,7 +122,7 @@ def test_pixels_are_normalized_inside():
         (dict(hidden=(12, 0)), r"positive numbers of units, not \(12, 0\)"),
         (dict(activation="relu7"), "no activation 'relu7'.*gelu_tanh"),
         (dict(normalization="weight"), "no normalization 'weight'.*group"),
-        (dict(dropout=1.0), "dropout must be from 0 to below 1, not 1.0"),
+        (dict(dropout=1.0), "dropout must be at least 0 and below 1, not 1.0"),
         (dict(input_dropout=-0.1), "input_dropout must be .* not -0.1"),
         (dict(l2=-1.0), "l2 must not be negative; it is -1.0"),
     ],
