@@ -15,7 +15,7 @@ import tfdl
 from tfdl.data import images
 from tfdl.figures.groups import grouped_bars
 from tfdl.losses.classification import CrossEntropy, FocalLoss
-from tfdl.metrics.classification import answers
+from tfdl.metrics.classification import true_and_predicted_labels
 from tfdl.models.foundation.mlp import MLPConfig, mlp
 
 RARE = np.arange(10) < 5  # of ten classes the first five are the rare ones
@@ -65,7 +65,7 @@ def main(config: Config):
     # Figures
     recall = {}
     for name, result in results.items():
-        truth, predicted = answers(result.model, data.test)
+        truth, predicted = true_and_predicted_labels(result.model, data.test)
         recall[name] = recall_score(truth, predicted, labels=range(10), average=None, zero_division=0)
     title = "Class weights improve the recall of the five rare classes"
     run.show("recall", grouped_bars(recall, data.labels, y_label="test recall", title=title))

@@ -2,9 +2,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
+from tests.magnitudes import numbers, quick
 from tfdl.losses.classification import (
     CrossEntropy,
     FocalLoss,
@@ -174,8 +177,54 @@ def test_half_precision_logits_are_computed_in_float32(loss):
 
 
 def test_number_that_is_no_class_gives_nan():
-    found = cross_entropy(np.array([0, 4, -1, 3, 2]), LOGITS).numpy()
-    np.testing.assert_array_equal(np.isnan(found), [False, True, True, False, False])
+    for loss in (cross_entropy, softmax_focal):
+        found = loss(np.array([0, 4, -1, 3, 2]), LOGITS).numpy()
+        np.testing.assert_array_equal(np.isnan(found), [False, True, True, False, False])
+        found = loss(np.array([0.0, 1.7, 2.0**32, np.nan, 2.0]), LOGITS).numpy()
+        np.testing.assert_array_equal(np.isnan(found), [False, True, True, True, False])
+        assert np.isnan(loss(np.array([2**32, 0, 1, 2, 3]), LOGITS).numpy()).tolist() == [True] + [False] * 4
+
+
+def test_target_that_is_no_probability_gives_nan():
+    for wrong in (2.0, -0.5, np.nan):
+        targets = np.array([[1, 0], [wrong, 0]], "float32")
+        for loss in (cross_entropy, softmax_focal):
+            assert np.isnan(loss(targets, LOGITS[:2, :2]).numpy()).tolist() == [False, True]
+        assert np.isnan(sigmoid_focal(targets, LOGITS[:2, :2]).numpy()).tolist() == [[False, False], [True, False]]
+
+
+def test_excluded_class_counts_nothing():
+    logits = tf.constant([[1.0, -np.inf, 0.0]])
+    for loss, expected in ((cross_entropy, 1.3133), (lambda t, x: softmax_focal(t, x, gamma=0.0), 1.3133),
+                           (softmax_focal, 1.3133 * 0.7311**2)):  # fmt: skip
+        for label in (np.array([2]), np.array([[0, 0, 1]], "float32")):
+            with tf.GradientTape() as tape:
+                tape.watch(logits)
+                value = loss(label, logits)
+            close(value, [expected], 1e-4)
+            assert np.isfinite(tape.gradient(value, logits)).all()
+    theirs = keras.losses.sparse_categorical_crossentropy(np.array([2]), logits, from_logits=True)
+    close(cross_entropy(np.array([2]), logits), theirs)
+
+
+@quick
+@given(st.lists(st.lists(numbers(-30, 30), min_size=4, max_size=4), min_size=5, max_size=5), st.floats(0, 3))
+def test_losses_are_their_formulas_at_every_magnitude(logits, gamma):
+    logits = np.array(logits, "float32")
+    x = logits.astype("float64")
+    log_p = log_softmax(x, -1)
+    rest, wrong = -np.expm1(log_p), np.where(YES, -x, x)
+    found = {
+        "cross entropy": (cross_entropy(SOFT, logits), -(SOFT * log_p).sum(-1)),
+        "class numbers": (cross_entropy(LABELS, logits), -log_p[np.arange(5), LABELS]),
+        "softmax focal": (softmax_focal(SOFT, logits, gamma=gamma), -(SOFT * rest**gamma * log_p).sum(-1)),
+        "sigmoid focal": (sigmoid_focal(YES, logits, gamma=gamma, alpha=None),
+                          np.exp(-gamma * np.logaddexp(0, -wrong)) * np.logaddexp(0, wrong)),
+    }  # fmt: skip
+    for name, (ours, expected) in found.items():
+        np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=1e-6, err_msg=name)
+    small = np.abs(x) < 1e15  # squares of larger ones leave the range of float32
+    close(mean_squared_error(np.zeros_like(logits), logits * small), (x * small * x).mean(-1))
 
 
 # For `compile`
@@ -229,6 +278,9 @@ def test_model_with_a_focal_loss_trains_and_comes_back(y, tmp_path):
         (lambda: sigmoid_focal(YES[:, :3], LOGITS), r"targets \(5, 3\)"),
         (lambda: sigmoid_focal(YES, LOGITS, gamma=float("nan")), "gamma is nan"),
         (lambda: sigmoid_focal(YES, LOGITS, alpha=2), r"alpha is 2; give a number in \[0, 1\]"),
+        (lambda: cross_entropy(LABELS, LOGITS, class_weights=(1, -1, 1, 1)), r"class weights are \[1, -1, 1, 1\]"),
+        (lambda: CrossEntropy(class_weights=[1, np.nan]), "give finite numbers, 0 or more"),
+        (lambda: FocalLoss(alpha=np.array([1, -2.0])), r"class weights are \[1.0, -2.0\]"),
         (lambda: FocalLoss(gamma=-0.1), "gamma is -0.1"),
         (lambda: CrossEntropy(label_smoothing=-0.1), "label_smoothing is -0.1"),
     ],

@@ -5,7 +5,10 @@ import math
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.magnitudes import magnitudes, quick
 from tfdl.train.schedules import CosineRestarts, WarmUp, cosine, linear, rates, step_decay
 
 S = keras.optimizers.schedules
@@ -211,6 +214,42 @@ def test_rates_takes_a_number_of_steps_or_steps_of_any_shape():
     assert rates(step_decay(1.0, 2, 0.5), [[0, 1, 2], [3, 4, 5]]).tolist() == [[1, 1, 0.5], [0.5, 0.25, 0.25]]
 
 
+@quick
+@given(
+    magnitudes(-30, 30),
+    st.integers(1, 10**6),
+    st.floats(0, 1),
+    st.lists(st.integers(0, 2 * 10**6), min_size=1, max_size=9),
+)
+def test_rates_are_the_formulas_at_every_magnitude(rate, updates, fraction, steps):
+    t, floor, close = np.array(steps), rate * fraction, {"rtol": 1e-4, "atol": 1e-6 * rate}
+    inside = np.minimum(t, updates)
+    np.testing.assert_allclose([cosine(rate, updates, floor)(s) for s in steps],
+                               cosine_annealing_lr(inside, rate, updates, floor), **close)  # fmt: skip
+    np.testing.assert_allclose([linear(rate, updates, floor)(s) for s in steps],
+                               rate + (floor - rate) * inside / updates, **close)  # fmt: skip
+    warm = WarmUp(np.float32(rate), np.int64(updates), start=np.float32(fraction))
+    np.testing.assert_allclose([warm(s) for s in steps], floor + (rate - floor) * inside / updates, **close)
+    restarts = CosineRestarts(rate, updates, floor=floor)
+    np.testing.assert_allclose([restarts(s) for s in steps],
+                               cosine_annealing_lr(t % updates, rate, updates, floor), **close)  # fmt: skip
+
+
+def test_warm_up_of_no_updates_is_the_schedule_alone():
+    np.testing.assert_array_equal(rates(WarmUp(cosine(RATE, 9), 0), 12), rates(cosine(RATE, 9), 12))
+    np.testing.assert_array_equal(rates(WarmUp(0.5, 0), 3), [0.5] * 3)
+
+
+def test_numbers_of_numpy_are_numbers():
+    made = [
+        WarmUp(np.float32(0.5), np.int32(4)),
+        CosineRestarts(np.float32(0.5), np.int64(4)),
+        step_decay(np.float32(0.5), 3),
+    ]
+    for schedule in made:
+        assert float(S.deserialize(S.serialize(schedule))(2)) == float(schedule(2))
+
+
 # --- bad input -----------------------------------------------------------------------------------------------------
 
 
@@ -223,11 +262,16 @@ def test_rates_takes_a_number_of_steps_or_steps_of_any_shape():
         (lambda: step_decay(0.1, 5, 1.5), "factor=1.5"),
         (lambda: linear(0.1, 0), "updates=0"),
         (lambda: cosine(-0.1, 10), "rate=-0.1"),
-        (lambda: cosine(0.1, 2.5), "updates=2.5 should be a whole number"),
+        (lambda: cosine(0.1, 2.5), "updates=2.5 should be an integer, 1 or more"),
         (lambda: cosine(0.1, 10, floor=0.2), "floor=0.2 should lie between 0 and the rate 0.1"),
         (lambda: CosineRestarts(0.1, 0), "period=0"),
         (lambda: CosineRestarts(0.1, 5, growth=0), "growth=0"),
-        (lambda: WarmUp(0.1, 0), "updates=0"),
+        (lambda: WarmUp(0.1, -1), "updates=-1 should be an integer, 0 or more"),
+        (lambda: CosineRestarts(0.1, 10.0), "period=10.0 should be an integer"),
+        (lambda: linear(0.1, float("inf")), "updates=inf should be an integer"),
+        (lambda: step_decay(float("inf"), 5), "rate=inf is no learning rate"),
+        (lambda: WarmUp(0.1, float("nan")), "updates=nan"),
+        (lambda: rates(0.1, [0.5]), "steps are float64; give integers"),
         (lambda: WarmUp(-0.1, 5), "rate=-0.1"),
         (lambda: WarmUp("cosine", 5), "schedule='cosine' is neither"),
         (lambda: WarmUp(0.1, 5, start=2.0), "start=2.0"),

@@ -39,20 +39,21 @@ def cross_entropy(labels, logits, *, label_smoothing=0.0, class_weights=None):
     """Minus the log-probability of the true class.  -> (B,)
 
     Args:
-        labels: (B,) class numbers, or (B, C) probabilities, such as mixed labels.  A number that is no class gives NaN.
-        logits: (B, C).
-        label_smoothing: the share of every label that is spread evenly over the C classes.
-        class_weights: (C,); a sample of class c counts class_weights[c] times.  The mean over a batch then is over B,
-            as with Keras's `class_weight`; PyTorch divides by the sum of the weights.
+        labels: (B,) class numbers, or (B, C) probabilities, such as mixed labels.  A number that is no class, such as
+            -1 or 1.5, or no probability gives NaN.
+        logits: (B, C); -inf excludes a class, which may not be the label.
+        label_smoothing: the fraction of every label that is spread evenly over the C classes.
+        class_weights: (C,), 0 or more; a sample of class c counts class_weights[c] times.  The mean over a batch then
+            is over B, as with Keras's `class_weight`; PyTorch divides by the sum of the weights.
 
     Raises:
         ValueError: shapes that do not fit each other, or a number out of its range.
     """
-    check_share("label_smoothing", label_smoothing)
+    check_fraction("label_smoothing", label_smoothing)
     targets = soft_targets("cross_entropy", labels, logits)
     if label_smoothing:
         targets = (1.0 - label_smoothing) * targets + label_smoothing / logits.shape[-1]
-    return -ops.sum(weighted(targets, class_weights) * log_softmax(logits), axis=-1)
+    return -sum_of_products(weighted(targets, class_weights), log_softmax(logits))
 
 
 def softmax_focal(labels, logits, *, gamma=2.0, alpha=None):
@@ -65,7 +66,7 @@ def softmax_focal(labels, logits, *, gamma=2.0, alpha=None):
         labels: (B,) class numbers, or (B, C) probabilities.
         logits: (B, C).
         gamma: how fast the weight falls, 0 or more.
-        alpha: (C,), weights of the classes; None weighs all alike.
+        alpha: (C,), weights of the classes, 0 or more; None weighs all alike.
 
     Raises:
         ValueError: shapes that do not fit each other, or a number out of its range.
@@ -74,7 +75,7 @@ def softmax_focal(labels, logits, *, gamma=2.0, alpha=None):
     targets = weighted(soft_targets("softmax_focal", labels, logits), alpha)
     log_p = log_softmax(logits)
     missing = ops.maximum(-ops.expm1(log_p), SMALLEST)  # 1 - p, without the cancellation
-    return -ops.sum(targets * ops.power(missing, gamma) * log_p, axis=-1)
+    return -sum_of_products(targets * ops.power(missing, gamma), log_p)
 
 
 def sigmoid_focal(targets, logits, *, gamma=2.0, alpha=0.25):
@@ -84,7 +85,7 @@ def sigmoid_focal(targets, logits, *, gamma=2.0, alpha=0.25):
     mixes the two.  gamma = 0 is binary cross-entropy, weighted by alpha and 1 - alpha.
 
     Args:
-        targets: (..., C) in [0, 1].
+        targets: (..., C) in [0, 1]; another number gives NaN.
         logits: (..., C).
         gamma: how fast the weight of easy outputs falls, 0 or more.
         alpha: weight of the targets that are 1, in [0, 1]; None weighs both sides by 1.
@@ -97,7 +98,7 @@ def sigmoid_focal(targets, logits, *, gamma=2.0, alpha=0.25):
     if alpha is not None and not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha is {alpha}; give a number in [0, 1], or None to weigh both sides by 1.")
     positive, negative = (1.0, 1.0) if alpha is None else (alpha, 1.0 - alpha)
-    targets, logits = float32(targets), float32(logits)
+    targets, logits = probabilities(targets), float32(logits)
     yes, no = ops.softplus(-logits), ops.softplus(logits)  # -log p and -log(1 - p)
     # (1 - p)^gamma = exp(-gamma * no): as a power its gradient would be infinite where 1 - p rounds to 0.
     return targets * positive * ops.exp(-gamma * no) * yes + (1.0 - targets) * negative * ops.exp(-gamma * yes) * no
@@ -110,7 +111,7 @@ def focal_per_positive(targets, logits, *, gamma=2.0, alpha=0.25):
     to nothing.  Without a positive target the sum is divided by 1.
     """
     losses = sigmoid_focal(targets, logits, gamma=gamma, alpha=alpha)
-    return ops.sum(losses) / ops.maximum(ops.sum(float32(targets)), 1.0)
+    return ops.sum(losses) / ops.maximum(ops.sum(probabilities(targets)), 1.0)
 
 
 # For `compile`
@@ -122,7 +123,7 @@ class CrossEntropy(keras.losses.Loss):
 
     def __init__(self, label_smoothing=0.0, class_weights=None, name="cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
-        check_share("label_smoothing", label_smoothing)
+        check_fraction("label_smoothing", label_smoothing)
         self.label_smoothing, self.class_weights = label_smoothing, plain(class_weights)
 
     def call(self, y_true, y_pred):
@@ -169,10 +170,23 @@ def soft_targets(name, labels, logits):
     if not fits(given, expected[:1]) and not fits(given, expected):
         raise ValueError(f"{name} got labels of shape {given} for logits {expected}; give (B,) or (B, C).")
     if len(given) == 2:
-        return float32(labels)
-    labels = ops.cast(labels, "int32")
-    known = ops.logical_and(labels >= 0, labels < expected[-1])
-    return ops.where(known[:, None], ops.one_hot(labels, expected[-1], dtype="float32"), np.nan)
+        return probabilities(labels)
+    # Before the cast, which would make 1 of 1.5 and 0 of 2^32
+    known = ops.any(ops.equal(ops.convert_to_tensor(labels)[:, None], ops.arange(expected[-1], dtype=labels.dtype)), -1)
+    one_hot = ops.one_hot(ops.cast(labels, "int32"), expected[-1], dtype="float32")
+    return ops.where(known[:, None], one_hot, np.nan)
+
+
+def probabilities(targets):
+    """As float32, NaN where they are not in [0, 1]."""
+    targets = float32(targets)
+    return ops.where(ops.logical_and(targets >= 0.0, targets <= 1.0), targets, np.nan)
+
+
+def sum_of_products(weights, log_p):
+    """Sum over the last axis, where a weight of 0 counts nothing even if log p is -inf."""
+    ignored = ops.equal(weights, 0.0)
+    return ops.sum(weights * ops.where(ignored, 0.0, log_p), axis=-1)
 
 
 def weighted(targets, weights):
@@ -181,12 +195,17 @@ def weighted(targets, weights):
         return targets
     if tuple(np.shape(weights)) != (targets.shape[-1],):
         raise ValueError(f"There are {targets.shape[-1]} classes, but weights of shape {np.shape(weights)}; give (C,).")
+    check_weights(weights)
     return targets * float32(weights)
 
 
 def plain(weights):
-    """An array as a list of numbers, which JSON can hold."""
-    return None if weights is None else [float(weight) for weight in weights]
+    """An array of class weights as a list of numbers, which JSON can hold."""
+    if weights is None:
+        return None
+    weights = [float(weight) for weight in weights]
+    check_weights(weights)
+    return weights
 
 
 def fits(given, expected):
@@ -200,9 +219,15 @@ def check_same_shape(name, targets, outputs):
         raise ValueError(f"{name} got targets {given} and outputs {expected}; give equal shapes.")
 
 
-def check_share(name, share):
-    if not 0.0 <= share < 1.0:
-        raise ValueError(f"{name} is {share}; give a number from 0 to below 1.")
+def check_fraction(name, fraction):
+    if not 0.0 <= fraction < 1.0:
+        raise ValueError(f"{name} is {fraction}; give a number from 0 to below 1.")
+
+
+def check_weights(weights):
+    """ValueError for weights that are known now, and not a tensor in a graph, if one is negative, infinite or NaN."""
+    if isinstance(weights, (list, tuple, np.ndarray)) and not all(0.0 <= weight < np.inf for weight in weights):
+        raise ValueError(f"The class weights are {list(weights)}; give finite numbers, 0 or more.")
 
 
 def check_gamma(gamma):

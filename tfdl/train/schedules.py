@@ -7,10 +7,12 @@ A schedule is a function of the number of updates made so far: the first update 
 exact at every step it is used; two are our own, because Keras's are not exact or not composable:
 
 - `keras.optimizers.schedules.CosineDecayRestarts` finds the period by dividing, and with growth by a logarithm, in
-  float32.  With a period of 7 it is off by 0.002 of the rate after 100,000 updates, and where float32 rounds a restart
-  away it gives 0 instead of the whole rate.  `CosineRestarts` counts in integers.
+  float32.  With a period of 7 it is off by 0.002 times the rate after 100,000 updates, and where float32 rounds a
+  restart away it gives 0 instead of the full rate.  `CosineRestarts` counts in integers.
 - Keras has a warm-up for its cosine only.  `WarmUp` goes before every schedule.
 """
+
+from numbers import Integral, Real
 
 import keras
 import numpy as np
@@ -39,7 +41,7 @@ def step_decay(rate, every, factor=0.1):
     check_updates(every=every)
     if not 0 < factor <= 1:
         raise ValueError(f"factor={factor} should be above 0 and at most 1: the rate is multiplied by it.")
-    return keras.optimizers.schedules.ExponentialDecay(float(rate), every, factor, staircase=True)
+    return keras.optimizers.schedules.ExponentialDecay(float(rate), int(every), float(factor), staircase=True)
 
 
 def linear(rate, updates, floor=0.0):
@@ -52,7 +54,7 @@ def linear(rate, updates, floor=0.0):
     """
     check_rate(rate, floor)
     check_updates(updates=updates)
-    return keras.optimizers.schedules.PolynomialDecay(float(rate), updates, float(floor))
+    return keras.optimizers.schedules.PolynomialDecay(float(rate), int(updates), float(floor))
 
 
 def cosine(rate, updates, floor=0.0):
@@ -72,7 +74,7 @@ def cosine(rate, updates, floor=0.0):
     """
     check_rate(rate, floor)
     check_updates(updates=updates)
-    return keras.optimizers.schedules.CosineDecay(float(rate), updates, floor / rate)
+    return keras.optimizers.schedules.CosineDecay(float(rate), int(updates), float(floor / rate))
 
 
 @serializable
@@ -94,7 +96,7 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, rate, period, growth=1, floor=0.0):
         check_rate(rate, floor)
         check_updates(period=period, growth=growth)
-        self.rate, self.period, self.growth, self.floor = float(rate), period, growth, float(floor)
+        self.rate, self.period, self.growth, self.floor = float(rate), int(period), int(growth), float(floor)
 
     def __call__(self, step):
         step = ops.cast(step, "int64")
@@ -132,7 +134,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         schedule: any Keras schedule, or a positive number for a constant rate.
-        updates: length of the warm-up, an integer >= 1.
+        updates: length of the warm-up, an integer >= 0; 0 is the schedule alone.
         start: where the line begins, as a fraction of `schedule(0)`, in [0, 1].
 
     Raises:
@@ -140,19 +142,22 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, schedule, updates, start=0.0):
-        if isinstance(schedule, (int, float)):
+        if isinstance(schedule, Real):
             check_rate(schedule)
+            schedule = float(schedule)
         elif not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError(f"schedule={schedule!r} is neither a number nor a LearningRateSchedule.")
-        check_updates(updates=updates)
+        check_updates(least=0, updates=updates)
         if not 0 <= start <= 1:
             raise ValueError(f"start={start} should be a fraction of the schedule's first rate, between 0 and 1.")
-        self.schedule, self.updates, self.start = schedule, updates, start
+        self.schedule, self.updates, self.start = schedule, int(updates), float(start)
 
     def __call__(self, step):
         step = ops.cast(step, "int64")
         after = ops.maximum(step - self.updates, 0)  # 0 during the warm-up: the schedule's first rate
         rate = self.schedule(after) if callable(self.schedule) else ops.cast(self.schedule, "float32")
+        if not self.updates:
+            return rate
         done = ops.cast(ops.minimum(step, self.updates), "float32") / self.updates
         return rate * (self.start + (1 - self.start) * done)
 
@@ -176,9 +181,12 @@ def rates(schedule, steps):
         float32, of the shape of `steps` or (N,).
 
     Raises:
-        ValueError: a negative step.
+        ValueError: a negative step, or one that is not an integer.
     """
-    steps = np.arange(steps) if np.ndim(steps) == 0 else np.asarray(steps)
+    steps = np.asarray(steps)
+    if steps.size and steps.dtype.kind not in "iu":
+        raise ValueError(f"steps are {steps.dtype}; give integers: a schedule counts the updates made so far.")
+    steps = np.arange(steps) if steps.ndim == 0 else steps
     if steps.size and steps.min() < 0:
         raise ValueError(f"Step {steps.min()} is negative: a schedule counts the updates made so far, from 0.")
     if not callable(schedule):
@@ -190,13 +198,13 @@ def rates(schedule, steps):
 
 
 def check_rate(rate, floor=0.0):
-    if not 0 < rate < float("inf"):
+    if not (isinstance(rate, Real) and 0 < rate < float("inf")):
         raise ValueError(f"rate={rate} is no learning rate; give a positive number.")
-    if not 0 <= floor <= rate:
+    if not (isinstance(floor, Real) and 0 <= floor <= rate):
         raise ValueError(f"floor={floor} should lie between 0 and the rate {rate}.")
 
 
-def check_updates(**counts):
+def check_updates(least=1, **counts):
     for name, count in counts.items():
-        if count != int(count) or count < 1:
-            raise ValueError(f"{name}={count} should be a whole number, 1 or more.")
+        if not isinstance(count, Integral) or count < least:
+            raise ValueError(f"{name}={count} should be an integer, {least} or more.")
