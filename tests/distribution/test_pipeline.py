@@ -97,8 +97,8 @@ REFUSED = {
     "batch": "A batch of 7 can't be split into 8 micro-batches; use a larger batch or fewer",
     "shared": "tied calls shared twice",
     "unbuilt": "new has no graph of layers to split",
-    "dropout": "remat=True computes each stage twice and .*seed",
-    "batch norm": "remat=True computes each stage twice and batch_normalization.*moving_mean",
+    "dropout": "remat=True computes each stage twice, but .*seed",
+    "batch norm": "remat=True computes each stage twice, but batch_normalization.*moving_mean",
     "regularizer": "adds its own loss .*AdamW",
 }
 
