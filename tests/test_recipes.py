@@ -19,8 +19,10 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "train_highway": ["--depth", "4"],
     "train_mirrored": ["--variant", "nano"],
     "train_mlp": ["--variant", "nano"],
+    "train_rnn": ["--variant", "nano", "--data", "descriptions"],
 }
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
+NO_TASK = {"task.json"}  # `tfdl predict` does not answer for language models yet
 PROMISED = {  # what a run folder holds if the recipe calls this
     "run.fit(": {"metrics.jsonl", "checkpoints", "figures", "task.json"},
     "run.compare(": {"variants"},
@@ -37,8 +39,9 @@ def config_fields(file):
 
 def smoke_flags(recipe):
     """Flags for a smoke run that needs no data directory."""
-    needs_data = config_fields(recipe).get("data", "'digits'") != "'digits'"
-    return SMALLEST.get(recipe.stem, []) + (["--data", "digits"] if needs_data else [])
+    smallest = SMALLEST.get(recipe.stem, [])
+    needs_data = config_fields(recipe).get("data", "'digits'") != "'digits'" and "--data" not in smallest
+    return smallest + (["--data", "digits"] if needs_data else [])
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
@@ -52,7 +55,8 @@ def test_smoke_run_leaves_a_whole_run_folder(recipe, tmp_path):
     promised = [files for call, files in PROMISED.items() if call in text]
     assert promised, "neither a model nor a figure comes of it"
     found = {path.name for path in (tmp_path / "run").iterdir()}
-    assert ALWAYS.union(*promised) <= found and "run.lock" not in found
+    promised = ALWAYS.union(*promised) - (NO_TASK if "text.load(" in text else set())
+    assert promised <= found and "run.lock" not in found
     figures = list((tmp_path / "run").glob("figures/*"))
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures)
     assert all(str(path) in done.stdout for path in figures), "the summary names every figure"

@@ -226,6 +226,7 @@ ESTIMATED_MINUTES = {
     "tfdl run compare_activations": 3,
     "tfdl run compare_topologies": 3,
     "tfdl run train_highway": 2,
+    "tfdl run train_rnn": 2,
     "tfdl run classify_images --model mlp --variant logistic_regression": 1,
     "tfdl run compare_optimizers": 2,
     "tfdl run regularize": 3,
@@ -992,6 +993,7 @@ TOPICS = (
         3,
         "RNN",
         prerequisites=("recurrent_topology", "backpropagation"),
+        recipe="tfdl run train_rnn",
     ),
     Topic(
         "lstm",
