@@ -184,7 +184,8 @@ def test_a_run_does_not_choose_which_folder_of_this_machine_is_read(tmp_path, ca
 
 
 def test_export_knows_every_format_and_the_set_that_a_run_was_trained_on(run, tmp_path):
-    assert export.FORMATS == exporter.FORMATS
+    assert export.FORMATS == exporter.FORMATS and export.MORE == exporter.MORE
+    assert set(export.CALIBRATED) == set(exporter.INTEGERS)
     assert export.trained_on(tmp_path) is None and export.trained_on(run) == "digits"
     (tmp_path / "config.json").write_text('{"data": "mnist:3.0.1"}')
     assert export.trained_on(tmp_path) == "mnist:3.0.1"

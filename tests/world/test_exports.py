@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers, ops
 
 import tfdl
+from tfdl.__main__ import main
 
 RANDOM = np.random.default_rng(0)
 export = functools.partial(tfdl.export_model, progress=None)
@@ -280,3 +281,39 @@ def test_small_files_without_data_and_exact_ones_with_16_bits(tmp_path):
     assert wide["model_int16.tflite"]["noise"] < wide["model_int8.tflite"]["noise"]
     for file in (tmp_path / "a" / "model_dynamic.tflite", tmp_path / "b" / "model_int16.tflite"):
         np.testing.assert_allclose(runner(file)(x=inputs[:1])["y"], model(inputs[:1]), atol=0.05)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """A small model of three classes, and 40 inputs."""
+    x = keras.Input((7,), name="x")
+    model = keras.Model(x, layers.Dense(3, name="y")(layers.Dense(6, activation="relu")(x)))
+    return model, RANDOM.uniform(-1, 1, (40, 7)).astype("float32")
+
+
+@pytest.mark.parametrize("kind", ["model.h5", "saved_model"])
+def test_the_command_exports_what_other_programs_have_saved(tmp_path, classifier, kind):
+    model, inputs = classifier
+    if kind == "model.h5":
+        model.save(tmp_path / kind)
+    else:
+        model.export(tmp_path / kind, verbose=False)
+    assert main(["export", str(tmp_path / kind), str(tmp_path / "e"), "--formats", "tflite", "tflite_dynamic"]) == 0
+    (found,) = runner(tmp_path / "e" / "model.tflite")(x=inputs[:1]).values()
+    np.testing.assert_allclose(found, model(inputs[:1]), atol=1e-6)
+
+
+def test_files_with_code_or_without_a_model_are_one_sentence(tmp_path, classifier, capsys):
+    model, _ = classifier
+    x = keras.Input((4,))
+    keras.Model(x, layers.Lambda(lambda y: 2 * y)(x)).save(tmp_path / "code.h5")
+    model.save_weights(tmp_path / "only.weights.h5")
+    tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
+    for name, words in (
+        ("code.h5", "has a Lambda layer, whose Python code is not run"),
+        ("only.weights.h5", "it has weights only; build the model and call model.load_weights"),
+        ("empty", "has the signatures none; one must be serving_default"),
+    ):
+        assert main(["export", str(tmp_path / name), str(tmp_path / "e")]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1

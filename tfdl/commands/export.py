@@ -12,15 +12,23 @@ from tfdl.core.task import Task
 
 INT8 = "tflite_int8"
 FORMATS = ("savedmodel", "tflite", "tflite_float16", INT8)  # tfdl.export.exporter's, a test sees to it
+MORE = ("tflite_dynamic", "tflite_int16")  # the same
+CALIBRATED = (INT8, "tflite_int16")
 SAMPLES = 256  # images of the representative set: half calibrate the int8 file, half judge it
 BATCH = 32
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="tfdl export", description=__doc__)
-    parser.add_argument("source", type=Path, help="a .keras file, or a run folder (its best checkpoint is taken)")
+    parser.add_argument(
+        "source", type=Path, help="a .keras or .h5 file, a SavedModel, or a run folder (its best checkpoint)"
+    )
     parser.add_argument("folder", type=Path, help="where the files go")
-    parser.add_argument("--formats", nargs="+", help=f"of {' '.join(FORMATS)}; default: all that can be made")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        help=f"of {' '.join(FORMATS)} (default: all of these that can be made), {' '.join(MORE)}",
+    )
     parser.add_argument(
         "--representative",
         metavar="DATASET",
@@ -33,6 +41,7 @@ def main(argv):
         metavar=("LOW", "HIGH"),
         help="smallest and largest pixel value that the model takes; default: what the run or the model itself says",
     )
+    parser.add_argument("--batch-size", type=int, default=1, help="samples that a TFLite file takes at a time")
     parser.add_argument("--softmax", action="store_true", help="files that give probabilities in place of logits")
     parser.add_argument(
         "--import",
@@ -43,13 +52,13 @@ def main(argv):
         help="a Python module of this folder or an installed one that defines the model's own layers",
     )
     args = parser.parse_args(argv)
-    file = model_file(args.source)
+    file = args.source if (args.source / "saved_model.pb").is_file() else model_file(args.source)
     task = task_of(args.source)
     dataset = args.representative or trained_on(args.source)
     formats = chosen(args.formats, dataset)
     import_all(args.modules)
     model = load(file)
-    samples = representative(dataset, model, args.input_range) if INT8 in formats else None
+    samples = representative(dataset, model, args.input_range) if set(CALIBRATED) & set(formats) else None
     report = tfdl.export_model(
         model,
         args.folder,
@@ -59,6 +68,7 @@ def main(argv):
         labels=task.labels if task is not None and task.labels else None,
         input_range=args.input_range,
         softmax=args.softmax,
+        batch_size=args.batch_size,
     )
 
     from tfdl.export.card import overview
@@ -70,11 +80,12 @@ def main(argv):
 
 def chosen(formats, dataset):
     """The formats to make: those that are asked for, or all that can be made.  Raises ValueError."""
-    unknown = [form for form in formats or () if form not in FORMATS]
+    unknown = [form for form in formats or () if form not in FORMATS + MORE]
     if unknown:
-        raise ValueError(f"There is no format {unknown[0]!r}; choose from {', '.join(FORMATS)}.")
-    if formats and INT8 in formats and not dataset:
-        raise ValueError(f"{INT8} needs --representative DATASET, for example --representative digits.")
+        raise ValueError(f"There is no format {unknown[0]!r}; choose from {', '.join(FORMATS + MORE)}.")
+    calibrated = [form for form in CALIBRATED if form in (formats or ())]
+    if calibrated and not dataset:
+        raise ValueError(f"{calibrated[0]} needs --representative DATASET, for example --representative digits.")
     return tuple(formats or (form for form in FORMATS if form != INT8 or dataset))
 
 
