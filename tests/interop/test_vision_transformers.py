@@ -16,8 +16,12 @@ LAYOUTS = ("keras_hub", "timm", "torchvision", "transformers")
 BUILDERS = {"vit": vit, "swin": swin}
 
 
-def network(family, seed=0, image_shape=(24, 40, 3), variant="nano", num_classes=5):
+SIZES = {"vit": (24, 40, 3), "swin": (48, 96, 3)}  # windows of 3 tile Swin's maps of 12 x 24 and less
+
+
+def network(family, seed=0, image_shape=None, variant="nano", num_classes=5):
     keras.utils.set_random_seed(seed)
+    image_shape = image_shape or SIZES[family]
     return BUILDERS[family](variant, image_shape=image_shape, num_classes=num_classes, normalize=None)
 
 
@@ -167,7 +171,7 @@ def test_positions_of_another_image_that_was_no_square_are_refused(tmp_path):
 
 def test_bias_tables_of_another_window_are_resized(tmp_path):
     first = network("swin", seed=1)
-    second = network("swin", seed=2, variant=replace(VARIANTS["nano"], window=5))
+    second = network("swin", seed=2, variant=replace(VARIANTS["nano"], window=5), image_shape=(80, 80, 3))
     load_weights(second, saved(first, "timm", tmp_path), layout="timm")
     name = "stage1_block1_windows"
     table, source = (np.array(m.get_layer(name).relative_position_bias_table) for m in (second, first))
@@ -199,8 +203,7 @@ PROBES = {
 
 @pytest.mark.parametrize("family", PROBES)
 def test_logits_of_seeded_weights_are_timm_s(family, tmp_path):
-    size = {"vit": (24, 40, 3), "swin": (48, 96, 3)}[family]
-    model = network(family, image_shape=size)
+    size, model = SIZES[family], network(family)
     load_weights(model, seeded(saved(model, "timm", tmp_path)), layout="timm")
     images = np.random.default_rng(0).random((1, *size), dtype="float32")
     np.testing.assert_allclose(model(images)[0], PROBES[family], atol=1e-4)

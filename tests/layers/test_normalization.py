@@ -127,7 +127,9 @@ def test_save_and_load_changes_nothing(kind, rank, tmp_path):
 
 
 def test_errors_name_the_value_and_the_remedy():
-    with pytest.raises(ValueError, match="batch, layer, instance, group, not 'weight'"):
+    with pytest.raises(
+        ValueError, match="There is no normalization 'weight'; choose one of batch, layer, instance, group"
+    ):
         normalization("weight", (None, 6))
     with pytest.raises(ValueError, match=r"instance normalization needs a shape \(B, H, W, C\), not \(None, 6\)"):
         normalization("instance", (None, 6))

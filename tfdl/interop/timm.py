@@ -123,12 +123,13 @@ def windows_do_not_tile(model):
     """timm shifts a map before it fills it up to whole windows, ours and torchvision's afterwards."""
     for layer in model.layers:
         if re.fullmatch(r"stage\d_block\d+_windows", layer.name):
-            height, width = layer.input.shape[1:3]
-            if None in (height, width) or height % layer.window or width % layer.window:
+            sides = layer.input.shape[1:3]
+            if any(distance and side % layer.window for side, distance in zip(sides, layer.distance)):
+                height, width = sides
                 return (
                     f"windows of {layer.window} do not tile a map of {height}x{width}. Build it for images whose sides"
-                    " they tile, such as 224; what a model of these has learned goes into one of other sizes by"
-                    " {w.path: w for w in model.weights}"
+                    " they tile, such as 224, and load the weights there; `load_weights(model, {w.path: w for w in"
+                    " other.weights})` brings them to a model of other sizes"
                 )
     return ""
 
