@@ -46,7 +46,7 @@ def main(config: Config):
 
     # Model
     with run.scope():
-        model = tfdl.build("rnn", config.variant, vocabulary_size=data.vocabulary_size, length=config.length)
+        model = tfdl.build("rnn", config.variant, vocabulary_size=len(data.tokenizer), length=config.length)
         updates = run.updates(data, config.epochs)
         learning_rate = keras.optimizers.schedules.CosineDecay(
             0.0, updates, warmup_target=config.learning_rate, warmup_steps=updates // 10

@@ -242,7 +242,7 @@ class Session:
                 best_epoch=self.saver.best_epoch,
                 board=self.board,
             )
-        if self.statistics.seconds:
+        if self.statistics.refreshed:
             print(f"BatchNorm statistics recomputed {self.statistics.refreshed} times: {self.statistics.seconds:.1f} s")
         for warning in checkup(model, data, history):
             print(f"warning: {warning}", flush=True)
