@@ -24,6 +24,7 @@ import numpy as np
 import tfdl
 
 SHAPE, BATCH, CLASSES, LENGTH = (32, 32, 3), 4, 3, 9  # ViT's patches tile the images, LeNet's kernels find room
+SHAPES = dict.fromkeys(("alexnet", "vgg"), (96, 32, 3))  # whose maps of 3 rows they average to 2
 OF_IMAGES = re.compile(r"tfdl\.models\.(convnets|foundation|vision_transformers)\.")
 OF_TOKENS = {
     "gpt": {},
@@ -39,14 +40,15 @@ BACKEND = keras.backend.backend()
 
 def build(name):
     key, variant = name.split("/")
-    return tfdl.build(key, variant, **OF_TOKENS.get(key, {"image_shape": SHAPE, "num_classes": CLASSES}))
+    of_images = {"image_shape": SHAPES.get(key, SHAPE), "num_classes": CLASSES}
+    return tfdl.build(key, variant, **OF_TOKENS.get(key, of_images))
 
 
 def inputs(name):
-    random = np.random.default_rng(0)
-    if name.split("/")[0] in OF_TOKENS:
+    key, random = name.split("/")[0], np.random.default_rng(0)
+    if key in OF_TOKENS:
         return random.integers(1, 61, (BATCH, LENGTH)).astype("int32")
-    return random.random((BATCH, *SHAPE), dtype="float32")
+    return random.random((BATCH, *SHAPES.get(key, SHAPE)), dtype="float32")
 
 
 def outputs(model, name):
