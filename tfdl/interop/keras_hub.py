@@ -7,7 +7,8 @@ Hand over the weights as above: the files of a preset hold head and backbone apa
 transformer from each other.  Only these networks are ours, and others are refused: V3 of MobileNet, as there is no
 other; V1 of EfficientNet, as V2 has one more convolution in each block of its first stage; DenseNet where the image and
 the map in front of the pooling have odd sides, as KerasHub pads even ones to the right alone; VGG at 224 pixels, as it
-averages logits of places in place of maps; Swin where windows tile each map.
+averages logits of places in place of maps; Swin where windows tile each map.  Not refused, though it computes something
+else there: Swin where a map is one window along one side and several along the other.
 """
 
 from tfdl.interop.keras_applications import efficientnet_letter
