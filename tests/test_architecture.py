@@ -228,6 +228,8 @@ def asserts(file):
 def runs_strings(file):
     """Nothing is unpickled, nothing evaluated."""
     for module in file.modules:
+        if module == "pickle" and file.folder is None and not unpickles(file):
+            continue  # a test that writes files as other programs do
         if module.split(".")[0] in ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"):
             yield f"imports {module}"
     for node in ast.walk(file.tree):
@@ -235,6 +237,14 @@ def runs_strings(file):
             yield f"line {node.lineno}: {node.func.id}"
         if isinstance(node, ast.keyword) and (text := f"{node.arg}={ast.unparse(node.value)}") in UNSAFE:
             yield f"line {node.value.lineno}: {text}"
+
+
+def unpickles(file):
+    """Whether it imports names from pickle, or uses what reads pickles."""
+    names = [node for node in ast.walk(file.tree) if isinstance(node, ast.ImportFrom) and node.module == "pickle"]
+    attributes = (node for node in ast.walk(file.tree) if isinstance(node, ast.Attribute))
+    reading = ("load", "loads", "Unpickler")
+    return bool(names) or any(ast.unparse(node.value) == "pickle" and node.attr in reading for node in attributes)
 
 
 FILE_RULES = (
@@ -361,7 +371,8 @@ PLANTED = {
     "code in init": (has_code_in_init, "tfdl/train/__init__.py", '"""Train."""\nfrom tfdl.train.run import Run\n'),
     "silent init": (has_code_in_init, "tfdl/train/__init__.py", ""),
     "assert": (asserts, "tfdl/train/a.py", "assert True\n"),
-    "pickle": (runs_strings, "tools/a.py", "import pickle\n"),
+    "pickle": (runs_strings, "tfdl/core/a.py", "import pickle\n"),
+    "pickle that is read": (runs_strings, "tools/a.py", "import pickle\npickle.loads(b'')\n"),
     "eval": (runs_strings, "tfdl/train/a.py", "eval('1')\n"),
     "unsafe loading": (runs_strings, "tfdl/train/a.py", "load(path, safe_mode=False)\n"),
 }

@@ -88,7 +88,7 @@ def test_fine_tuning_picks_the_epoch_by_accuracy(tmp_path):
     plan, _ = planned("fine_tune", tmp_path, **flags)
     (_, first, epochs, _), (_, models, following, options) = plan.compared
     assert list(first) == ["first"] and epochs == 2
-    assert list(models) == ["frozen", "tuned", "graded", "scratch"] and following == 3
+    assert list(models) == ["frozen", "tuned", "layer_wise", "scratch"] and following == 3
     assert options == {"monitor": "val_accuracy", "patience": 4}
 
 

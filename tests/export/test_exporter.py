@@ -196,7 +196,7 @@ def test_wrong_arguments_are_refused_at_the_door(tmp_path, tiny):
         export(tiny(), tmp_path / "e", formats=("onnx",))
     for labels, words in (
         (["a", "b", "c"], "3 labels do not fit"),
-        ("abcde", "labels is the text 'abcde'; give a list"),
+        ("abcde", "labels is the str 'abcde'; give a list"),
         (["a", "b\nb", "c", "d", "e"], "label 'b.nb' is empty or has a line break"),
         (["a", "", "c", "d", "e"], "label '' is empty"),
     ):

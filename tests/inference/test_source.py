@@ -210,7 +210,7 @@ def damaged(tmp_path, run_folder):
         ("model.tflite", "no TFLite file"),
         ("cut.tflite", "cut.tflite"),
         ("empty", "holds no model"),
-        ("graph", "no SavedModel"),
+        ("graph", "not a SavedModel"),
         ("comparison", r"several trainings \(wide\)"),
         ("other", "2 labels for 10 classes"),
         ("size", r"its task says \(9, 8, 1\)"),
