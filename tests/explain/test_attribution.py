@@ -86,7 +86,7 @@ def two_classes(probability):
 
 def test_data_with_other_classes_is_refused():
     images, _, _ = planted(2, 1)
-    with pytest.raises(ValueError, match="3 classes apart, but the data has 2"):
+    with pytest.raises(ValueError, match="3 classes, but the data has 2"):
         cases(trained("convnet"), images[0], images[1:], ["cat", "dog"])
 
 

@@ -134,7 +134,7 @@ def test_long_epochs_give_a_share_of_their_batches_and_short_ones_all():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="batches is 0"):
         FreshStatistics(batches(), batches=0)
-    with pytest.raises(ValueError, match="tf.data.Dataset of batches, not from ndarray"):
+    with pytest.raises(ValueError, match="tf.data.Dataset of batches, not ndarray"):
         refresh(network(), X)
 
 
