@@ -75,7 +75,7 @@ test-slow: .venv/installed-dev
 	touch $@
 
 parity: .venv-parity/installed
-	$(ONE_THREAD) $(PARITY)/python -m pytest -m parity --numprocesses 2
+	$(ONE_THREAD) $(PARITY)/python -m pytest -m "parity and not slow" --numprocesses 2
 
 # A file's tests stay in one process: they share what takes long to make.
 test-extras: .venv-parity/installed
