@@ -62,8 +62,8 @@ def test_each_device_holds_its_part_of_weight_and_momentum(results, model, path,
 @pytest.mark.extras
 def test_model_built_before_the_distribution_is_noticed(results):
     message = str(results["complaints/built before"])
-    assert "decoder is not sharded as its layout says; was it built before the distribution was set?" in message
-    assert "block0_mlp/up/kernel (16, 64) should be cut as (None, 'model') and is SingleDevice" in message
+    assert "decoder is not sharded by its layout; set the distribution before the model is built" in message
+    assert "block0_mlp/up/kernel (16, 64) should be split as (None, 'model'), not SingleDevice" in message
     assert len(message.splitlines()) == 1 + 6, "four kernels and two biases"
 
 
@@ -77,7 +77,7 @@ def test_key_that_matches_nothing_is_noticed(results):
 @pytest.mark.extras
 def test_mesh_of_another_size_says_how_to_rehearse(results):
     message = str(results["complaints/devices"])
-    assert "A mesh of 3 x 4 needs 12 devices and JAX has 8." in message
+    assert "A mesh of 3 x 4 needs 12 devices, but JAX has 8." in message
     assert "XLA_FLAGS=--xla_force_host_platform_device_count=12" in message
 
 
