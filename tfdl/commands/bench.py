@@ -21,7 +21,7 @@ def main(argv):
     if not 1 <= args.threads <= MOST_THREADS:
         raise ValueError(f"--threads is {args.threads}; give a number from 1 to {MOST_THREADS}.")
     files = found(args.files)
-    print(table(files, measure(files, args.threads)))
+    print(table(measure(files, args.threads)))
     return 0
 
 
@@ -52,27 +52,34 @@ def found(places):
 
 
 def measure(files, threads):
-    """What `benchmark_tflite` says of each file.  Raises ValueError for a file that cannot be run."""
-    from tfdl.export.benchmark import benchmark_tflite
+    """Rows (name, bytes, what its benchmark says): one a file, or one for each signature where it has several.
 
-    results = []
+    Raises:
+        ValueError: a file cannot be run.
+    """
+    from tfdl.export.benchmark import benchmark_file
+
+    rows = []
     for file in files:
         content = file.read_bytes()
         try:
-            results.append(benchmark_tflite(content, threads=threads))
+            for signature, row in benchmark_file(content, threads=threads).items():
+                name = str(file) if signature is None else f"{file} {signature}"
+                rows.append((name, len(content), row))
         except (ValueError, RuntimeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{file} cannot be run by LiteRT: {reason}") from error
-    return results
+    return rows
 
 
-def table(files, results):
+def table(rows):
     """Aligned lines; speed is the first file's median over this file's."""
-    width = max(len(str(file)) for file in files)
+    width = max(len(name) for name, *_ in rows)
+    first = rows[0][2]["median_ms"]
     lines = [f"{'file':<{width}}  {'KB':>8}  {'median ms':>9}  {'p90 ms':>8}  {'speed':>6}  {'partitions':>10}"]
-    for file, result in zip(files, results):
+    for name, size, row in rows:
         lines.append(
-            f"{file!s:<{width}}  {file.stat().st_size / 1e3:8.0f}  {result['median_ms']:9.3f}  {result['p90_ms']:8.3f}"
-            f"  {results[0]['median_ms'] / result['median_ms']:6.2f}  {result['partitions']:10d}"
+            f"{name:<{width}}  {size / 1e3:8.0f}  {row['median_ms']:9.3f}  {row['p90_ms']:8.3f}"
+            f"  {first / row['median_ms']:6.2f}  {row.get('partitions', '-'):>10}"
         )
     return "\n".join(lines)

@@ -44,6 +44,14 @@ def main(argv):
     parser.add_argument("--batch-size", type=int, default=1, help="samples that a TFLite file takes at a time")
     parser.add_argument("--softmax", action="store_true", help="files that give probabilities in place of logits")
     parser.add_argument(
+        "--size",
+        dest="sizes",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="a size of a model with several entry points, such as cache_length=512; default: the model's own",
+    )
+    parser.add_argument(
         "--import",
         dest="modules",
         action="append",
@@ -54,10 +62,23 @@ def main(argv):
     args = parser.parse_args(argv)
     file = args.source if (args.source / "saved_model.pb").is_file() else model_file(args.source)
     task = task_of(args.source)
-    dataset = args.representative or trained_on(args.source)
+    dataset, sizes = args.representative or trained_on(args.source), sizes_of(args.sizes)
     formats = chosen(args.formats, dataset)
     import_all(args.modules)
     model = load(file)
+    if callable(getattr(model, "signatures", None)):
+        if args.representative:
+            raise ValueError(f"{model.name!r} has several entry points and takes no --representative; leave it out.")
+        report = tfdl.export_model(
+            model,
+            args.folder,
+            formats=args.formats,
+            input_range=args.input_range,
+            softmax=args.softmax,
+            batch_size=args.batch_size,
+            sizes=sizes,
+        )
+        return show(report, file, args.folder)
     samples = representative(dataset, model, args.input_range) if set(CALIBRATED) & set(formats) else None
     report = tfdl.export_model(
         model,
@@ -69,13 +90,28 @@ def main(argv):
         input_range=args.input_range,
         softmax=args.softmax,
         batch_size=args.batch_size,
+        sizes=sizes,
     )
+    return show(report, file, args.folder)
 
+
+def show(report, file, folder):
     from tfdl.export.card import overview
 
     print(overview(report))
-    print(f"{file} -> {args.folder}; `tfdl verify {args.folder}` checks the files again.")
+    print(f"{file} -> {folder}; `tfdl verify {folder}` checks the files again.")
     return 0
+
+
+def sizes_of(words):
+    """["cache_length=512"] -> {"cache_length": 512}.  Raises ValueError for other words."""
+    sizes = {}
+    for word in words:
+        found = re.fullmatch(r"([A-Za-z_]\w*)=(\d{1,9})", word)
+        if found is None:
+            raise ValueError(f"--size {word!r} is no size; write it as cache_length=512.")
+        sizes[found[1]] = int(found[2])
+    return sizes
 
 
 def chosen(formats, dataset):

@@ -23,8 +23,15 @@ def main(argv):
 
 def table(result):
     """Checksums, then how far each artifact is from the live model's stored outputs."""
-    width = max(map(len, [*result["files"], *result["artifacts"]]))
+    rows = {}
+    for name, row in result["artifacts"].items():
+        rows |= (
+            {f"{name} {point}": part for point, part in row["signatures"].items()}
+            if "signatures" in row
+            else {name: row}
+        )
+    width = max(map(len, [*result["files"], *rows]))
     lines = [f"{'file':<{width}}  checksum", *(f"{name:<{width}}  {state}" for name, state in result["files"].items())]
     lines += ["", f"{'artifact':<{width}}  max difference from the live model"]
-    lines += [f"{name:<{width}}  {row['difference']:.2e}" for name, row in result["artifacts"].items()]
+    lines += [f"{name:<{width}}  {row['difference']:.2e}" for name, row in rows.items()]
     return "\n".join(lines)

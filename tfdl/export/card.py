@@ -13,7 +13,7 @@ PYTHON = """\
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-model = Interpreter("{file}").get_signature_runner()
+model = Interpreter("{file}").get_signature_runner({signature})
 outputs = model({arguments})
 print({{name: value.shape for name, value in outputs.items()}})
 ```"""
@@ -66,16 +66,24 @@ def write_card(path, *, title, summary, report, data, metrics, license=LICENSE, 
 
 def overview(report):
     """The exported files as aligned text for the terminal: size, closeness to the live model, latency."""
-    width = max(map(len, report["artifacts"]))
+    rows = list(measured(report))
+    width = max(len(name) for name, _ in rows)
     lines = [f"{'file':<{width}}  {'KB':>8}  {'difference':>10}  {'top-1 agrees':>12}  {'latency':>9}"]
-    for name, row in report["artifacts"].items():
+    for name, row in rows:
+        size = f"{row['bytes'] / 1e3:,.0f}" if "bytes" in row else ""
         agreement = "-" if row["agreement"] is None else f"{100 * row['agreement']:.1f} %"
         latency = f"{row['latency']['median_ms']:.2f} ms" if "latency" in row else "-"
-        lines.append(
-            f"{name:<{width}}  {row['bytes'] / 1e3:8,.0f}  {row['difference']:10.1e}  {agreement:>12}  {latency:>9}"
-        )
+        lines.append(f"{name:<{width}}  {size:>8}  {row['difference']:10.1e}  {agreement:>12}  {latency:>9}")
     lines += [f"not exported: {form}: {reason}" for form, reason in report.get("left_out", {}).items()]
     return "\n".join(lines)
+
+
+def measured(report):
+    """(file, its row) of each file; under a file with several entry points the row of each, by its indented name."""
+    for file, row in report["artifacts"].items():
+        yield file, row
+        for name, part in row.get("signatures", {}).items():
+            yield f"  {name}", part
 
 
 def section(title, body):
@@ -94,12 +102,12 @@ def number(value):
 def exports(report):
     """The table of files with what was measured when they were written."""
     rows = []
-    for file, row in report["artifacts"].items():
+    for name, row in measured(report):
         latency = row.get("latency")
         rows.append(
             [
-                f"`{file}`",
-                f"{row['bytes']:,}",
+                f"`{name}`" if "bytes" in row else f"`{name.strip()}`",
+                f"{row['bytes']:,}" if "bytes" in row else "",
                 f"{row['difference']:.1e}",
                 "-" if row["agreement"] is None else f"{100 * row['agreement']:.1f} %",
                 f"{latency['median_ms']:.2f} ms" if latency else "-",
@@ -124,6 +132,8 @@ def exports(report):
 
 def preprocessing(report):
     """How an input has to be prepared, in words."""
+    if "signatures" in report:
+        return entry_points(report)
     task, inputs = report.get("task"), report["signature"]["inputs"]
     words = [f"`{name}`: {row['dtype']} (B, {', '.join(map(str, row['shape']))})" for name, row in inputs.items()]
     text = f"Inputs are {'; '.join(words)}; B = {report.get('batch_size', 1)} in the .tflite files."
@@ -140,8 +150,29 @@ def preprocessing(report):
     return text
 
 
+def entry_points(report):
+    """What each entry point takes and gives."""
+    rows = []
+    for name, row in report["signatures"].items():
+        takes, gives = (", ".join(map(tensor, row[side], row[side].values())) for side in ("inputs", "outputs"))
+        rows.append([f"`{name}`", takes, gives])
+    text = (
+        "B is the batch, 1 in the .tflite files. What is an input and an output of one name is state: give one buffer"
+    )
+    text += " for both, and no step copies it. Entry points with strings are in the SavedModel only."
+    return table(["entry point", "inputs", "outputs"], rows) + "\n\n" + text
+
+
+def tensor(name, row):
+    """`tokens` int32 (B, 8)"""
+    sizes = ", ".join("B" if size is None else str(size) for size in row["shape"])
+    return f"`{name}` {row['dtype']} ({sizes})"
+
+
 def usage(report, folder=Path("export")):
     """Examples that can be typed: the command, Python, TensorFlow, Android."""
+    if "signatures" in report:
+        return usage_of_entry_points(report)
     inputs = report["signature"]["inputs"]
     parts = []
     if report.get("task") is not None:
@@ -151,11 +182,28 @@ def usage(report, folder=Path("export")):
         batch = report.get("batch_size", 1)
         shapes = ((name, (batch, *row["shape"]), row["dtype"]) for name, row in inputs.items())
         arguments = ", ".join(f'{name}=np.zeros({shape}, "{dtype}")' for name, shape, dtype in shapes)
-        parts.append("Python:\n\n" + PYTHON.format(file=files[0], arguments=arguments))
+        parts.append("Python:\n\n" + PYTHON.format(file=files[0], signature="", arguments=arguments))
     if "saved_model" in report["artifacts"]:
         parts.append('TensorFlow: `tf.saved_model.load("saved_model").signatures["serve"]`, any batch size.')
     if any(report["artifacts"][name]["metadata"] for name in files):
         parts.append(android(report, files))
+    return "\n\n".join(parts)
+
+
+def usage_of_entry_points(report):
+    """The same for a model with several of them."""
+    parts = []
+    for file, row in report["artifacts"].items():
+        if file.endswith(".tflite"):
+            name = next(iter(row["signatures"]))
+            inputs = report["signatures"][name]["inputs"]
+            shapes = {key: tuple(size or 1 for size in row["shape"]) for key, row in inputs.items()}
+            arguments = ", ".join(f'{key}=np.zeros({shapes[key]}, "{row["dtype"]}")' for key, row in inputs.items())
+            parts.append("Python:\n\n" + PYTHON.format(file=file, signature=f'"{name}"', arguments=arguments))
+            break
+    if "saved_model" in report["artifacts"]:
+        name = next(iter(report["signatures"]))
+        parts.append(f'TensorFlow: `tf.saved_model.load("saved_model").signatures["{name}"]`, any batch size.')
     return "\n\n".join(parts)
 
 

@@ -12,14 +12,8 @@ probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the li
 report.json           what was measured, and the checksum of each file (keys: saved_models/README.md)
 """
 
-import io
 import itertools
-import platform
-import time
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from importlib.metadata import version
 
 import numpy as np
 
@@ -27,24 +21,21 @@ from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_
 from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
+from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
-from tfdl.export.parity import TOLERANCES, ExportError, Reference, check, compare, failures, first, wrong_outputs
-from tfdl.export.precision import in_float32, is_plain
+from tfdl.export.parity import Reference, check, first, wrong_outputs
+from tfdl.export.precision import in_float32
 from tfdl.export.probabilities import with_softmax
 from tfdl.export.quantize import FEWEST, agree, convert_int8, enough_samples, gather, halves, with_pixels
+from tfdl.export.report import facts, npz, precision, timed
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
 from tfdl.export.signatures import evaluate, functional, signature_of
-from tfdl.export.tflite import convert_float, convert_weights, operators, run_tflite
-from tfdl.export.verify import SCHEMAS, digest, first_line
+from tfdl.export.tflite import FLOATS, operators, run_tflite
+from tfdl.export.verify import digest, first_line
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
 MORE = ("tflite_dynamic", "tflite_int16")  # made on request
-FLOATS = {
-    "tflite": ("TFLite float32", "model.tflite", convert_float),
-    "tflite_float16": ("TFLite float16", "model_float16.tflite", partial(convert_float, half=True)),
-    "tflite_dynamic": ("TFLite with int8 weights", "model_dynamic.tflite", convert_weights),
-}
 INTEGERS = {  # these are calibrated on samples
     "tflite_int8": ("TFLite int8", "model_int8.tflite"),
     "tflite_int16": ("TFLite int16", "model_int16.tflite"),
@@ -59,22 +50,26 @@ def export_model(
     model,
     folder,
     *,
-    formats=FORMATS,
+    formats=None,
     representative=None,
     labels=None,
     task=None,
     input_range=None,
     softmax=False,
     batch_size=1,
+    sizes=None,
     progress=print,
 ):
     """Writes and checks the files of `formats`; returns the report (also in report.json).
 
     Args:
-        model: a functional or sequential Keras model.  Free sizes and texts as inputs are for "savedmodel" alone.
-            A model that computes in float16 or bfloat16 is exported in float32.
+        model: a functional or sequential Keras model, or one with several entry points (see
+            `tfdl.core.model.ConfiguredModel`), for which only `formats`, `representative` and `sizes` are meant.  Free
+            sizes and texts as inputs are for "savedmodel" alone.  A model that computes in float16 or bfloat16 is
+            exported in float32.
         folder: an earlier export in it is replaced once the new one is complete and right.
-        formats: of `FORMATS` and `MORE`.
+        formats: of `FORMATS`, all by default, and of `MORE`; for several entry points those of
+            `tfdl.export.entry_points`.
         representative: samples for "tflite_int8" and "tflite_int16": an array (N, H, W, C), a dict of arrays, a
             tf.data.Dataset of inputs or of (inputs, labels), a generator or a keras PyDataset.  The first half
             calibrates; the second half is held out and measures the agreement.  With fewer than 8 samples, and for
@@ -85,6 +80,7 @@ def export_model(
             Models of the catalog say it themselves: (0, 1).
         softmax: the files give probabilities, as apps expect them, in place of logits.
         batch_size: samples that the TFLite files take at a time; a SavedModel takes any number.
+        sizes: {name: number}, the keyword arguments of the model's `signatures`, such as the length of a cache.
         progress: is called with each line that tells what goes on; None for silence.
 
     Raises:
@@ -92,8 +88,20 @@ def export_model(
         ExportError: a file needs foreign operators, or does not compute what the live model does.
         OSError: the folder cannot be written, or the disk is full; nothing is left behind.
     """
-    formats = checked_formats(formats, representative)
+    if isinstance(formats, str):
+        raise ValueError(f"formats is the text {formats!r}; give a tuple such as ({formats!r},).")
     say = progress or (lambda line: None)
+    if entry_points(model, sizes):
+        refuse(
+            model,
+            labels=labels,
+            task=task,
+            input_range=input_range,
+            softmax=softmax or None,
+            batch_size=None if batch_size == 1 else batch_size,
+        )
+        return export_entry_points(model, folder, formats=formats, representative=representative, sizes=sizes, say=say)
+    formats = checked_formats(FORMATS if formats is None else formats, representative)
     model = functional(model)
     signature = signature_of(model, input_range=range_from(task, input_range))
     signature = replace(signature, batch_size=checked_batch_size(batch_size))
@@ -115,7 +123,8 @@ def export_model(
         formats = without(list(left_out), formats, too_few, say)
     if formats != ("savedmodel",):
         start()
-    report_precision = precision(model, first(samples, COMPARED))
+    few = first(samples, COMPARED)
+    report_precision = precision(model, lambda: evaluate(model, few))
     with in_float32(model), replaced(folder, marker="report.json") as fresh:
         report = described(model, signature, calibration, samples)
         report["labels"] = labels
@@ -141,7 +150,7 @@ def export_model(
             report["artifacts"][file], probe[file] = row, first(outputs, PROBES)
         if labels is not None:
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")
-        write_probe(fresh / "probe.npz", probe)
+        write_bytes(fresh / "probe.npz", npz(probe))
         report["files"] = checksums(fresh)
         report["digest"] = digest(report)
         write_json(fresh / "report.json", report)
@@ -179,15 +188,6 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
                 path = folder / "model_uint8.tflite"
                 result = tflite(path, form, with_pixels(content), signature, reference, labels)
             yield result
-
-
-@contextmanager
-def timed(title, say):
-    """Tells what is being made, and how long it took."""
-    say(f"export: {title} ...")
-    started = time.perf_counter()
-    yield
-    say(f"export: {title} done in {time.perf_counter() - started:.1f} s")
 
 
 def without(left_out, formats, reason, say):
@@ -241,37 +241,17 @@ def tflite(path, form, content, signature, reference, labels):
 
 def described(model, signature, calibration, samples):
     """The head of the report: what was exported, with what, and on how many samples it is checked."""
-    return {
-        "schema": SCHEMAS[-1],
-        "model": model.name,
-        "parameters": model.count_params(),
+    return facts(model) | {
         "signature": signature.as_dict(),
         "samples": {
             "source": "noise" if calibration is None else "representative",
             "calibration": 0 if calibration is None else len_of(calibration),
             "held_out": len_of(samples),
         },
-        "versions": {name: version(name) for name in ("tensorflow", "keras", "ai-edge-litert", "numpy")},
-        "machine": platform.machine(),
     }
 
 
-def precision(model, samples):
-    """How far the model in float32, as it is exported, is from itself, if it computes in another precision."""
-    if is_plain(model):
-        return {"rebuilt": False}
-    with in_float32(model):
-        exported = evaluate(model, samples)
-    comparison = compare(exported, evaluate(model, samples))
-    broken = failures(comparison, TOLERANCES["rebuilt"])
-    if broken:
-        raise ExportError(f"{model.name!r} in float32 differs from the model as it is: {'; '.join(broken)}.")
-    return {"rebuilt": True, "policy": model.dtype_policy.name, **comparison}
-
-
 def checked_formats(formats, representative):
-    if isinstance(formats, str):
-        raise ValueError(f"formats is the text {formats!r}; give a tuple such as ({formats!r},).")
     formats = tuple(formats)
     unknown = [name for name in formats if name not in FORMATS + MORE]
     if unknown or not formats:
@@ -307,6 +287,13 @@ def check_phone(formats, signature, name):
                 f"The input {given!r} of {name!r} has the shape {(None, *shape)}; TFLite needs every size but the "
                 "batch fixed: build the model with a full image_shape, or choose formats=('savedmodel',)."
             )
+
+
+def refuse(model, **arguments):
+    """Raises ValueError for an argument that a model with several entry points does not take."""
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise ValueError(f"{model.name!r} has several entry points, which take no {given[0]}; leave it out.")
 
 
 def checked_labels(labels, task, signature):
@@ -356,13 +343,6 @@ def task_of(task, labels, signature):
         task = replace(task, image_shape=shape)
     task = replace(task, labels=tuple(labels or task.labels))
     return {key: list(value) if isinstance(value, tuple) else value for key, value in task.to_json().items()}
-
-
-def write_probe(path, parts):
-    """Writes {part: {tensor name: array}} as the arrays PART/NAME."""
-    content = io.BytesIO()
-    np.savez(content, **{f"{part}/{name}": values for part, arrays in parts.items() for name, values in arrays.items()})
-    write_bytes(path, content.getvalue())
 
 
 def len_of(arrays):

@@ -27,6 +27,7 @@ REMEDIES = {
 }
 # What the outputs of wrong weights must miss, so that no file near the live model passes for them too.
 CLEARLY_WRONG = {"noise": 1.0, "agreement": 0.5}
+KEYS = ("difference", "noise", "agreement", "decided_agreement")
 # A sample counts as decided if its two best logits lie further apart than this times the logits' standard deviation.
 DECIDED = 0.2
 
@@ -60,18 +61,22 @@ def compare(outputs, live):
     """The worst of all outputs: `difference`, `noise`, `agreement`, `decided_agreement` (None without classes).
 
     outputs, live: {name: float32 array (N, ...)} of the file and of the live model for the same N inputs.
-    An output (N, K) with K > 1 counts as scores of K classes.
+    An output (N, K) with K > 1 counts as scores of K classes.  Texts are equal or not: `difference` and `noise` are the
+    fraction of those that are not.
     Raises ExportError if names or shapes differ.
     """
     if set(outputs) != set(live):
         raise ExportError(f"outputs are named {', '.join(sorted(outputs))} instead of {', '.join(sorted(live))}")
     rows = [compare_one(name, outputs[name], live[name]) for name in sorted(live)]
-    return {key: worst([row[key] for row in rows], key) for key in rows[0]}
+    return {key: worst([row[key] for row in rows], key) for key in KEYS}
 
 
 def compare_one(name, output, live):
     if output.shape != live.shape:
         raise ExportError(f"output {name!r} has the shape {output.shape} instead of {live.shape}")
+    if live.dtype.kind == "U":
+        same = np.mean(output == live)
+        return {"difference": 1 - same, "noise": 1 - same, "agreement": same, "decided_agreement": same}
     if not np.isfinite(output).all():
         return {"difference": np.inf, "noise": np.inf, "agreement": 0.0, "decided_agreement": 0.0}
     error = np.abs(output.astype("float64") - live)
@@ -95,6 +100,14 @@ def worst(values, key):
     if not known:
         return None
     return max(known) if key in ("difference", "noise") else min(known)
+
+
+def together(rows):
+    """One row for several of `check`: the worst comparison, and the control that was the closest to passing."""
+    row = {key: worst([row[key] for row in rows], key) for key in KEYS} | {"tolerance": rows[0]["tolerance"]}
+    controls = [row["control"] for row in rows if row["control"] is not None]
+    row["control"] = {key: min(control[key] for control in controls) for key in controls[0]} if controls else None
+    return row
 
 
 def failures(comparison, tolerance):
@@ -146,7 +159,7 @@ def wrong_outputs(run, weights, live):
     """
     for wrong in (shuffled, doubled) if weights else ():
         outputs = run(wrong(weights))
-        is_finite = all(np.isfinite(values).all() for values in outputs.values())
+        is_finite = all(np.isfinite(values).all() for values in outputs.values() if values.dtype.kind != "U")
         if is_finite and failures(compare(outputs, live), CLEARLY_WRONG):
             return outputs
     return None

@@ -4,11 +4,10 @@ import errno
 from contextlib import contextmanager
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfdl.core.quiet import muffled
-from tfdl.export.signatures import model_call
+from tfdl.export.signatures import model_call, plain, sample_by_sample
 
 
 def write_saved_model(model, signature, folder):
@@ -37,6 +36,20 @@ def write_saved_model(model, signature, folder):
         archive.write_out(str(folder), verbose=False)
 
 
+def write_entry_points(model, points, folder):
+    """Writes the model to `folder` with each entry point, traced before, as a signature, for any batch.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for point in points:
+        archive.add_endpoint(point.name, point.whole)
+    with writing(folder):
+        archive.write_out(str(folder), verbose=False)
+
+
 @contextmanager
 def writing(folder):
     """TensorFlow's errors of files inside as an OSError that names the folder."""
@@ -60,6 +73,23 @@ def load_saved_model(folder):
     def run(inputs, endpoint="serve"):
         tensors = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
         outputs = loaded.signatures[endpoint](**tensors)
-        return {name: np.asarray(tf.cast(value, tf.float32)) for name, value in outputs.items()}
+        return {name: plain(value) for name, value in outputs.items()}
+
+    return run
+
+
+def load_entry_points(folder):
+    """A function `run(inputs, name)` of the SavedModel's entry points.
+
+    It takes {input: array (N, ...)} and returns {output: array (N, ...)}; each sample is run in a batch of two, since
+    the TFLite file shows that it can be alone.
+    """
+    loaded = tf.saved_model.load(str(folder))  # kept by the function below: signatures die with their model
+
+    def run(inputs, name):
+        signature = loaded.signatures[name]
+        specs = signature.structured_input_signature[1]
+        scalars = [key for key, spec in specs.items() if spec.shape.rank == 0]
+        return sample_by_sample(lambda tensors: signature(**tensors), inputs, scalars, batch=2)
 
     return run

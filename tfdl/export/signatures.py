@@ -14,6 +14,7 @@ from tfdl.export.precision import REDUCED
 from tfdl.layers.pixels import normalization_of
 
 PICTURES = "images"  # the input's name in every vision model of the catalog, which take pixels in [0, 1]
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a tensor or an entry point, as TensorFlow takes it
 AUTOMATIC = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")  # names that Keras numbers in each process
 
 
@@ -117,7 +118,7 @@ def input_names(model):
     """Names of `model.inputs`, in that order.  Raises ValueError for one that TensorFlow does not take."""
     names = unnumbered(["inputs" if AUTOMATIC.fullmatch(tensor.name) else tensor.name for tensor in model.inputs])
     for name in names:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        if not NAME.fullmatch(name):
             raise ValueError(f"The input name {name!r} cannot be exported; use letters, digits and _, as in 'images'.")
     return names
 
@@ -186,3 +187,30 @@ def model_call(model, inputs, weights=None):
         rest = [value.get(variable.path, variable.value) for variable in model.non_trainable_variables]
         outputs, _ = model.stateless_call(trainable, rest, packed, training=False)
     return dict(zip(output_names(model), keras.tree.flatten(outputs)))
+
+
+def sample_by_sample(run, samples, scalars, *, batch=1):
+    """Outputs {name: array (N, ...)} of a function {name: tensor} -> {name: tensor}, called with one sample at a time.
+
+    Args:
+        run: the function.
+        samples: {name: array (N, ...)}.
+        scalars: names of inputs that have no batch.
+        batch: how often each sample stands in its batch; the last answer is taken.
+    """
+    rows = []
+    for i in range(len(next(iter(samples.values())))):
+        inputs = {
+            name: values[i] if name in scalars else np.repeat(values[i : i + 1], batch, axis=0)
+            for name, values in samples.items()
+        }
+        outputs = run({name: tf.convert_to_tensor(value) for name, value in inputs.items()})
+        rows.append({name: plain(value)[-1:] for name, value in outputs.items()})
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def plain(tensor):
+    """A tensor as an array: texts as str, everything else as float32."""
+    if tf.as_dtype(tensor.dtype) == tf.string:
+        return np.char.decode(np.asarray(tensor, bytes), "utf-8")
+    return np.asarray(tf.cast(tensor, tf.float32))

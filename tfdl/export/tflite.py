@@ -5,6 +5,7 @@ interpreter, so the flatbuffer itself is read: no file leaves here with an opera
 """
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -28,6 +29,13 @@ def convert_weights(source):
     Activations stay float32; LiteRT may quantize them as they come ("dynamic range").
     """
     return refuse_foreign(converted(source, "weights"))
+
+
+FLOATS = {
+    "tflite": ("TFLite float32", "model.tflite", convert_float),
+    "tflite_float16": ("TFLite float16", "model_float16.tflite", partial(convert_float, half=True)),
+    "tflite_dynamic": ("TFLite with int8 weights", "model_dynamic.tflite", convert_weights),
+}
 
 
 def refuse_foreign(content):
@@ -56,19 +64,22 @@ def operators(content):
     return dict(sorted(Counter(names[index] for index in indices).items()))
 
 
-def run_tflite(content, inputs, *, threads=1):
+def run_tflite(content, inputs, *, signature=None, threads=1):
     """Outputs {name: float32 array (N, ...)} of a TFLite file, run in the batches that it takes.
 
-    inputs: {name: array (N, ...)} of real values.  Integer inputs and outputs are quantized and de-quantized here with
-    the file's own scale and zero point, as an app has to.  The last batch is filled up with the first samples.
+    inputs: {name: array (N, ...)} of real values; (N,) for an input that has no batch.  Integer inputs and outputs are
+    quantized and de-quantized here with the file's own scale and zero point, as an app has to.  The last batch is
+    filled up with the first samples.
+    signature: its name, where the file has several.
     """
     ready = interpreter(content, threads=threads)  # kept while its runner is in use
-    runner = ready.get_signature_runner()
+    runner = ready.get_signature_runner(signature)
     takes, gives = runner.get_input_details(), runner.get_output_details()
     count, parts = len(next(iter(inputs.values()))), []
-    size = int(next(iter(takes.values()))["shape"][0])
+    size = max((int(detail["shape"][0]) for detail in takes.values() if len(detail["shape"])), default=1)
     for start in range(0, count, size):
         rows = np.arange(start, start + size) % count
-        result = runner(**{name: quantized(inputs[name][rows], detail) for name, detail in takes.items()})
+        values = {name: inputs[name][rows if len(detail["shape"]) else start] for name, detail in takes.items()}
+        result = runner(**{name: quantized(values[name], detail) for name, detail in takes.items()})
         parts.append({name: real(result[name], detail).copy() for name, detail in gives.items()})
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in gives}

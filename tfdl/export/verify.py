@@ -15,11 +15,12 @@ from tfdl.core.files import read_json, sha256
 from tfdl.core.graphs import check_saved_model
 from tfdl.core.task import Task
 from tfdl.export.parity import TOLERANCES, ExportError, compare, failures
-from tfdl.export.savedmodel import load_saved_model
+from tfdl.export.savedmodel import load_entry_points, load_saved_model
 from tfdl.export.tflite import refuse_foreign, run_tflite
 
 REPORT = "report.json"
 SCHEMAS = (1, 2)  # that can be read; reports of the first have no digest
+DISTANCES = ("difference", "noise", "own_noise")
 # A file against its own outputs of the export: other machines' kernels round differently, by a quantum in int8.
 OWN = {
     "savedmodel": {"difference": 1e-4, "agreement": 0.0},
@@ -59,7 +60,7 @@ def verify_export(folder) -> dict:
         rows = {}
     for name, row in rows.items():
         try:
-            result["artifacts"][name] = parity(folder / name, name, row["format"], probe)
+            result["artifacts"][name] = parity(folder / name, name, row, probe)
         except ExportError as error:
             problems.append(f"{name}: {error}")
         except Exception as error:  # a damaged file can fail in any way in the runtime; it is a mismatch all the same
@@ -107,6 +108,8 @@ def check_report(report):
     for name, row in report["artifacts"].items():
         if not isinstance(row, dict) or row.get("format") not in OWN:
             raise ValueError(f"the artifact {name!r} has no known format")
+        if not isinstance(row.get("signatures", {}), dict):
+            raise ValueError(f"the signatures of the artifact {name!r} are no table")
         if not any(path == name or path.startswith(f"{name}/") for path in report["files"]):
             raise ValueError(f"the artifact {name!r} is not among the files")
     labels = report.get("labels")
@@ -181,22 +184,48 @@ def read_probe(path):
     return parts
 
 
-def parity(path, name, form, probe):
-    """Runs a file on the probe; returns its distances from the live model's outputs and from its own."""
+def parity(path, name, row, probe):
+    """Runs a file on the probe; returns its distances from the live model's outputs and from its own.
+
+    Of a model with several entry points, the largest ones, and each under "signatures".
+    """
+    form, names = row["format"], row.get("signatures")
     if form == "savedmodel":
         check_saved_model(path)
-        outputs = load_saved_model(path)(probe["inputs"])
+        run = load_saved_model(path) if names is None else load_entry_points(path)
     else:
         content = path.read_bytes()
         refuse_foreign(content)
-        outputs = run_tflite(content, probe["inputs"])
-    live, own = compare(outputs, probe["live"]), compare(outputs, probe[name])
+
+        def run(inputs, signature=None):
+            return run_tflite(content, inputs, signature=signature)
+
+    if names is None:
+        return distances(run(probe["inputs"]), probe["live"], probe[name], form)
+    rows = {}
+    for point in names:
+        inputs, live, own = (below(probe[part], point) for part in ("inputs", "live", name))
+        try:
+            rows[point] = distances(run(inputs, point), live, own, form)
+        except ExportError as error:
+            raise ExportError(f"{point}: {error}") from error
+    return {key: max(row[key] for row in rows.values()) for key in DISTANCES} | {"signatures": rows}
+
+
+def below(arrays, point):
+    """{"entry point/tensor": array} -> {tensor: array} of that entry point."""
+    return {name.removeprefix(f"{point}/"): array for name, array in arrays.items() if name.startswith(f"{point}/")}
+
+
+def distances(outputs, live, own, form):
+    """How far outputs are from the live model's and from the file's own.  Raises ExportError if that is too far."""
+    live, own = compare(outputs, live), compare(outputs, own)
     tolerance = {**TOLERANCES[form], "agreement": 0.0}  # eight samples are too few for a fraction
     broken = [f"against the live model, {text}" for text in failures(live, tolerance)]
     broken += [f"against its own outputs, {text}" for text in failures(own, OWN[form])]
     if broken:
         raise ExportError("; ".join(broken))
-    return {"difference": live["difference"], "noise": live["noise"], "own_noise": own["noise"]}
+    return dict(zip(DISTANCES, (live["difference"], live["noise"], own["noise"])))
 
 
 def first_line(error):
