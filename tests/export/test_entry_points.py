@@ -19,7 +19,7 @@ from tests.export.entry_point_models import (
     TwoTowers,
 )
 from tfdl.__main__ import main
-from tfdl.commands import bench
+from tfdl.commands import bench, export
 from tfdl.core.files import sha256
 from tfdl.core.model import Argument
 from tfdl.core.quiet import muffled
@@ -313,3 +313,10 @@ def test_wrong_arguments_are_refused_at_the_door(tmp_path, towers, tiny):
 
 def test_report_is_json(decoder):
     assert json.loads((decoder[1] / "report.json").read_text()) == json.loads(json.dumps(decoder[2]))
+
+
+def test_sizes_on_the_command_line_are_names_and_numbers():
+    assert export.sizes_of(["cache_length=512", "width=3"]) == {"cache_length": 512, "width": 3}
+    for word in ("cache_length", "cache_length=", "=3", "a=b", "a=-1"):
+        with pytest.raises(ValueError, match=f"--size {word!r} is no size"):
+            export.sizes_of([word])
