@@ -205,11 +205,11 @@ def test_verify_runs_each_entry_point_again(decoder, tmp_path, capsys):
 
 
 def test_the_probe_of_a_long_cache_stays_small(decoder):
-    """Noise repeats, so that it can be packed: eight samples of the cache would be 400 KB a file."""
+    """Noise repeats, so that its inputs can be packed; the outputs of one small decoder weigh as much again."""
     with np.load(decoder[1] / "probe.npz") as probe:
         size = sum(values.nbytes for values in probe.values())
         assert probe["inputs/complete/texts"].dtype.kind == "U" and len(probe["inputs/step/tokens"]) == 8
-    assert (decoder[1] / "probe.npz").stat().st_size < size / 5
+    assert (decoder[1] / "probe.npz").stat().st_size < size / 2
 
 
 def test_terminal_card_and_bench_have_a_row_for_each_entry_point(translator, tmp_path):
@@ -239,7 +239,12 @@ def test_weights_of_another_model_do_not_pass(monkeypatch, tmp_path, towers):
 
 
 def test_a_model_in_bfloat16_is_exported_in_float32_and_left_as_it_was(tmp_path):
-    model = Decoder(DecoderConfig(width=12), dtype="mixed_bfloat16")
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")  # of the layers inside too
+    try:
+        model = Decoder(DecoderConfig(width=12))
+    finally:
+        keras.config.set_dtype_policy(policy)
     before = [
         weight.copy() for weight in (entry_points.built(entry_points.entry_points(model)), model.get_weights())[1]
     ]
@@ -272,7 +277,7 @@ X = {"x": Argument((None, 3))}
         ({"run": 5}, "The signature 'run' of 'odd' is 5"),
         ({"run it": (lambda x: {"y": x}, X)}, "The name 'run it' cannot be exported"),
         ({"run": (lambda x: {"y": x}, {"x": (None, 3)})}, "The inputs of the signature 'run'"),
-        ({"run": (lambda x: x, X)}, "'run' returns a .*; return a dict"),
+        ({"run": (lambda x: x, X)}, "'run' returns .*; return {name: tensor}"),
         ({"run": (lambda x: {"y": keras.ops.sum(x)}, X)}, "The output 'y' of 'run' has the shape .*first axis must be"),
     ],
 )
