@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter
 
+from tests import forked
 from tests.export.entry_point_models import (
     Decoder,
     DecoderConfig,
@@ -220,7 +221,8 @@ def test_terminal_card_and_bench_have_a_row_for_each_entry_point(translator, tmp
     card = (tmp_path / "card.md").read_text()
     assert "| `step` | `tokens` int32 (B, 1), `position` int32 (), `memory` float32 (B, 7, 20)" in card
     code = card.partition("```python\n")[2].partition("```")[0]
-    exec(code.replace('"model.tflite"', repr(str(folder / "model.tflite"))), {})  # the card's example runs
+    done = forked.code(code, cwd=folder)  # the card's example runs
+    assert done.returncode == 0, done.stderr[-2000:]
     rows = bench.table(bench.measure([folder / "model.tflite"], threads=1)).splitlines()
     assert [row.split()[1] for row in rows[1:]] == ["encode", "step"]
     step = report["artifacts"]["model.tflite"]["signatures"]["step"]
