@@ -96,3 +96,11 @@ def test_large_matrices_leave_out_counts_then_numbers_then_names(classes, texts,
 def test_what_is_no_confusion_matrix_is_refused(counts, names):
     with pytest.raises(ValueError, match=f"{len(names)} names"):
         confusion_matrix(counts, names)
+
+
+@pytest.mark.parametrize("more", [{}, {"accuracy": 0.5, "val_accuracy": 0.5}], ids=["one panel", "two"])
+def test_legend_of_curves_lies_inside_the_figure(more):
+    figure = training_curves([{"loss": 2.0, "val_loss": 1.9, **more}], title="t", best_epoch=0)
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.width

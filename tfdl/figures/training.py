@@ -46,7 +46,7 @@ def training_curves(history, *, best_epoch=None, title=None):
         if best_epoch is not None and best_epoch in epochs:
             mark_best(axes, history[int(np.argmax(epochs == best_epoch))], key, best_epoch + 1)
     heading(figure, title)
-    legend_below(figure)
+    legend_below(figure, columns=4 if len(figure.axes) > 1 else 1)  # a single panel is no wider than one entry
     return figure
 
 
