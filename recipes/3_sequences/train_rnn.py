@@ -3,8 +3,8 @@
 Stage 3 (sequential data) - Elman 1990, Cognitive Science 14(2); LSTM: Hochreiter & Schmidhuber 1997, Neural Computation
 9(8); GRU: Cho et al. 2014, arXiv:1406.1078
 Run:     tfdl run train_rnn
-Expect:  validation loss 2.048 nats per character after one epoch, where pairs of characters have 2.473 (one run,
-         seed 0; two minutes of CPU time)
+Expect:  validation loss 2.046 nats per character in 1.5 minutes on two CPU cores, where pairs of characters have 2.473
+         (one run, seed 0)
 """
 
 import math
