@@ -16,6 +16,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "compare_activations": ["--layers", "1"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "initialize": ["--layers", "2"],
+    "train_gpt": ["--variant", "nano", "--data", "descriptions", "--length", "16"],
     "train_highway": ["--depth", "4"],
     "train_mirrored": ["--variant", "nano"],
     "train_mlp": ["--variant", "nano"],

@@ -1,6 +1,6 @@
 """`@config`: a frozen, keyword-only dataclass that Keras can store inside a saved model."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import keras
 
@@ -18,20 +18,21 @@ def config(cls):
     return serializable(cls)
 
 
-def choose_variant(variant, variants, *, model):
-    """The row of `variants` with this name; a config is returned unchanged.
+def choose_variant(variant, variants, *, model, **changes):
+    """The row of `variants` with this name, or a config that was given; `changes` that are not None replace its fields.
 
     Raises:
         ValueError: there is no such row.
     """
+    changes = {name: value for name, value in changes.items() if value is not None}
     if isinstance(variant, type(next(iter(variants.values())))):
-        return variant
+        return replace(variant, **changes)
     if variant not in variants:
         raise ValueError(
             f"{model} has no variant {variant!r}; it has {', '.join(variants)} (`tfdl show {model}`). In Python, one of"
             f" your own is dataclasses.replace(VARIANTS[{next(iter(variants))!r}], ...)."
         )
-    return variants[variant]
+    return replace(variants[variant], **changes)
 
 
 def check_num_classes(num_classes):

@@ -5,8 +5,6 @@ section 3.2; their networks: section 4.1); Huang et al. 2015, arXiv:1508.01991 (
 Shapes: B batch, T tokens, V vocabulary, E width of the embeddings, U units, C classes.
 """
 
-from dataclasses import replace
-
 import keras
 from keras import layers, ops
 
@@ -84,8 +82,7 @@ def rnn(variant="lstm_characters", *, vocabulary_size=None, num_classes=2, lengt
     Raises:
         ValueError: an unknown variant, or an argument out of range.
     """
-    c = choose_variant(variant, VARIANTS, model="rnn")
-    c = c if vocabulary_size is None else replace(c, vocabulary_size=vocabulary_size)
+    c = choose_variant(variant, VARIANTS, model="rnn", vocabulary_size=vocabulary_size)
     check_num_classes(num_classes)
     if unroll and length is None:
         raise ValueError("unroll=True needs a fixed length, such as length=64.")

@@ -8,8 +8,6 @@ Shapes: B batch, S tokens of the source, T of the target, V vocabulary of the ta
 units, M width of the encoder's states: U, or 2 U of both directions.
 """
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -79,9 +77,8 @@ def seq2seq(variant="multi30k_bahdanau", *, source_vocabulary=None, target_vocab
     Raises:
         ValueError: an unknown variant, or an argument out of range.
     """
-    c = choose_variant(variant, VARIANTS, model="seq2seq")
     sizes = dict(source_vocabulary=source_vocabulary, target_vocabulary=target_vocabulary)
-    model = Seq2Seq(replace(c, **{key: size for key, size in sizes.items() if size is not None}), name=name)
+    model = Seq2Seq(choose_variant(variant, VARIANTS, model="seq2seq", **sizes), name=name)
     model.build()
     return model
 

@@ -37,12 +37,13 @@ VARIANTS = {
 }
 
 
-def bart(variant="base", *, name="bart"):
+def bart(variant="base", *, vocabulary_size=None, name="bart"):
     """{"source": (B, S), "target_in": (B, T)} int32 -> logits (B, T, V) float32 of the token that follows each.
 
-    `variant` is a row of VARIANTS or a BartConfig.  Raises ValueError for an unknown variant.
+    `variant` is a row of VARIANTS or a BartConfig; `vocabulary_size` is V in place of its own.  Raises ValueError
+    for an unknown variant.
     """
-    c = choose_variant(variant, VARIANTS, model="bart")
+    c = choose_variant(variant, VARIANTS, model="bart", vocabulary_size=vocabulary_size)
     model = Bart(c, name=name)
     model.build((None, c.context))
     return model

@@ -64,18 +64,19 @@ WITH_TOKENS = ("pretraining", "masked_lm")
 WITH_POOLER = (None, "pretraining", "classifier")
 
 
-def bert(variant="base", *, head=None, num_classes=None, name="bert"):
+def bert(variant="base", *, vocabulary_size=None, head=None, num_classes=None, name="bert"):
     """Tokens (B, T) int32, or {"tokens": ..., "segments": (B, T) int32} -> what HEADS says of `head`.
 
     Args:
         variant: a row of VARIANTS or a BertConfig.
+        vocabulary_size: V in place of the variant's.
         head: a key of HEADS.
         num_classes: C, for the heads "classifier" and "tagger".
 
     Raises:
         ValueError: unknown variant or head, or a number of classes where none or another is needed.
     """
-    c = with_head(choose_variant(variant, VARIANTS, model="bert"), head, num_classes)
+    c = with_head(choose_variant(variant, VARIANTS, model="bert", vocabulary_size=vocabulary_size), head, num_classes)
     model = Bert(c, name=name)
     model.build((None, c.context))
     return model

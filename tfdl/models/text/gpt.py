@@ -42,12 +42,17 @@ VARIANTS = {
 }
 
 
-def gpt(variant="gpt2", *, name="gpt"):
+def gpt(variant="gpt2", *, vocabulary_size=None, context=None, name="gpt"):
     """Tokens (B, T) int32, T at most `context` -> logits (B, T, V) float32 of the token that follows each.
 
-    `variant` is a row of VARIANTS or a GPTConfig.  Raises ValueError for an unknown variant.
+    Args:
+        variant: a row of VARIANTS or a GPTConfig.
+        vocabulary_size, context: in place of the variant's.
+
+    Raises:
+        ValueError: an unknown variant.
     """
-    c = choose_variant(variant, VARIANTS, model="gpt")
+    c = choose_variant(variant, VARIANTS, model="gpt", vocabulary_size=vocabulary_size, context=context)
     model = GPT(c, name=name)
     model.build((None, c.context))
     return model

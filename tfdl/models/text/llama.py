@@ -79,12 +79,17 @@ VARIANTS = {
 }
 
 
-def llama(variant="llama3_2_1b", *, name="llama"):
+def llama(variant="llama3_2_1b", *, vocabulary_size=None, context=None, name="llama"):
     """Tokens (B, T) int32 -> logits (B, T, V) float32 of the token that follows each.
 
-    `variant` is a row of VARIANTS or a LlamaConfig.  Raises ValueError for an unknown variant.
+    Args:
+        variant: a row of VARIANTS or a LlamaConfig.
+        vocabulary_size, context: in place of the variant's.
+
+    Raises:
+        ValueError: an unknown variant.
     """
-    c = choose_variant(variant, VARIANTS, model="llama")
+    c = choose_variant(variant, VARIANTS, model="llama", vocabulary_size=vocabulary_size, context=context)
     model = Llama(c, name=name)
     model.build((None, c.context))
     return model

@@ -20,13 +20,17 @@ VARIANTS = {
 }
 
 
-def mixtral(variant="8x7b", *, name="mixtral"):
+def mixtral(variant="8x7b", *, vocabulary_size=None, context=None, name="mixtral"):
     """Tokens (B, T) int32 -> logits (B, T, V) float32 of the token that follows each.
 
-    `variant` is a row of VARIANTS or a LlamaConfig with experts.  Raises ValueError for an unknown variant, or one
-    without experts.
+    Args:
+        variant: a row of VARIANTS or a LlamaConfig with experts.
+        vocabulary_size, context: in place of the variant's.
+
+    Raises:
+        ValueError: an unknown variant, or one without experts.
     """
-    c = choose_variant(variant, VARIANTS, model="mixtral")
+    c = choose_variant(variant, VARIANTS, model="mixtral", vocabulary_size=vocabulary_size, context=context)
     if not c.experts:
         raise ValueError("A mixtral has experts; this LlamaConfig has none, so build a llama of it.")
     model = Llama(c, name=name)

@@ -18,12 +18,12 @@ VARIANTS = {
 }
 
 
-def roberta(variant="base", *, head=None, num_classes=None, name="roberta"):
+def roberta(variant="base", *, vocabulary_size=None, head=None, num_classes=None, name="roberta"):
     """Tokens (B, T) int32, 1 where padded -> what `bert.HEADS` says of `head`; there is no head "pretraining".
 
     Arguments and errors as for `bert`.
     """
-    c = choose_variant(variant, VARIANTS, model="roberta")
+    c = choose_variant(variant, VARIANTS, model="roberta", vocabulary_size=vocabulary_size)
     if head == "pretraining":
         raise ValueError("RoBERTa is not trained on following sentences: choose the head 'masked_lm'.")
     model = Bert(with_head(c, head, num_classes), name=name)

@@ -58,12 +58,13 @@ VARIANTS = {
 }
 
 
-def t5(variant="small", *, name="t5"):
+def t5(variant="small", *, vocabulary_size=None, name="t5"):
     """{"source": (B, S), "target_in": (B, T)} int32 -> logits (B, T, V) float32 of the token that follows each.
 
-    `variant` is a row of VARIANTS or a T5Config.  Raises ValueError for an unknown variant.
+    `variant` is a row of VARIANTS or a T5Config; `vocabulary_size` is V in place of its own.  Raises ValueError
+    for an unknown variant.
     """
-    c = choose_variant(variant, VARIANTS, model="t5")
+    c = choose_variant(variant, VARIANTS, model="t5", vocabulary_size=vocabulary_size)
     model = T5(c, name=name)
     model.build((None, c.context))
     return model

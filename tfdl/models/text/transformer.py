@@ -40,12 +40,13 @@ VARIANTS = {
 }
 
 
-def transformer(variant="base", *, name="transformer"):
+def transformer(variant="base", *, vocabulary_size=None, name="transformer"):
     """{"source": (B, S), "target_in": (B, T)} int32 -> logits (B, T, V) float32 of the token that follows each.
 
-    `variant` is a row of VARIANTS or a TransformerConfig.  Raises ValueError for an unknown variant.
+    `variant` is a row of VARIANTS or a TransformerConfig; `vocabulary_size` is V in place of its own.  Raises
+    ValueError for an unknown variant.
     """
-    c = choose_variant(variant, VARIANTS, model="transformer")
+    c = choose_variant(variant, VARIANTS, model="transformer", vocabulary_size=vocabulary_size)
     model = Transformer(c, name=name)
     model.build((None, c.context))
     return model
