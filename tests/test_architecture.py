@@ -40,6 +40,7 @@ TENSORFLOW_FILES = {
 # Function-level imports: commands load TensorFlow only once they need it, extras only once they are asked for.
 LAZY_FOLDERS = {"commands"}
 OPTIONAL_EXTRAS = {
+    "datasets",
     "flwr",
     "huggingface_hub",
     "jax",
