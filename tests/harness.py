@@ -62,6 +62,7 @@ def check_classifier(build, *, image_shape, tmp_path, pace=None):
     check_one_channel(build, image_shape)
     check_mixed_precision(build, image_shape)
     check_num_classes(build, image_shape)
+    check_wrong_shapes(build)
     return model
 
 
@@ -289,6 +290,30 @@ def check_num_classes(build, shape):
     for wrong in (0, -1):
         with pytest.raises(ValueError, match=rf"num_classes must be at least 1, or None.* {wrong}\.$"):
             build(**sized(shape), num_classes=wrong)
+    with pytest.raises(ValueError, match="^num_classes is '10'; give an integer"):
+        build(**sized(shape), num_classes="10")
+
+
+WRONG_SHAPES = {
+    (32, 32): r"^image_shape is \(32, 32\); give the channels too, such as \(32, 32, 3\)\.$",
+    (3, 32, 64): r"looks like channels first; give \(height, width, channels\), such as \(32, 64, 3\)\.$",
+    (32, 32, None): r"^image_shape is \(32, 32, None\); give \(height, width, channels\)",
+    (32, 0, 3): r"^image_shape is \(32, 0, 3\); give \(height, width, channels\)",
+    "32": r"^image_shape is '32'; give \(height, width, channels\)",
+}
+
+
+def check_wrong_shapes(build):
+    """A network says what is wrong with the shape of its images, and what to give instead."""
+    for shape, message in WRONG_SHAPES.items():
+        with pytest.raises(ValueError, match=message):
+            build(image_shape=shape, num_classes=CLASSES)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="set_image_data_format"):
+            build(image_shape=(32, 32, 3), num_classes=CLASSES)
+    finally:
+        keras.config.set_image_data_format("channels_last")
 
 
 def check_strides_removed(build, config):

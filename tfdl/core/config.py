@@ -1,6 +1,7 @@
 """`@config`: a frozen, keyword-only dataclass that Keras can store inside a saved model."""
 
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 
 import keras
 
@@ -37,7 +38,11 @@ def choose_variant(variant, variants, *, model, **changes):
 
 def check_num_classes(num_classes):
     """Raises ValueError unless it is a number of classes, or None for features instead of logits."""
-    if num_classes is not None and num_classes < 1:
+    if num_classes is None:
+        return
+    if not isinstance(num_classes, Integral) or isinstance(num_classes, bool):
+        raise ValueError(f"num_classes is {num_classes!r}; give an integer, or None for features.")
+    if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, or None for features; it is {num_classes}.")
 
 

@@ -5,7 +5,9 @@ Simonyan & Zisserman 2014, arXiv:1409.1556, trained VGG, and keras.applications 
 """
 
 import math
+from numbers import Integral
 
+import keras
 import numpy as np
 from keras import layers, ops
 
@@ -13,6 +15,38 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68, 116.779, 103.939)  # of pixels from 0 to 255
 PIXELS = 32  # normalized at once; 16 are as fast, and 1 takes up to twice the time in a small network
+
+
+def image_input(image_shape):
+    """The input of a network on images: (B, H, W, C).
+
+    Args:
+        image_shape: (H, W, C); None for a height or width that is left open.
+
+    Raises:
+        ValueError: another shape, among them one with its channels first.
+    """
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Keras is set to channels first, and tfdl's networks read channels last: call"
+            " keras.config.set_image_data_format('channels_last') first."
+        )
+    shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else image_shape
+    if isinstance(shape, tuple) and len(shape) == 2:
+        raise ValueError(f"image_shape is {shape}; give the channels too, such as {(*shape, 3)}.")
+    if not isinstance(shape, tuple) or len(shape) != 3 or not all(map(is_size, shape)) or shape[2] is None:
+        raise ValueError(f"image_shape is {image_shape!r}; give (height, width, channels), such as (224, 224, 3).")
+    if shape[0] in (1, 3) and shape[2] > 4:
+        raise ValueError(
+            f"image_shape is {shape}, which looks like channels first; give (height, width, channels), such as"
+            f" {(*shape[1:], shape[0])}."
+        )
+    return keras.Input(shape, name="images")
+
+
+def is_size(value):
+    """Whether it is a number of pixels or channels, or None."""
+    return value is None or isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
 
 
 def normalize_pixels(images, mode, name="normalize"):

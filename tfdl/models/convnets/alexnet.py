@@ -9,7 +9,7 @@ import keras
 from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.ops.local_response import local_response_normalization
 from tfdl.ops.pooling import adaptive_average_pool
 
@@ -75,13 +75,13 @@ def alexnet(variant="one_tower", *, image_shape=(224, 224, 3), num_classes=1000,
     """
     c = choose_variant(variant, VARIANTS, model="alexnet")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     smallest = smallest_side(c)
     if min(side or smallest for side in image_shape[:2]) < smallest:
         raise ValueError(f"This alexnet needs images of at least {smallest} pixels a side, not {image_shape}.")
     if num_classes is not None and None in image_shape:
         raise ValueError(f"alexnet needs a fixed image_shape for its dense layers, not {image_shape}.")
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     maps, stride = {}, c.stem_stride  # stride from the image -> last feature map there
     x = layers.ZeroPadding2D(2, name="conv1_pad")(x)  # 224 pixels give the 55 of Fig. 2, as 227 would without it

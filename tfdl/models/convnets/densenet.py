@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.conv_norm import conv_norm, remove_strides
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 
 BOTTLENECK = 4  # "B": a 1x1 convolution to 4k channels comes before each 3x3
 COMPRESSION = 2  # "C": a transition keeps one channel of two, theta = 0.5
@@ -65,11 +65,11 @@ def densenet(variant="121", *, image_shape=(224, 224, 3), num_classes=1000, norm
     """
     c = choose_variant(variant, VARIANTS, model="densenet")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     strides = c.strides()
     check_size(image_shape, strides)
     norm = dict(epsilon=c.epsilon, momentum=c.momentum)
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     if c.small_stem:
         x = conv(x, c.stem, 3, name="stem")  # (B, H, W, C)

@@ -15,7 +15,7 @@ from keras import layers, ops
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.conv_norm import conv_norm, make_divisible, remove_strides
 from tfdl.layers.drop_path import DropPath
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.layers.squeeze_excite import squeeze_excite
 from tfdl.ops.activations import swish
 
@@ -148,7 +148,7 @@ def efficientnet(
     strides = c.strides()
     conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum, padding=c.padding)
 
-    images = keras.Input(image_shape, name="images")
+    images = image_input(image_shape)
     x = normalize_pixels(images, normalize)
     x = conv(x, make_divisible(c.stem * c.width), 3, strides[0], activation=swish, name="stem")  # (B, H/2, W/2, C)
     maps = {strides[0]: x}  # stride from the image -> last feature map there

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.lenet import CodeDistance, SparseConv2D, Subsampling, scaled_tanh
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 
 # Table I: the maps of S2 (of six) that each of C3's sixteen maps reads: three or four neighbors, two pairs, or all.
 TABLE = (
@@ -60,6 +60,7 @@ def lenet(variant="lenet5", *, image_shape=(32, 32, 1), num_classes=10, normaliz
     """
     c = choose_variant(variant, VARIANTS, model="lenet")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     if None in image_shape or min(image_shape[:2]) < 16:
         raise ValueError(f"lenet needs a fixed image_shape of at least 16 pixels a side, not {image_shape}.")
     start = "lecun_normal" if c.original else "he_normal"
@@ -69,7 +70,6 @@ def lenet(variant="lenet5", *, image_shape=(32, 32, 1), num_classes=10, normaliz
     pool = Subsampling if c.original else layers.MaxPooling2D  # both over 2 x 2 pixels
     connected = convolution(c.channels[1], name="c3") if not c.original else SparseConv2D(TABLE, 5, name="c3")
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     c1 = activation(convolution(c.channels[0], name="c1")(x))  # (B, 28, 28, 6) of 32 pixels
     s2 = pool(name="s2")(c1)  # (B, 14, 14, 6)

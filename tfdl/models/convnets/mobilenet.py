@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.conv_norm import conv_norm, make_divisible, remove_strides
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.layers.squeeze_excite import squeeze_excite
 from tfdl.ops.activations import hard_swish
 
@@ -177,7 +177,7 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum, padding=c.padding)
     activation = ACTIVATIONS[c.activation]
 
-    images = keras.Input(image_shape, name="images")
+    images = image_input(image_shape)
     x = normalize_pixels(images, normalize)
     stem = make_divisible(c.stem * c.width) if c.scale_stem else c.stem
     stem_padding = "same" if c.padding == "behind" else c.padding  # as keras.applications has it

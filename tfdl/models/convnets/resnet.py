@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.conv_norm import conv_norm
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 
 
 @config
@@ -78,7 +78,7 @@ def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normali
     check_num_classes(num_classes)
     conv = functools.partial(conv_norm, bias=c.bias, epsilon=c.epsilon, momentum=c.momentum)
 
-    images = keras.Input(image_shape, name="images")
+    images = image_input(image_shape)
     x = normalize_pixels(images, normalize)
     maps = {}  # stride from the image -> last feature map there
     if c.large_images:

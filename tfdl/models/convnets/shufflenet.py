@@ -15,7 +15,7 @@ from keras import layers, ops
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.channel_shuffle import ChannelShuffle
 from tfdl.layers.conv_norm import conv_norm, remove_strides
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 
 RATIO = 4  # V1: a unit's inner maps have a quarter of its channels (section 3.2)
 
@@ -84,7 +84,7 @@ def shufflenet(
     strides = c.strides()
     conv = functools.partial(conv_norm, epsilon=c.epsilon, momentum=c.momentum)
 
-    images = keras.Input(image_shape, name="images")
+    images = image_input(image_shape)
     x = normalize_pixels(images, normalize)
     x = conv(x, c.stem, 3, strides[0], activation=ops.relu, name="stem")  # (B, H/2, W/2, C)
     maps = {strides[0]: x}  # stride from the image -> last feature map there

@@ -9,7 +9,7 @@ import keras
 from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.ops.pooling import adaptive_average_pool
 
 
@@ -68,13 +68,13 @@ def vgg(variant="16", *, image_shape=(224, 224, 3), num_classes=1000, normalize=
     """
     c = choose_variant(variant, VARIANTS, model="vgg")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     smallest = 2 ** len(c.convolutions)
     if min(side or smallest for side in image_shape[:2]) < smallest:
         raise ValueError(f"This vgg needs images of at least {smallest} pixels a side, not {image_shape}.")
     if num_classes is not None and None in image_shape:
         raise ValueError(f"vgg needs a fixed image_shape for its dense layers, not {image_shape}.")
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     maps = {}  # stride from the image -> last feature map there
     for i, (convolutions, channels) in enumerate(zip(c.convolutions, c.channels)):

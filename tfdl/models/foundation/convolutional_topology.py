@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from tfdl.core.config import check_num_classes, choose_variant, config
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
@@ -46,10 +46,10 @@ def convolutional_topology(
     """
     c = choose_variant(variant, VARIANTS, model="convolutional_topology")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     if None in image_shape:
         raise ValueError(f"convolutional_topology needs a fixed image_shape, not {image_shape}.")
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     for i, filters in enumerate(c.filters):
         x = layers.Conv2D(filters, c.kernel, padding="same", kernel_initializer="he_normal", name=f"conv{i}")(x)

@@ -11,7 +11,7 @@ from keras import layers
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.highway import Highway
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.layers.residual import Residual
 from tfdl.ops.activations import ACTIVATIONS, check_activation
 
@@ -63,11 +63,11 @@ def highway(variant="highway_50", *, image_shape=(28, 28, 1), num_classes=10, no
     """
     c = choose_variant(variant, VARIANTS, model="highway")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     if None in image_shape:
         raise ValueError(f"highway needs a fixed image_shape, not {image_shape}: each pixel has its own weights.")
     activation = ACTIVATIONS[c.activation]
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     x = layers.Flatten(name="flatten")(x)  # (B, H W C)
     x = layers.Dense(c.width, activation, kernel_initializer=c.initializer, name="layer0")(x)  # (B, U)

@@ -10,7 +10,7 @@ from keras import layers
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.normalization import AXES, normalization
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
@@ -61,10 +61,10 @@ def mlp(variant="simard_800", *, image_shape=(28, 28, 1), num_classes=10, normal
     """
     c = choose_variant(variant, VARIANTS, model="mlp")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     if None in image_shape:
         raise ValueError(f"mlp needs a fixed image_shape, not {image_shape}: each pixel has its own weights.")
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     x = layers.Flatten(name="flatten")(x)  # (B, H W C)
     if c.input_dropout:

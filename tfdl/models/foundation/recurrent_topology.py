@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from tfdl.core.config import check_num_classes, choose_variant, config
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.ops.activations import ACTIVATIONS, check_activation
 
 
@@ -45,11 +45,11 @@ def recurrent_topology(
     """
     c = choose_variant(variant, VARIANTS, model="recurrent_topology")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     if None in image_shape:
         raise ValueError(f"recurrent_topology needs a fixed image_shape, not {image_shape}.")
     height, width, channels = image_shape
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     x = layers.Reshape((height, width * channels), name="rows")(x)  # (B, H, W C): one row per step
     # Keras initializes R orthogonal, which preserves the state's norm over many steps.  Unrolling avoids a loop in

@@ -11,7 +11,7 @@ from keras import layers
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.attention import WindowAttention
 from tfdl.layers.patch_embed import patch_embed, patch_merge
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.layers.transformer import pre_norm_block, truncated_normal
 
 
@@ -63,11 +63,11 @@ def swin(variant="tiny", *, image_shape=(224, 224, 3), num_classes=1000, normali
     """
     c = choose_variant(variant, VARIANTS, model="swin")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     if None in image_shape[:2]:
         raise ValueError(f"swin needs a fixed image size, not {tuple(image_shape)}: its masks depend on the size.")
     rates = iter(np.linspace(0, c.drop_path, sum(c.depths)).tolist())
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     x = patch_embed(x, c.width, c.patch, name="patch_embed")  # (B, H/4, W/4, C)
     x = layers.LayerNormalization(epsilon=c.epsilon, name="patch_norm")(x)

@@ -12,7 +12,7 @@ from keras import layers
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.attention import SelfAttention
 from tfdl.layers.patch_embed import patch_embed
-from tfdl.layers.pixels import normalize_pixels
+from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.layers.positions import ClassToken, GridPositions
 from tfdl.layers.transformer import pre_norm_block, truncated_normal
 
@@ -57,9 +57,9 @@ def vit(variant="base_patch16", *, image_shape=(224, 224, 3), num_classes=1000, 
     """
     c = choose_variant(variant, VARIANTS, model="vit")
     check_num_classes(num_classes)
+    images = image_input(image_shape)
     rows, columns = patch_grid(image_shape, c.patch)
 
-    images = keras.Input(image_shape, name="images")
     x = normalize_pixels(images, normalize)
     x = patch_embed(x, c.width, c.patch, name="patch_embed")  # (B, H/P, W/P, D)
     x = layers.Reshape((rows * columns, c.width), name="tokens")(x)  # (B, N, D)
