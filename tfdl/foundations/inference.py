@@ -17,24 +17,26 @@ import numpy as np
 
 from tfdl.foundations.linear_systems import normalized
 from tfdl.foundations.probability import (
-    EPSILON,
     Bernoulli,
     Beta,
     Distribution,
     Gamma,
     Normal,
     Poisson,
-    deviance,
     from_logarithms,
+    log_gamma_draws,
+    require,
+    require_simplex,
+    standard_normal,
+)
+from tfdl.foundations.special_functions import (
+    EPSILON,
+    deviance,
     incomplete_beta,
     incomplete_gamma,
     log1p_square,
     log_beta,
     log_gamma,
-    log_gamma_draws,
-    require,
-    require_simplex,
-    standard_normal,
     x_log_y,
 )
 

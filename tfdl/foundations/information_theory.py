@@ -16,7 +16,8 @@ import math
 
 import numpy as np
 
-from tfdl.foundations.probability import broadcast, deviance, require, require_simplex, x_log_y
+from tfdl.foundations.probability import broadcast, require, require_simplex
+from tfdl.foundations.special_functions import deviance, x_log_y
 
 BITS, NATS = 2.0, math.e
 
