@@ -73,11 +73,12 @@ def main(config: Config):
     # Train; the best epoch's weights stay in the model
     run.fit(model, data, epochs=config.epochs)
 
-    # Evaluate: nats per character; both held-out parts together are nanoGPT's validation set
+    # Evaluate and export: nats per character; both held-out parts together are nanoGPT's validation set
     metrics = run.evaluate(model, data, "validation") | run.evaluate(model, data)
     metrics["last_tenth_loss"] = (metrics["validation_loss"] + metrics["test_loss"]) / 2
     for split in ("validation", "test"):
         metrics[f"{split}_loss/pairs"] = data.bigram_nats(split)
+    run.export(model, data)
     return run.finish(model, metrics)
 
 

@@ -208,12 +208,33 @@ def test_wrong_arguments_are_refused_at_the_door(tmp_path, tiny):
     with pytest.raises(ValueError, match="every size but the batch fixed"):
         export(keras.Model(open_size, keras.layers.Conv2D(1, 1)(open_size)), tmp_path / "e", formats=("tflite",))
 
-    class Loop(keras.Model):
-        def call(self, x):
-            return x
+    with pytest.raises(ValueError, match="does not say what it takes: give samples as representative="):
+        export_model(Doubled(), tmp_path / "e", formats=("tflite",))
 
-    with pytest.raises(ValueError, match="no symbolic inputs; wrap it"):
-        export_model(Loop(), tmp_path / "e", formats=("tflite",))
+
+class Doubled(keras.Model):
+    def call(self, amounts):
+        return 2 * amounts
+
+
+@pytest.mark.parametrize("kind", ["array", "dict", "dataset"])
+def test_subclass_of_model_takes_what_its_samples_show(kind, tmp_path):
+    amounts = np.linspace(-1, 1, 16, dtype="float32").reshape(8, 2)
+    samples = {
+        "array": amounts,
+        "dict": {"amounts": amounts},
+        "dataset": tf.data.Dataset.from_tensor_slices((amounts, np.zeros(8))).batch(4),
+    }
+
+    class FromDict(keras.Model):
+        def call(self, inputs):
+            return {"doubled": 2 * inputs["amounts"]}
+
+    model, output = (FromDict(), "doubled") if kind == "dict" else (Doubled(), "outputs")
+    report = export_model(model, tmp_path / "e", formats=("tflite",), representative=samples[kind])
+    assert report["signature"]["inputs"] == {"amounts": {"shape": [2], "dtype": "float32"}}
+    runner = Interpreter(str(tmp_path / "e" / "model.tflite")).get_signature_runner()
+    np.testing.assert_array_equal(runner(amounts=amounts[:1])[output], 2 * amounts[:1])
 
 
 def test_folder_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path, tiny):

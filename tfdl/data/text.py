@@ -44,6 +44,7 @@ class TextData:
     counts: dict[str, int]  # split -> blocks
     position: tf.Variable
     splits: dict[str, np.ndarray]  # split -> all its tokens
+    answers = "Gives for each token the logits of the one that follows."  # of a model card
 
     @property
     def short_name(self):

@@ -63,10 +63,10 @@ def export_model(
     """Writes and checks the files of `formats`; returns the report (also in report.json).
 
     Args:
-        model: a functional or sequential Keras model, or one with several entry points (see
-            `tfdl.core.model.ConfiguredModel`), for which only `formats`, `representative` and `sizes` are meant.  Free
-            sizes and texts as inputs are for "savedmodel" alone.  A model that computes in float16 or bfloat16 is
-            exported in float32.
+        model: a Keras model; a subclass of `keras.Model` needs `representative`, an array, a dict or a dataset, which
+            shows what it takes.  For one with several entry points (see `tfdl.core.model.ConfiguredModel`) only
+            `formats`, `representative` and `sizes` are meant.  Free sizes and texts as inputs are for "savedmodel"
+            alone.  A model that computes in float16 or bfloat16 is exported in float32.
         folder: an earlier export in it is replaced once the new one is complete and right.
         formats: of `FORMATS`, all by default, and of `MORE`; for several entry points those of
             `tfdl.export.entry_points`.
@@ -102,7 +102,7 @@ def export_model(
         )
         return export_entry_points(model, folder, formats=formats, representative=representative, sizes=sizes, say=say)
     formats = checked_formats(FORMATS if formats is None else formats, representative)
-    model = functional(model)
+    model = functional(model, representative)
     signature = signature_of(model, input_range=range_from(task, input_range))
     signature = replace(signature, batch_size=checked_batch_size(batch_size))
     check_phone(formats, signature, model.name)

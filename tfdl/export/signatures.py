@@ -3,6 +3,7 @@
 Shapes: B is the batch; a TFLite file has a fixed one, mostly B = 1, a SavedModel any B.
 """
 
+import inspect
 import re
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from tfdl.layers.pixels import normalization_of
 
 PICTURES = "images"  # the input's name in every vision model of the catalog, which take pixels in [0, 1]
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # of a tensor or an entry point, as TensorFlow takes it
+OUTPUT = "outputs"  # of a subclass of `keras.Model` that gives one tensor
 AUTOMATIC = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")  # names that Keras numbers in each process
 
 
@@ -147,20 +149,47 @@ def unnumbered(names):
     return result
 
 
-def functional(model):
-    """The same network as a functional model, which a `keras.Sequential` is not.
+def functional(model, representative=None):
+    """The same network as a functional model, which a `keras.Sequential` and a subclass of `keras.Model` are not.
+
+    Args:
+        representative: samples that show which inputs a subclass takes: an array, a dict of arrays, or a
+            tf.data.Dataset of inputs or of (inputs, labels).
 
     Raises:
-        ValueError: a Sequential that has not been built.
+        ValueError: a Sequential that has not been built, or a subclass without samples.
     """
     if not isinstance(model, keras.Sequential):
-        return model
+        return model if getattr(model, "inputs", None) else wrapped(model, representative)
     if not model.built or not model.layers:
         raise ValueError(
             f"The Sequential model {model.name!r} does not know its input yet; begin it with keras.Input(shape) or "
             "call it once."
         )
     return keras.Model(model.inputs, model.outputs, name=model.name)
+
+
+def wrapped(model, representative):
+    """A subclass of `keras.Model`, called on symbolic inputs of the samples' shapes.  Raises as `functional`."""
+    samples = representative.element_spec if isinstance(representative, tf.data.Dataset) else representative
+    samples = samples[0] if isinstance(samples, tuple) and samples else samples
+    if not isinstance(samples, dict) and not hasattr(samples, "shape"):
+        raise ValueError(
+            f"{model.name!r} is a subclass of keras.Model, which does not say what it takes: give samples as"
+            " representative= (an array, a dict of arrays or a tf.data.Dataset), or wrap it:"
+            " x = keras.Input(shape, name='images'); keras.Model(x, model(x))."
+        )
+    if isinstance(samples, dict):
+        inputs = {name: like(value, name) for name, value in samples.items()}
+    else:
+        inputs = like(samples, next(iter(inspect.signature(model.call).parameters)))
+    outputs = model(inputs)
+    return keras.Model(inputs, outputs if isinstance(outputs, dict) else {OUTPUT: outputs}, name=model.name)
+
+
+def like(samples, name):
+    """A symbolic input for samples (N, ...)."""
+    return keras.Input(tuple(samples.shape[1:]), dtype=keras.backend.standardize_dtype(samples.dtype), name=name)
 
 
 def evaluate(model, inputs, *, weights=None):

@@ -393,17 +393,18 @@ class Session:
             the report, see `tfdl.export_model`.
         """
         self.open()
+        labels = getattr(data, "labels", None)
         report = export_model(
             model,
             self.folder / "export",
             formats=formats or FORMATS,
             representative=data.validation,
-            labels=data.labels,
-            task=data.task,
+            labels=labels,
+            task=getattr(data, "task", None),
         )
         self.card = {
             "report": report,
-            "summary": f"Answers: {', '.join(data.labels)}.",
+            "summary": f"Answers: {', '.join(labels)}." if labels else getattr(data, "answers", ""),
             "data": f"{display.data_text(data)}.",
         }
         return report
