@@ -89,8 +89,8 @@ def check_token_model(build, *, tmp_path):
 
 
 def inputs_of(model, count, shape, seed=0):
-    """What the model takes: `count` images (H, W, C), or for a shape (T,) texts without padding."""
-    if len(shape) == 3:
+    """What the model takes: `count` images (H, W, C), series of numbers (T, D), or texts (T,) without padding."""
+    if len(shape) > 1:
         return images_of(count, *shape, seed=seed)
     vocabulary_size = model.get_layer("embedding").input_dim
     return np.random.default_rng(seed).integers(1, vocabulary_size, (count, *shape), "int32")

@@ -36,6 +36,7 @@ TENSORFLOW_FILES = {
     "tfdl/core/graphs.py",
     "tfdl/core/pictures.py",
     "tfdl/explain/grad_cam.py",
+    "tfdl/explain/state_gradients.py",
 }
 # Function-level imports: commands load TensorFlow only once they need it, extras only once they are asked for.
 LAZY_FOLDERS = {"commands"}

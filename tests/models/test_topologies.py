@@ -33,7 +33,7 @@ def test_convolution_moves_with_the_image_and_full_connection_does_not():
 
 def test_recurrent_topology_is_elmans_recurrence_over_the_rows():
     model = recurrent_topology("nano", image_shape=SHAPE, num_classes=None)
-    w, r, b = model.get_weights()
+    w, b, r = model.get_weights()
     images, state = images_of(3, *SHAPE), np.zeros((3, 20))
     for row in range(SHAPE[0]):
         state = np.tanh(images[:, row].reshape(3, -1) @ w + state @ r + b)
@@ -65,5 +65,5 @@ def test_configs_out_of_range_are_refused():
         replace(CONVOLUTIONAL["nano"], activation="relu7")
     with pytest.raises(ValueError, match="units must be positive, not 0"):
         replace(RECURRENT["nano"], units=0)
-    with pytest.raises(ValueError, match="no activation 'relu7'"):
-        replace(RECURRENT["nano"], activation="relu7")
+    with pytest.raises(ValueError, match="no recurrent cell 'relu7'"):
+        replace(RECURRENT["nano"], cell="relu7")

@@ -1,1 +1,1 @@
-"""What a trained classifier looks at: filters, feature maps, and the regions of an image that matter."""
+"""What a trained classifier looks at (filters, feature maps, regions of an image), and how far gradients reach."""

@@ -1,7 +1,7 @@
 """Recurrent topology: the image is read row by row, and each step updates a state from the row and the last state.
 
 Source: Elman 1990, Cognitive Science 14(2), 179-211, Fig. 2.  A minimal network to compare with `mlp` and
-`convolutional_topology`; cells with a longer memory (LSTM, GRU) belong to the recurrent networks.
+`convolutional_topology`, also with cells of a longer memory (LSTM, GRU).
 Shapes: B batch, H W C height, width and channels of an image, U units of the state.
 """
 
@@ -10,25 +10,27 @@ from keras import layers
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.pixels import image_input, normalize_pixels
-from tfdl.ops.activations import ACTIVATIONS, check_activation
+from tfdl.layers.recurrent import Recurrent, check_cell
 
 
 @config
 class RecurrentTopologyConfig:
-    """state = f(W row + R state + b), for each row from top to bottom; the last state is classified."""
+    """state = tanh(W row + R state + b), for each row from top to bottom; the last state is classified."""
 
     units: int
-    activation: str = "tanh"  # key of ACTIVATIONS
+    cell: str = "rnn"  # key of CELLS; others have equations of their own in place of tanh
 
     def __post_init__(self):
         if self.units < 1:
             raise ValueError(f"units must be positive, not {self.units}.")
-        check_activation(self.activation, owner="recurrent_topology")
+        check_cell(self.cell)
 
 
 VARIANTS = {
     "nano": RecurrentTopologyConfig(units=20),  # ours, for tests
     "small": RecurrentTopologyConfig(units=141),  # ours: 25,390 weights on MNIST
+    "lstm": RecurrentTopologyConfig(units=128, cell="lstm"),  # ours
+    "gru": RecurrentTopologyConfig(units=128, cell="gru"),  # ours
 }
 
 
@@ -52,9 +54,7 @@ def recurrent_topology(
 
     x = normalize_pixels(images, normalize)
     x = layers.Reshape((height, width * channels), name="rows")(x)  # (B, H, W C): one row per step
-    # Keras initializes R orthogonal, which preserves the state's norm over many steps.  Unrolling avoids a loop in
-    # exported graphs.
-    x = layers.SimpleRNN(c.units, ACTIVATIONS[c.activation], unroll=True, name="state")(x)  # (B, U)
+    _, (x, *_) = Recurrent(c.units, c.cell, unroll=True, name="state")(x)  # (B, U); no loop in exported graphs
     if num_classes is not None:
         x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)

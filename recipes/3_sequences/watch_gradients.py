@@ -1,0 +1,102 @@
+"""The vanishing gradient: how much of the loss's gradient is left k steps back, before and after training.
+
+Stage 3 (sequential data) - Hochreiter 1991; Bengio et al. 1994, IEEE Trans. Neural Networks 5(2); Pascanu et al. 2013,
+arXiv:1211.5063, section 2
+Run:     tfdl run watch_gradients
+Expect:  0.8 per step
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+
+import tfdl
+from tfdl.data import adding_problem
+from tfdl.explain.state_gradients import decay_per_step, gradient_norms
+from tfdl.figures.curves import curve_panels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Follow gradients back through the steps of recurrent networks that learn to add two numbers."""
+
+    singular_values: tuple[float, ...] = (0.8, 1.0, 1.2)
+    """of the recurrent matrix of the vanilla networks, all of which are equal before training"""
+    length: int = 50
+    """steps of a sequence"""
+    examples: int = 10_000
+    """new sequences in each epoch"""
+    batch_size: int = 50
+    """sequences per update"""
+    learning_rate: float = 0.003
+    """of Adam"""
+    clipnorm: float = 1.0
+    """largest norm of the gradients together: where they explode, they would throw the weights far off"""
+    epochs: int = 5
+    """passes, each over new sequences"""
+    run: tfdl.Run = tfdl.Run()
+
+
+def main(config: Config):
+    run = config.run.start(config, name="gradients")
+
+    # Data
+    data = adding_problem.load(
+        length=config.length,
+        batch_size=config.batch_size,
+        examples=config.examples,
+        run=run,
+    )
+
+    # Models
+    def compiled(variant, singular_value=1.0):
+        model = tfdl.build("recurrent_regressor", variant, input_shape=(config.length, 2))
+        matrix = model.get_layer("layer0").scan.cell.recurrent.kernel  # orthogonal
+        matrix.assign(singular_value * matrix)
+        model.compile(keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clipnorm), loss="mse")
+        return model
+
+    models = {f"vanilla_{value}": partial(compiled, "vanilla", value) for value in config.singular_values}
+    models |= {"lstm": partial(compiled, "lstm"), "gru": partial(compiled, "gru")}
+
+    # Measure, train, and measure again
+    numbers, sums = next(iter(data.validation))
+
+    def norms(model):
+        def loss(states):
+            return keras.ops.mean(keras.ops.square(model.get_layer("head")(states) - sums), axis=-1)
+
+        return gradient_norms(model.get_layer("layer0"), numbers, loss)
+
+    before = {}
+    for name, make in models.items():
+        keras.utils.set_random_seed(run.seed)
+        before[name] = norms(make())
+    results = run.compare(data, models, epochs=config.epochs)
+    after = {name: norms(result.model) for name, result in results.items()}
+
+    # Figure
+    panels = {}
+    for title, found in (("untrained", before), (f"after {config.epochs} epochs", after)):
+        panels[title] = {name.replace("_", " "): values / values[0] for name, values in found.items()}
+    figure = curve_panels(
+        panels,
+        x_label="steps back",
+        y_label="norm of the gradient, relative to the last step",
+        log_y=True,
+        title="Gradients on their way back through time",
+    )
+    run.show("gradients", figure)
+    metrics = {}
+    for name, result in results.items():
+        metrics[f"decay_untrained/{name}"] = decay_per_step(before[name])
+        metrics[f"decay_trained/{name}"] = decay_per_step(after[name])
+        metrics[f"test_loss/{name}"] = result.metrics["test_loss"]
+    for name, value in zip(models, config.singular_values):
+        metrics[f"decay_bound/{name}"] = value
+    return run.finish(None, metrics)
+
+
+if __name__ == "__main__":
+    tfdl.launch(main, Config)
