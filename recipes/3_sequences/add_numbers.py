@@ -32,7 +32,7 @@ class Config:
     """of Adam; it falls to 0 along a cosine"""
     clipnorm: float = 1.0
     """largest norm of the gradients together: steep places of recurrent networks throw weights far off"""
-    epochs: int = 15
+    epochs: int = 10
     """passes, each over new sequences"""
     run: tfdl.Run = tfdl.Run()
 

@@ -2,7 +2,7 @@
 
 Stage 3 (sequential data) - Zeng et al. 2022, arXiv:2205.13504, section 4; data: Zhou et al. 2021, arXiv:2012.07436
 Run:     tfdl run forecast
-Expect:  standardized test error 0.375
+Expect:  standardized test error 0.370, where the same hour yesterday has 0.512 (a trial, seed 0)
 """
 
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class Config:
     """steps in a day, for the forecast that repeats the last one"""
     batch_size: int = 32
     """windows per update"""
-    learning_rate: float = 0.001
+    learning_rate: float = 0.005
     """of Adam; it falls to 0 along a cosine"""
-    epochs: int = 5
+    epochs: int = 8
     """passes over the training windows"""
     run: tfdl.Run = tfdl.Run()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from tfdl.core import static
-from tfdl.data.order import Order, finalized
+from tfdl.data.order import Order, finalized, of_run
 
 HELD_OUT = {"validation": -1, "test": -2}  # split -> its epoch, before those of training
 MARKS = 1  # folded into a batch's seed for the marked steps
@@ -50,10 +50,7 @@ def load(*, length=100, batch_size=50, examples=10_000, held_out=2_000, run=None
     Raises:
         ValueError: an argument out of its range.
     """
-    if run is not None:
-        if (seed, position, limit) != (0, None, None):
-            raise ValueError("load got a run beside seed, position or limit; the run has them, so leave them out.")
-        seed, position, limit = run.seed, run.position, run.limit
+    seed, position, limit = of_run(run, seed, position, limit)
     if length < 2:
         raise ValueError(f"length is {length}; two numbers are added, so give 2 or more.")
     sizes = {"batch_size": batch_size, "examples": examples, "held_out": held_out, "limit": limit}

@@ -114,6 +114,19 @@ class Order:
         return tf.random.experimental.stateless_fold_in(tf.stack((self.seed, epoch)), step + 1)
 
 
+def of_run(run, seed, position, limit):
+    """Seed, position and limit of a session, or the arguments if there is none.
+
+    Raises:
+        ValueError: a session and one of the arguments.
+    """
+    if run is None:
+        return seed, position, limit
+    if (seed, position, limit) != (0, None, None):
+        raise ValueError("load got a run beside seed, position or limit; the run has them, so leave them out.")
+    return run.seed, run.position, run.limit
+
+
 def permutation(seed, count):
     """0 ... count - 1 in an order that is a pure function of the pair `seed`.  -> (count) int64.
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tfdl.core import static
 from tfdl.core.batches import PADDING
 from tfdl.data import sources
-from tfdl.data.order import Order, finalized
+from tfdl.data.order import Order, finalized, of_run
 from tfdl.data.tokenizers import TOKENIZERS
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a text without splits, from its beginning to its end
@@ -102,10 +102,7 @@ def load(
         ValueError: an argument out of its range, a file that is no UTF-8 text, a set without texts, or a split of fewer
             than 2 `length` tokens.
     """
-    if run is not None:
-        if (seed, position, limit) != (0, None, None):
-            raise ValueError("load got a run beside seed, position or limit; the run has them, so leave them out.")
-        seed, position, limit = run.seed, run.position, run.limit
+    seed, position, limit = of_run(run, seed, position, limit)
     for argument, value in {"length": length, "batch_size": batch_size, "limit": limit}.items():
         if value is not None and value < 1:
             raise ValueError(f"{argument} is {value}; give 1 or more.")

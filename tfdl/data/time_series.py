@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfdl.core import static
 from tfdl.core.names import nearest
 from tfdl.data import records, sources
-from tfdl.data.order import Order, finalized
+from tfdl.data.order import Order, finalized, of_run
 
 FRACTIONS = (0.7, 0.1, 0.2)  # of the rows: train, validation, test; as Zhou et al. 2021 for sets without months
 DAY = 24
@@ -116,10 +116,7 @@ def load(
         ValueError: an argument out of its range, a cell that is empty or no number (the message names file, line and
             column), a constant column, or a split that is shorter than a window.
     """
-    if run is not None:
-        if (seed, position, limit) != (0, None, None):
-            raise ValueError("load got a run beside seed, position or limit; the run has them, so leave them out.")
-        seed, position, limit = run.seed, run.position, run.limit
+    seed, position, limit = of_run(run, seed, position, limit)
     numbers = {"length": length, "horizon": horizon, "batch_size": batch_size, "limit": limit}
     for argument, value in numbers.items():
         if value is not None and value < 1:
