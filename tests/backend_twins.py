@@ -31,7 +31,15 @@ OF_TOKENS = {
     "llama": {},
     "bert": {"head": "classifier", "num_classes": CLASSES},
     "roberta": {"head": "classifier", "num_classes": CLASSES},
+    "mixtral": {},
+    "rnn": {"length": LENGTH},
+    "t5": {},
+    "bart": {},
+    "transformer": {},
+    "seq2seq": {},
 }
+PAIRS = ("bart", "seq2seq", "t5", "transformer")  # read one text and write another
+TOKENS = {"rnn": 11, "seq2seq": 9}  # that the smallest variant knows; 61 if none is given
 KEYS = [t.key for t in tfdl.topics(built=True) if t.is_model and (t.key in OF_TOKENS or OF_IMAGES.match(t.module))]
 # The smallest variant of each model, and LeNet in the parts of its paper, which are layers of our own.
 NAMES = [*(f"{key}/nano" for key in KEYS), "lenet/original"]
@@ -47,7 +55,8 @@ def build(name):
 def inputs(name):
     key, random = name.split("/")[0], np.random.default_rng(0)
     if key in OF_TOKENS:
-        return random.integers(1, 61, (BATCH, LENGTH)).astype("int32")
+        source, target = random.integers(1, TOKENS.get(key, 61), (2, BATCH, LENGTH)).astype("int32")
+        return {"source": source, "target_in": target} if key in PAIRS else source
     return random.random((BATCH, *SHAPES.get(key, SHAPE)), dtype="float32")
 
 
@@ -77,8 +86,10 @@ def twin(name, file):
     yield "mixed", outputs(tfdl.load_weights(build(name), f"{file}.safetensors"), name)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     model.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    labels = np.arange(BATCH) % CLASSES if outputs(model, name).ndim == 2 else inputs(name)
-    history = model.fit(inputs(name), labels, batch_size=BATCH, epochs=2, shuffle=False, verbose=0)
+    known = inputs(name)
+    tokens = known["target_in"] if isinstance(known, dict) else known
+    labels = np.arange(BATCH) % CLASSES if outputs(model, name).ndim == 2 else tokens
+    history = model.fit(known, labels, batch_size=BATCH, epochs=2, shuffle=False, verbose=0)
     yield "losses", history.history["loss"]
     after = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     yield "still", [w.path for w, b, a in zip(model.trainable_weights, before, after) if np.array_equal(a, b)]

@@ -285,6 +285,8 @@ def test_sizes_at_which_a_library_pads_otherwise_are_refused():
             "windows of 3 do not tile a map of 24x32. Build it for images whose sides",
         ),
         ("swin", "keras_hub", (96, 96), (96, 128), "windows of 3 do not tile a map of 24x32"),
+        ("swin", "keras_hub", (96, 96), (12, 96), "it does not shift the windows of 3 in a map of 3x24"),
+        ("swin", "transformers", (96, 96), (12, 96), "it does not shift the windows of 3 in a map of 3x24"),
         ("vgg", "timm", (64, 64), (64, 96), "its dense layers see 2x2 places of the last map at a time, which has 2x3"),
     ],
 )

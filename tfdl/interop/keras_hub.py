@@ -13,7 +13,7 @@ else there: Swin where a map is one window along one side and several along the 
 
 from tfdl.interop.keras_applications import efficientnet_letter
 from tfdl.interop.layouts import Layout, always, stage_of
-from tfdl.interop.timm import last_map_and_grid, windows_do_not_tile
+from tfdl.interop.timm import last_map_and_grid, windows_do_not_tile, windows_shifted_along_one_side
 
 
 def resnet_layer(match, paths):
@@ -183,6 +183,10 @@ def other_maps(model):
     return ""
 
 
+def other_windows(model):
+    return windows_shifted_along_one_side(model) or windows_do_not_tile(model)
+
+
 LAYOUT = Layout(
     name="keras_hub",
     families={
@@ -201,5 +205,5 @@ LAYOUT = Layout(
         "mobilenet": always((1e-5, "both")),
         "resnet": always((1e-5, None)),
     },
-    limits={"densenet": even_sides, "swin": windows_do_not_tile, "vgg": other_maps},
+    limits={"densenet": even_sides, "swin": other_windows, "vgg": other_maps},
 )

@@ -121,17 +121,32 @@ def with_or_without_tf(paths, source):
 
 def windows_do_not_tile(model):
     """timm shifts a map before it fills it up to whole windows, ours and torchvision's afterwards."""
-    for layer in model.layers:
-        if re.fullmatch(r"stage\d_block\d+_windows", layer.name):
-            sides = layer.input.shape[1:3]
-            if any(distance and side % layer.window for side, distance in zip(sides, layer.distance)):
-                height, width = sides
-                return (
-                    f"windows of {layer.window} do not tile a map of {height}x{width}. Build it for images whose sides"
-                    " they tile, such as 224, and load the weights there; `load_weights(model, {w.path: w for w in"
-                    " other.weights})` brings them to a model of other sizes"
-                )
+    for layer in shifted_windows(model):
+        height, width = layer.input.shape[1:3]
+        if any(distance and side % layer.window for side, distance in zip((height, width), layer.distance)):
+            return (
+                f"windows of {layer.window} do not tile a map of {height}x{width}. Build it for images whose sides they"
+                " tile, such as 224, and load the weights there; `load_weights(model, {w.path: w for w in"
+                " other.weights})` brings them to a model of other sizes"
+            )
     return ""
+
+
+def windows_shifted_along_one_side(model):
+    """keras-hub and transformers shift a map that is one window along one side along neither, ours along the other."""
+    for layer in shifted_windows(model):
+        height, width = layer.input.shape[1:3]
+        if any(layer.distance) and min(height, width) <= layer.window:
+            return (
+                f"it does not shift the windows of {layer.window} in a map of {height}x{width}. Build it for images"
+                " whose sides are longer, and load the weights there"
+            )
+    return ""
+
+
+def shifted_windows(model):
+    """The layers of a Swin in which tokens attend to those in their window."""
+    return [layer for layer in model.layers if re.fullmatch(r"stage\d_block\d+_windows", layer.name)]
 
 
 def larger_maps(model):

@@ -4,6 +4,7 @@ Version 5 has other names in memory and turns them into these when it writes: ha
 """
 
 from tfdl.interop.layouts import Layout
+from tfdl.interop.timm import windows_shifted_along_one_side
 
 
 def resnet_layer(match, paths):
@@ -213,6 +214,7 @@ LAYOUT = Layout(
     ignored=r".*\.(num_batches_tracked|relative_position_index|attn\.(masked_)?bias|inv_freq|position_ids)"
     r"|lm_head\.(weight|decoder\..*)|cls\.predictions\.decoder\..*|((model\.)?(encoder|decoder)\.embed_tokens\.weight)"
     r"|final_logits_bias",
+    limits={"swin": windows_shifted_along_one_side},
     heads=r"(cls|lm_head|classifier|qa_outputs|(.*\.)?pooler)\..*",
     old_names=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
 )
