@@ -28,7 +28,7 @@ class Config:
     """new sequences in each epoch"""
     batch_size: int = 50
     """sequences per update"""
-    learning_rate: float = 0.005
+    learning_rate: float = 0.01
     """of Adam; it falls to 0 along a cosine"""
     clipnorm: float = 1.0
     """largest norm of the gradients together: steep places of recurrent networks throw weights far off"""
