@@ -48,6 +48,7 @@ OPTIONAL_EXTRAS = {
     "mediapipe",
     "mlflow",
     "ray",
+    "sacrebleu",
     "timm",
     "torch",
     "torchvision",

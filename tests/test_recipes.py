@@ -24,11 +24,12 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "train_mirrored": ["--variant", "nano"],
     "train_mlp": ["--variant", "nano"],
     "train_rnn": ["--variant", "nano", "--data", "descriptions"],
+    "translate": ["--data", "reverse", "--model", "transformer", "--variant", "nano", "--length", "16"],
     "watch_gradients": ["--length", "6", "--singular-values", "0.9"],
 }
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 NO_TASK = {"task.json"}  # `tfdl predict` does not answer yet for models of the data of these loaders
-OTHER_DATA = ("text.load(", "adding_problem.load(", "time_series.load(")
+OTHER_DATA = ("text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
 PROMISED = {  # what a run folder holds if the recipe calls this
     "run.fit(": {"metrics.jsonl", "checkpoints", "figures", "task.json"},
     "run.compare(": {"variants"},

@@ -1,4 +1,4 @@
-"""Sequence to sequence: known counts, who sees what, padding on both sides, translating, saving, and learning."""
+"""Sequence to sequence: known counts, who sees what, padding on both sides, saving, and learning."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.harness import outline
 from tfdl.core.outline import parameters
+from tfdl.inference.translation import greedy
 from tfdl.models.recurrent.seq2seq import ATTENTION, VARIANTS, Seq2SeqConfig, seq2seq
 from tfdl.train.step import exact
 
@@ -104,32 +105,10 @@ def test_decoding_token_by_token_is_decoding_at_once(kind):
 def test_weights_are_distributions_over_real_tokens(kind):
     model, inputs = tiny(kind), batch()
     inputs["source"][1, 3:] = 0
-    _, _, weights = model.decode(inputs["target_in"], *model.encode(inputs["source"]))
-    weights = np.array(weights)
+    weights = np.array(model.attention_map(inputs))
+    assert weights.shape == (3, 4, 5)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
     assert (weights[1, :, 3:] == 0).all() and (weights[1, :, :3] > 0).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_translation_takes_the_likeliest_token_until_the_end(kind):
-    model, source = tiny(kind), batch()["source"]
-    texts, weights = model.translate(source, start=1, end=2, length=4)
-    assert (weights is None) == (kind in ("none", "last"))
-    assert weights is None or weights.shape == (*texts.shape, 5)
-    written = np.full((3, 1), 1, "int32")  # again, the whole text at every step
-    for _ in range(4):
-        likeliest = np.argmax(model({"source": source, "target_in": written})[:, -1], axis=-1)
-        written = np.concatenate([written, likeliest[:, None]], axis=1, dtype="int32")
-    for text, tokens in zip(texts, written[:, 1:].tolist()):
-        tokens = tokens[: tokens.index(2)] if 2 in tokens else tokens
-        assert text[: len(tokens)].tolist() == tokens and not text[len(tokens) :].any()
-
-
-def test_translation_ends_each_text_by_itself():
-    model = tiny()
-    model.logits.bias.assign(np.eye(11)[2] * 100.0)  # the end, whatever comes
-    texts, weights = model.translate(batch()["source"], start=1, end=2, length=5)
-    assert texts.shape == (3, 0) and weights.shape == (3, 0, 5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,10 +138,8 @@ def test_texts_are_turned_round_after_some_training(kind):
     exact(model)
     data = tf.data.Dataset.from_tensors(({"source": source, "target_in": target[:, :-1]}, target[:, 1:]))
     model.fit(data, epochs=100, verbose=0, shuffle=False)
-    texts, weights = model.translate(source, start=1, end=2, length=6)
-    assert texts.shape == (64, 4) and (texts == source[:, ::-1]).mean() > 0.9
-    if kind == "bahdanau":
-        assert weights.shape == (64, 4, 4)
+    texts = greedy(model, start=1, end=2, length=6)(source).numpy()
+    assert (texts[:, :4] == source[:, ::-1]).mean() > 0.9
 
 
 def test_errors_name_the_value_and_the_remedy():
@@ -172,5 +149,5 @@ def test_errors_name_the_value_and_the_remedy():
         replace(NANO, depth=2)
     with pytest.raises(ValueError, match="no recurrent cell 'lst'"):
         Seq2SeqConfig(source_vocabulary=9, target_vocabulary=9, embedding=3, units=3, cell="lst")
-    with pytest.raises(ValueError, match="length must be at least 1, not 0"):
-        tiny().translate(batch()["source"], start=1, end=2, length=0)
+    with pytest.raises(ValueError, match="attention='last' looks nowhere; use 'bahdanau' or 'luong'"):
+        tiny("last").attention_map(batch())

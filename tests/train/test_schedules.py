@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.magnitudes import magnitudes, quick
-from tfdl.train.schedules import CosineRestarts, WarmUp, cosine, linear, rates, step_decay
+from tfdl.train.schedules import CosineRestarts, InverseRoot, WarmUp, cosine, linear, rates, step_decay
 
 S = keras.optimizers.schedules
 RATE, MANY = 0.3, 100_001
@@ -51,6 +51,14 @@ def assert_exact(schedule, expected, tolerance=3e-7):
     found = rates(schedule, len(expected))
     worst = int(np.abs(found - expected).argmax())
     assert np.abs(found - expected).max() <= tolerance * RATE, f"step {worst}: {found[worst]}, not {expected[worst]}"
+
+
+def test_inverse_root_after_its_warm_up_is_eq_3_of_the_transformer():
+    width, warm_up, steps = 512, 40, np.arange(1000)
+    expected = width**-0.5 * np.minimum(np.maximum(steps, 1e-9) ** -0.5, steps * warm_up**-1.5)
+    assert_exact(WarmUp(InverseRoot((width * warm_up) ** -0.5, warm_up), warm_up), expected)
+    again = keras.optimizers.schedules.deserialize(S.serialize(InverseRoot(0.1, 7)))
+    assert (again.rate, again.updates) == (0.1, 7)
 
 
 @pytest.mark.parametrize("every, factor", [(1, 0.999), (7, 0.9), (30, 0.1), (333, 0.5), (10_000, 0.1)])

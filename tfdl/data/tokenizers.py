@@ -10,8 +10,11 @@ Devlin et al. 2018, arXiv:1810.04805, section 3; SentencePiece: Kudo & Richardso
 vocabulary is that of Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks".
 """
 
+import collections
+import functools
 import json
 import pathlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -71,6 +74,51 @@ class Bytes:
         return np.asarray(tokens, "uint8").tobytes().decode(errors="replace")
 
 
+@dataclass(frozen=True)
+class Words:
+    """One token for each word and each sign, all in lower case.
+
+    0 is padding, 1 a word that is not known, 2 stands before a text and 3 behind it, 4 + i is the i-th of `words`.
+
+    Attributes:
+        words: in alphabetical order, as `of` gives them.
+    """
+
+    words: tuple[str, ...]
+    special = {"padding": 0, "unknown": 1, "start": 2, "end": 3}
+
+    @classmethod
+    def of(cls, texts: Iterable[str], least: int = 2):
+        """The words that occur `least` times or more in these texts."""
+        counts = collections.Counter(word for text in texts for word in split_words(text.lower()))
+        return cls(tuple(sorted(word for word, count in counts.items() if count >= least)))
+
+    def __len__(self):
+        return len(self.special) + len(self.words)
+
+    @functools.cached_property
+    def numbers(self):
+        return {word: number for number, word in enumerate(self.words, len(self.special))}
+
+    def encode(self, text):
+        """Token numbers (T,) int32."""
+        return np.array([self.numbers.get(word, 1) for word in split_words(text.lower())], "int32")
+
+    def decode(self, tokens):
+        """The words of token numbers (T,) with spaces between; special ones are left out, U+FFFD is an unknown word.
+
+        Hyphens and apostrophes stand between their words without spaces, as they mostly did.
+        """
+        written = ("", "\ufffd", "", "", *self.words)
+        text = " ".join(written[token] for token in np.asarray(tokens).tolist() if written[token])
+        return re.sub(r"(?<=\w) ([-'’]) (?=\w)", r"\1", text)
+
+
+def split_words(text):
+    """Words, and every sign by itself: "a T-shirt." -> ["a", "T", "-", "shirt", "."]"""
+    return re.findall(r"\w+|[^\w\s]", text)
+
+
 class Pieces:
     """Pieces of words, by Hugging Face's `tokenizers`.
 
@@ -91,27 +139,30 @@ class Pieces:
         return self.tokenizer.get_vocab_size()
 
     @classmethod
-    def trained(cls, texts: Iterable[str], size: int, kind: str = "byte_pairs"):
+    def trained(
+        cls, texts: Iterable[str], size: int, kind: str = "byte_pairs", special: tuple[str, ...] = ("<|endoftext|>",)
+    ):
         """A tokenizer of its own for these texts.
 
         Args:
             texts: strings, such as lines or documents.
             size: pieces in the vocabulary, special ones included; there may be fewer if the texts have no more.
             kind: "byte_pairs" (as GPT-2) or "word_pieces" (as BERT, lower case).
+            special: the first of the byte pairs, such as PAIR_TOKENS; word pieces have BERT_TOKENS.
 
         Raises:
             ValueError: an unknown kind, or a size below what the kind needs.
         """
         if kind not in ("byte_pairs", "word_pieces"):
             raise ValueError(f"kind is {kind!r}; choose byte_pairs or word_pieces.")
-        least = 256 + len(ENDS) if kind == "byte_pairs" else len(BERT_TOKENS) + 1
+        least = 256 + len(special) if kind == "byte_pairs" else len(BERT_TOKENS) + 1
         if size < least:
             raise ValueError(f"size is {size}; {kind} need {least} or more.")
         if kind == "byte_pairs":
             tokenizer = byte_pairs(models.BPE())
             alphabet = pre_tokenizers.ByteLevel.alphabet()
             trainer = trainers.BpeTrainer(
-                vocab_size=size, special_tokens=[*ENDS], initial_alphabet=alphabet, show_progress=False
+                vocab_size=size, special_tokens=[*special], initial_alphabet=alphabet, show_progress=False
             )
         else:
             tokenizer = word_pieces(models.WordPiece(unk_token="[UNK]"), lowercase=True)
@@ -161,7 +212,7 @@ SPECIAL = {  # as published vocabularies call them
     "mask": ("[MASK]", "<mask>"),
 }
 BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # padding is 0, as our BERT has it
-ENDS = ("<|endoftext|>",)  # of GPT-2, between texts
+PAIR_TOKENS = ("<pad>", "<s>", "</s>")  # around the texts of pairs; padding is 0
 
 
 def load(path):

@@ -23,6 +23,8 @@ class EncoderDecoder(ConfiguredModel):
     and `padding`, the token that stands for nothing.
     """
 
+    attends = True  # there is an `attention_map`
+
     def embed(self, tokens, positions, side, training):
         """Tokens (B, T) at positions (T,) -> (B, T, D); `side` is "encoder" or "decoder"."""
         raise NotImplementedError
@@ -98,3 +100,16 @@ class EncoderDecoder(ConfiguredModel):
         places, keys = position + ops.arange(ops.shape(tokens)[1]), ops.arange(cache["own"][0][0].shape[2])
         logits, own = self.decode(tokens, places, keys, cache["memory"], cache["visible"], cache["own"], position)
         return logits, cache | {"own": own}
+
+    def attention_map(self, inputs):
+        """Where the decoder's last block looks at each token of the target, (B, T, S): the mean of its heads."""
+        source, target = inputs["source"], inputs["target_in"]
+        encoded, memory_visible = self.encode(source)
+        positions = ops.arange(ops.shape(target)[1])
+        x, bias = self.embed(target, positions, "decoder", False), self.bias(positions, positions, "decoder")
+        options = dict(visible=causal(positions, positions), bias=bias, memory_visible=memory_visible)
+        *blocks, last = self.decoder
+        for block in blocks:
+            x, _ = block(x, memory=block.cross_attention.keys_values(encoded), **options)
+        weights = last.cross_attention_map(x, memory=last.cross_attention.keys_values(encoded), **options)
+        return ops.mean(weights, axis=1)

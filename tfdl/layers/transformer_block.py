@@ -89,18 +89,28 @@ class TransformerBlock(layers.Layer):
         memory_visible=None,
         training=False,
     ):
-        y = self.before(self.attention_norm, x)
-        keys_values = self.attention.keys_values(y, rotation)
-        if cache is not None:
-            keys_values = append(cache, keys_values, position)
-        y = self.attention(y, keys_values, visible=visible, bias=bias, rotation=rotation, training=training)
-        x = self.after(self.attention_norm, x, y, training)
+        x, keys_values = self.attend(x, cache, position, visible, bias, rotation, training)
         if self.cross_attention is not None:
             y = self.before(self.cross_attention_norm, x)
             y = self.cross_attention(y, memory, visible=memory_visible, training=training)
             x = self.after(self.cross_attention_norm, x, y, training)
         y = self.feed_forward(self.before(self.feed_forward_norm, x), training=training)
         return self.after(self.feed_forward_norm, x, y, training), keys_values
+
+    def attend(self, x, cache=None, position=None, visible=None, bias=None, rotation=None, training=False):
+        """The first branch."""
+        y = self.before(self.attention_norm, x)
+        keys_values = self.attention.keys_values(y, rotation)
+        if cache is not None:
+            keys_values = append(cache, keys_values, position)
+        y = self.attention(y, keys_values, visible=visible, bias=bias, rotation=rotation, training=training)
+        return self.after(self.attention_norm, x, y, training), keys_values
+
+    def cross_attention_map(self, x, visible=None, bias=None, memory=None, memory_visible=None):
+        """The weights (B, h, T, S) with which the tokens of x look at the memory, for figures."""
+        x, _ = self.attend(x, visible=visible, bias=bias)
+        y = self.before(self.cross_attention_norm, x)
+        return self.cross_attention.attention_map(y, memory, visible=memory_visible)
 
     def before(self, norm, x):
         """A branch's input."""

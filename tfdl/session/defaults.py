@@ -73,6 +73,45 @@ LANGUAGE_MODELS = {
 }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TranslatorDefaults:
+    """How a translator is trained from scratch on some ten thousand pairs of sentences."""
+
+    variant: str
+    tokenizer: str
+    shared: bool
+    """one vocabulary for both languages"""
+    batch_size: int
+    learning_rate: float
+    label_smoothing: float
+    epochs: int
+
+
+TRANSLATORS = {
+    # bentrevett's notebooks: words that occur twice, a vocabulary for each language, Adam at 1e-3, no smoothing.
+    "seq2seq": TranslatorDefaults(
+        variant="small_bahdanau",
+        tokenizer="words",
+        shared=False,
+        batch_size=64,
+        learning_rate=1e-3,
+        label_smoothing=0.0,
+        epochs=5,
+    ),
+    # Vaswani et al. 2017: byte pairs of both languages together (section 5.1), whose table of embeddings is shared
+    # (section 3.4); smoothing by 0.1 (section 5.4).
+    "transformer": TranslatorDefaults(
+        variant="small",
+        tokenizer="byte_pairs",
+        shared=True,
+        batch_size=64,
+        learning_rate=1e-3,
+        label_smoothing=0.1,
+        epochs=5,
+    ),
+}
+
+
 def with_defaults(config):
     """`config` with the row of its `model` in place of each None, from its `DEFAULTS`, or from `CLASSIFIERS`.
 

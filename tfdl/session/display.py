@@ -32,7 +32,8 @@ def data_text(data):
     text = f"{getattr(data, 'name', 'data')}: " + ", ".join(f"{counts[key]:,} {key}" for key in SPLITS if key in counts)
     labels = getattr(data, "labels", None)
     if not labels:
-        return text
+        note = getattr(data, "note", "")
+        return f"{text}; {note}" if note else text
     text += f"; {len(labels)} classes"
     if len(labels) <= 12:
         text += f" ({', '.join(labels)})"

@@ -1,15 +1,16 @@
-"""Learning rates that change: step decay, linear, cosine, cosine with restarts, and warm-up before any of them.
+"""Learning rates that change: step decay, linear, cosine, with restarts, inverse root, and warm-up before any of them.
 
     rate = WarmUp(cosine(0.1, updates=9000), updates=1000)      # up for 1,000 updates, down for 9,000
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss)
 
 A schedule is a function of the number of updates made so far: the first update has `step` 0.  Where Keras's schedule is
-exact at every step it is used; two are our own, because Keras's are not exact or not composable:
+exact at every step it is used; three are our own, because Keras's are not exact, not composable, or not there:
 
 - `keras.optimizers.schedules.CosineDecayRestarts` finds the period by dividing, and with growth by a logarithm, in
   float32.  With a period of 7 it is off by 0.002 times the rate after 100,000 updates, and where float32 rounds a
   restart away it gives 0 instead of the full rate.  `CosineRestarts` counts in integers.
 - Keras has a warm-up for its cosine only.  `WarmUp` goes before every schedule.
+- `InverseRoot` is the Transformer's.
 """
 
 from numbers import Integral, Real
@@ -120,6 +121,34 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"rate": self.rate, "period": self.period, "growth": self.growth, "floor": self.floor}
+
+
+@serializable
+class InverseRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """rate sqrt(updates / (updates + step)): with a `WarmUp` of as many updates, the schedule of the Transformer.
+
+        WarmUp(InverseRoot((width * updates) ** -0.5, updates), updates)
+
+    is eq. 3 of Vaswani et al. 2017, arXiv:1706.03762: width^-0.5 min(step^-0.5, step updates^-1.5).
+
+    Args:
+        rate: positive number, the peak.
+        updates: of the warm-up, an integer >= 1.
+
+    Raises:
+        ValueError: a number outside its range.
+    """
+
+    def __init__(self, rate, updates):
+        check_rate(rate)
+        check_updates(updates=updates)
+        self.rate, self.updates = float(rate), int(updates)
+
+    def __call__(self, step):
+        return self.rate * ops.sqrt(self.updates / (self.updates + ops.cast(step, "float32")))
+
+    def get_config(self):
+        return {"rate": self.rate, "updates": self.updates}
 
 
 @serializable
