@@ -48,9 +48,11 @@ def main(config: Config):
         run=run,
     )
 
-    # Model; without a loop a step takes half the time
+    # Model; without a loop a step takes half the time, but a long graph takes minutes to build
     with run.scope():
-        model = tfdl.build("recurrent_regressor", config.cell, input_shape=(config.length, 2), unroll=True)
+        model = tfdl.build(
+            "recurrent_regressor", config.cell, input_shape=(config.length, 2), unroll=config.length <= 200
+        )
         learning_rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, run.updates(data, config.epochs))
         model.compile(keras.optimizers.Adam(learning_rate, global_clipnorm=config.clipnorm), loss="mse")
 

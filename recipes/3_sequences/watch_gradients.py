@@ -13,7 +13,7 @@ import keras
 
 import tfdl
 from tfdl.data import adding_problem
-from tfdl.explain.state_gradients import decay_per_step, gradient_norms
+from tfdl.explain.state_gradients import decay_bound, decay_per_step, gradient_norms
 from tfdl.figures.curves import curve_panels
 
 
@@ -69,17 +69,25 @@ def main(config: Config):
 
         return gradient_norms(model.get_layer("layer0"), numbers, loss)
 
-    before = {}
+    untrained = {}
     for name, make in models.items():
         keras.utils.set_random_seed(run.seed)
-        before[name] = norms(make())
+        untrained[name] = make()
     results = run.compare(data, models, epochs=config.epochs)
-    after = {name: norms(result.model) for name, result in results.items()}
+    trained = {name: result.model for name, result in results.items()}
+
+    panels, metrics = {}, {}
+    for title, networks in (("untrained", untrained), ("trained", trained)):
+        found = {name: norms(model) for name, model in networks.items()}
+        panels[title] = {name.replace("_", " "): values / values[0] for name, values in found.items()}
+        for name, model in networks.items():
+            metrics[f"decay_{title}/{name}"] = decay_per_step(found[name])
+            if name.startswith("vanilla"):
+                metrics[f"bound_{title}/{name}"] = decay_bound(model.get_layer("layer0"))
+    for name, result in results.items():
+        metrics[f"test_loss/{name}"] = result.metrics["test_loss"]
 
     # Figure
-    panels = {}
-    for title, found in (("untrained", before), (f"after {config.epochs} epochs", after)):
-        panels[title] = {name.replace("_", " "): values / values[0] for name, values in found.items()}
     figure = curve_panels(
         panels,
         x_label="steps back",
@@ -88,13 +96,6 @@ def main(config: Config):
         title="Gradients on their way back through time",
     )
     run.show("gradients", figure)
-    metrics = {}
-    for name, result in results.items():
-        metrics[f"decay_untrained/{name}"] = decay_per_step(before[name])
-        metrics[f"decay_trained/{name}"] = decay_per_step(after[name])
-        metrics[f"test_loss/{name}"] = result.metrics["test_loss"]
-    for name, value in zip(models, config.singular_values):
-        metrics[f"decay_bound/{name}"] = value
     return run.finish(None, metrics)
 
 

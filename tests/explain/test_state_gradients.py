@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfdl.explain.state_gradients import decay_per_step, gradient_norms
+from tfdl.explain.state_gradients import decay_bound, decay_per_step, gradient_norms
 from tfdl.layers import recurrent
 from tfdl.layers.recurrent import Cell, Recurrent
 
@@ -67,6 +67,7 @@ def test_vanilla_network_s_gradient_keeps_below_its_matrix_s_largest_singular_va
     largest = np.linalg.svd(np.array(layer.scan.cell.recurrent.kernel), compute_uv=False)[0]
     found = gradient_norms(layer, x, lambda h: keras.ops.sum(h, axis=-1))
     assert (found[1:] <= largest * found[:-1]).all() and (found[1:] > 0).all()
+    assert decay_bound(layer) == pytest.approx(largest) and decay_per_step(found) < largest
 
 
 def test_decay_is_the_factor_of_a_geometric_series():

@@ -42,6 +42,11 @@ def decay_per_step(norms):
     return float((norms[-1] / norms[0]) ** (1 / (len(norms) - 1)))
 
 
+def decay_bound(layer):
+    """The largest factor of one step back in a vanilla layer: the largest singular value of U.  A built `Recurrent`."""
+    return float(np.linalg.norm(ops.convert_to_numpy(layer.scan.cell.recurrent.kernel), 2))
+
+
 class ShiftedCell(keras.layers.Layer):
     """A cell that adds the last part of its input to its new states: the gradient of a shift is that of its state.
 
