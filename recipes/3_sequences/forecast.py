@@ -70,11 +70,12 @@ def main(config: Config):
     metrics["test_loss/repeat_last"] = data.repetition_error(1)
     metrics["test_loss/same_hour_yesterday"] = data.repetition_error(config.day)
 
-    # Figure: the middle of the test split, in the units of the table
+    # Figure: the middle of the test split, in the units of the table, with as much of the past as of the future
     known, truth = (windows[len(windows) // 2] for windows in data.windows())
     predicted = keras.ops.convert_to_numpy(model(known[None]))[0]
-    before, after = np.arange(-config.length, 0), np.arange(config.horizon)
-    series = {"history": (before, known), "truth": (after, truth), "forecast": (after, predicted)}
+    past = known[-config.horizon :]
+    before, after = np.arange(-len(past), 0), np.arange(config.horizon)
+    series = {"history": (before, past), "truth": (after, truth), "forecast": (after, predicted)}
     panels = {
         column: {name: (steps, data.in_units(values)[:, i]) for name, (steps, values) in series.items()}
         for i, column in enumerate(data.columns)

@@ -122,7 +122,7 @@ def draw_lines(axes, series, order, *, log_x, log_y):
     if len(places) == 1:
         axes.set_xticks(places)
     elif not log_x:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=counts))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=counts))
     if log_y:
         axes.autoscale_view()
         plain_ticks(axes.yaxis, *axes.get_ylim())
