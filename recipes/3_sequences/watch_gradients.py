@@ -29,7 +29,7 @@ class Config:
     """new sequences in each epoch"""
     batch_size: int = 50
     """sequences per update"""
-    learning_rate: float = 0.003
+    learning_rate: float = 0.005
     """of Adam"""
     clipnorm: float = 1.0
     """largest norm of the gradients together: where they explode, they would throw the weights far off"""
