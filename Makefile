@@ -25,7 +25,7 @@ help:
 	@echo "make test-backends   every model on Keras's JAX and PyTorch backends, in the same environment"
 	@echo "make test-extras     the same, and JAX's layouts, Ray and MediaPipe"
 	@echo "make lint       ruff, ruff format --check, import-linter, mypy on the public names"
-	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (20 minutes)"
+	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (40 minutes)"
 	@echo "make venv       only install into .venv"
 	@echo "make clean      delete caches and build files (not the environments, not runs)"
 
@@ -87,6 +87,7 @@ test-backends: .venv-parity/installed
 bench: .venv/installed
 	$(BIN)/python tools/bench_step.py
 	$(BIN)/python tools/bench_vision.py
+	$(BIN)/python tools/bench_text.py
 	$(BIN)/python tools/bench_scaling.py
 
 clean:

@@ -1,5 +1,6 @@
 """The speed tool: ratios of pairs, a file that keeps what it need not replace, and one small comparison for real."""
 
+import functools
 import json
 import re
 
@@ -62,11 +63,14 @@ def test_a_second_run_replaces_its_rows_and_keeps_the_others_unless_the_machine_
     def rows(ratio, *batches):
         return [bench_vision.row("vgg16", "inference", "torchvision", b, 64, 1.0, [ratio]) for b in batches]
 
-    here, elsewhere = bench_vision.surroundings(busy=True), bench_vision.surroundings(busy=False)
-    first = bench_vision.document(rows(1.5, 8, 32), here, {})
-    second = bench_vision.document(rows(2.5, 32), here, first)
+    here, elsewhere = (bench_vision.surroundings(busy, ("torch",)) for busy in (True, False))
+    document = functools.partial(bench_vision.document, bench_vision.TITLE, bench_vision.KEYS)
+    first = document(rows(1.5, 8, 32), here, {})
+    second = document(rows(2.5, 32), here, first)
     assert [(row["batch"], row["ratio"]) for row in second["rows"]] == [(8, 1.5), (32, 2.5)]
-    assert bench_vision.document(rows(2.5, 32), elsewhere, first)["rows"] == rows(2.5, 32)
+    assert bench_vision.document(bench_vision.TITLE, bench_vision.KEYS, rows(2.5, 32), elsewhere, first)[
+        "rows"
+    ] == rows(2.5, 32)
     assert isinstance(here["cpu"]["avx512_bf16"], bool) and "keras" in here["versions"]
     assert json.loads(json.dumps(second)) == second
 

@@ -48,6 +48,8 @@ from tfdl.train.precision import set_precision
 from tfdl.train.step import exact
 
 ROOT = Path(__file__).resolve().parent.parent
+TITLE = "Speed of ours over theirs: medians and quartiles of paired ratios"
+KEYS = ("model", "measure", "against", "batch", "image")
 RESULTS = ROOT / "results" / "bench_vision.json"
 AGAINST = ("keras", "tflite", "torch", "bfloat16")
 FEWEST, MOST = 7, 25  # pairs
@@ -133,39 +135,41 @@ def main(argv=None):
     if "torch" in args.against and not (importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision")):
         print("torchvision is not installed (it is in the extra `parity`): nothing is compared with it.")
         args.against.remove("torch")
-    circumstances = surroundings(args.busy)
+    circumstances = surroundings(args.busy, ("torch", "torchvision"))
     rows = []
     for name in args.models:
         for row in compared(name, NETWORKS[name], args.against, setting):
             print(line(row), flush=True)
             rows.append(row | {"commit": commit()})
         if not args.quick:
-            write_json(RESULTS, document(rows, circumstances, read_json(RESULTS) if RESULTS.is_file() else {}))
+            before = read_json(RESULTS) if RESULTS.is_file() else {}
+            write_json(RESULTS, document(TITLE, KEYS, rows, circumstances, before))
         gc.collect()  # Keras's models are cycles of references
     return 0
 
 
-def surroundings(busy):
-    """What the ratios depend on."""
+def surroundings(busy, libraries):
+    """What the ratios depend on; `libraries` are packages whose versions matter where they are installed."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
         flags = set()  # no Linux
-    torch = {name: version(name) for name in ("torch", "torchvision") if importlib.util.find_spec(name)}
+    installed = {name: version(name) for name in libraries if importlib.util.find_spec(name)}
     return {
-        "versions": versions() | torch,
+        "versions": versions() | installed,
         "cpu": {name: name in flags for name in CPU_FLAGS},
         "threads": 1 if busy else os.cpu_count(),
         "clock": "CPU seconds" if busy else "wall time",
     }
 
 
-def document(rows, circumstances, before):
-    """The file: these rows, and those of earlier runs under the same circumstances that they do not replace."""
-    keys = ("model", "measure", "against", "batch", "image")
+def document(title, keys, rows, circumstances, before):
+    """The file: these rows, and those of earlier runs under the same circumstances that they do not replace.
+
+    `keys` are the names by which rows are told apart.
+    """
     kept = before.get("rows", []) if before.get("circumstances") == circumstances else []
     table = {tuple(row[key] for key in keys): row for row in [*kept, *rows]}
-    title = "Speed of ours over theirs: medians and quartiles of paired ratios"
     return {"title": title, "circumstances": circumstances, "rows": list(table.values())}
 
 
@@ -202,8 +206,13 @@ def steps(name, ours, theirs, against, setting):
 
 
 def row(name, measure, against, batch, side, target, ratios):
-    low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).round(3).tolist()
     facts = {"model": name, "measure": measure, "against": against, "batch": batch, "image": side}
+    return ratio_row(facts, target, ratios)
+
+
+def ratio_row(facts, target, ratios):
+    """`facts` with median and quartiles of the ratios."""
+    low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).round(3).tolist()
     return facts | {"ratio": median, "low": low, "high": high, "pairs": len(ratios), "target": target}
 
 

@@ -60,6 +60,16 @@ Keras's MobileNetV3 falls into 20 pieces, as XNNPACK lacks HARD_SWISH there; our
 |---|---|---|---|---|---|---|
 """
 
+SPEED_OF_TEXT = """
+### Text models
+
+A training step of 4 texts of 128 tokens, ours over theirs; from [results/bench_text.json](results/bench_text.json),
+which `python tools/bench_text.py` writes.
+
+| model | against | ratio | target |
+|---|---|---|---|
+"""
+
 SCALING = """
 ## Several workers
 
@@ -168,6 +178,8 @@ def page(folder):
         text += PARITY + "".join(parity_line(row) for row in files["parity"]["rows"])
     if "bench_vision" in files:
         text += SPEED + "".join(speed_line(row) for row in files["bench_vision"]["rows"])
+    if "bench_text" in files:
+        text += SPEED_OF_TEXT + "".join(text_line(row) for row in files["bench_text"]["rows"])
     if "bench_scaling" in files:
         text += SCALING + "".join(scaling_line(row) for row in files["bench_scaling"]["rows"])
     if "bench_statistics" in files:
@@ -209,10 +221,19 @@ def parity_line(row):
 
 def speed_line(row):
     """One ratio of speeds as a row of the table."""
-    missed = "" if round(row["ratio"], 2) >= row["target"] else " (missed)"  # by two digits: more are noise
-    ratio = f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]{missed}"
-    cells = (row["model"], row["measure"], row["against"], str(row["batch"]), f"{row['image']} px", ratio)
+    cells = (row["model"], row["measure"], row["against"], str(row["batch"]), f"{row['image']} px", ratio(row))
     return "| " + " | ".join((*cells, f"≥ {row['target']:g}")) + " |\n"
+
+
+def text_line(row):
+    """The same of a text model."""
+    return f"| {row['model']} | {row['against']} | {ratio(row)} | ≥ {row['target']:g} |\n"
+
+
+def ratio(row):
+    """Median and quartiles, and whether the target is missed."""
+    missed = "" if round(row["ratio"], 2) >= row["target"] else " (missed)"  # by two digits: more are noise
+    return f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]{missed}"
 
 
 def scaling_line(row):

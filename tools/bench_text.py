@@ -1,0 +1,241 @@
+"""Speed of training our text models against other libraries' on this machine, as ratios: above 1 ours is faster.
+
+    python tools/bench_text.py                                    all that is installed (15 minutes on two cores)
+    python tools/bench_text.py --models gpt2 --against keras_hub  some models, some rivals
+    python tools/bench_text.py --busy                             while other programs run too
+    python tools/bench_text.py --quick                            a look: small models, few pairs, nothing kept
+
+Ours and theirs take a training step in turns, on 4 texts of 128 tokens, and each pair gives a ratio.  Median and
+quartiles are printed and kept in results/bench_text.json, seconds never.
+
+    keras_hub      the same architecture of keras-hub
+    transformers   Hugging Face's on PyTorch, in eager mode, where it is installed
+    float32        ours under the policy mixed_bfloat16 against itself in float32
+    keras          an LSTM language model of Keras's own layers, with masks
+
+All have the dropout of their papers and take steps of SGD with momentum, ours by the step of a `tfdl.Run`.
+"""
+
+import argparse
+import gc
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfdl
+from tfdl.core.files import read_json, write_json
+from tfdl.core.provenance import commit
+from tfdl.models.recurrent import rnn
+from tfdl.models.text import bert, gpt
+from tfdl.train.precision import set_precision
+from tfdl.train.step import exact
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # whence the other tools are imported
+from tools.bench_vision import Setting, document, paired, ratio_row, surroundings  # noqa: E402 (after the path)
+
+RESULTS = ROOT / "results" / "bench_text.json"
+TITLE = "Speed of a training step of ours over theirs: medians and quartiles of paired ratios"
+BATCH, LENGTH, CLASSES = 4, 128, 2
+TARGETS = {"keras_hub": 1.1, "transformers": 1.1, "float32": 1.3, "keras": 1.0}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a transformer."""
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+
+
+@dataclass(frozen=True)
+class Model:
+    """One architecture: ours, and who else has it.
+
+    Attributes:
+        ours: Size -> our network.
+        rivals: name in TARGETS -> function of (Size, tokens, labels) that gives a call for a training step.
+        vocabulary_size: of its tokens.
+        is_classifier: whether it gives CLASSES logits for a text, else logits for each token.
+    """
+
+    ours: Callable
+    rivals: dict[str, Callable]
+    vocabulary_size: int
+    is_classifier: bool = False
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
+    parser.add_argument("--against", nargs="+", choices=TARGETS, default=list(TARGETS), help="default: all")
+    parser.add_argument("--busy", action="store_true", help="one thread, and its CPU seconds in place of wall time")
+    parser.add_argument("--quick", action="store_true", help="two narrow blocks, few pairs; nothing is written")
+    args = parser.parse_args(argv)
+    setting = Setting(LENGTH, seconds=0.0 if args.quick else 40.0)
+    size = Size(48, 2, 4) if args.quick else Size()
+    if args.busy:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch reads it when it is imported
+        setting = replace(setting, clock=time.process_time)
+    if "transformers" in args.against and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
+        print("transformers and PyTorch are not installed (extra `parity`): nothing is compared with them.")
+        args.against.remove("transformers")
+    circumstances = surroundings(args.busy, ("torch", "transformers"))
+    rows = []
+    for name in args.models:
+        for against in [rival for rival in MODELS[name].rivals if rival in args.against]:
+            rows.append(compared(name, MODELS[name], against, size, setting) | {"commit": commit()})
+            print(line(rows[-1]), flush=True)
+            gc.collect()  # Keras's models are cycles of references
+        if not args.quick:
+            before = read_json(RESULTS) if RESULTS.is_file() else {}
+            write_json(RESULTS, document(TITLE, ("model", "against"), rows, circumstances, before))
+    return 0
+
+
+def compared(name, model, against, size, setting):
+    """The row of one architecture against one rival."""
+    random = np.random.default_rng(0)
+    tokens = random.integers(1, model.vocabulary_size, (BATCH, LENGTH)).astype("int32")
+    labels = random.integers(0, CLASSES, BATCH).astype("int32") if model.is_classifier else np.roll(tokens, -1, axis=1)
+    theirs = model.rivals[against](size, tokens, labels)  # first: where it is ours in float32, the policy is still that
+    policy = "mixed_bfloat16" if against == "float32" else "float32"
+    set_precision(policy)
+    try:
+        ours = keras_step(model.ours(size), tokens, labels, own=True)
+        ratios = paired(ours, theirs, setting)
+    finally:
+        set_precision("float32")
+    facts = {"model": name, "against": against, "batch": BATCH, "length": LENGTH}
+    return ratio_row(facts, TARGETS[against], ratios)
+
+
+def line(row):
+    """One row for people."""
+    target = "" if row["ratio"] >= row["target"] else f"  below {row['target']:g}"
+    ratio = f"{row['ratio']:5.2f} [{row['low']:.2f}, {row['high']:.2f}] of {row['pairs']:2d}"
+    return f"{row['model']:<12}against {row['against']:<14}{ratio}{target}"
+
+
+def keras_step(model, inputs, labels, *, own=False):
+    """A call for one training step of a Keras network; `own`: by our step."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss)
+    model = exact(model) if own else model
+    inputs, labels = tf.nest.map_structure(tf.constant, inputs), tf.constant(labels)
+    model._symbolic_build(data_batch=(inputs, labels))
+    step = tf.function(lambda: model.train_step((inputs, labels))["loss"])
+    return lambda: step().numpy()  # which waits for a device, if there is one
+
+
+def gpt_of_ours(size):
+    return tfdl.build("gpt", replace(gpt.VARIANTS["gpt2"], width=size.width, depth=size.depth, heads=size.heads))
+
+
+def bert_of_ours(size):
+    config = replace(bert.VARIANTS["base"], width=size.width, depth=size.depth, heads=size.heads)
+    return tfdl.build("bert", config, head="classifier", num_classes=CLASSES)
+
+
+def lstm_of_ours(size):
+    return tfdl.build("rnn", "lstm_characters")
+
+
+def own(build):
+    """Our network in float32, as a rival of itself."""
+    return lambda size, tokens, labels: keras_step(build(size), tokens, labels, own=True)
+
+
+def gpt_of_keras_hub(size, tokens, labels):
+    from keras_hub import models
+
+    backbone = models.GPT2Backbone(50257, size.depth, size.heads, size.width, 4 * size.width, max_sequence_length=1024)
+    network = models.GPT2CausalLM(backbone=backbone, preprocessor=None)
+    return keras_step(network, {"token_ids": tokens, "padding_mask": np.ones_like(tokens)}, labels)
+
+
+def bert_of_keras_hub(size, tokens, labels):
+    from keras_hub import models
+
+    backbone = models.BertBackbone(30522, size.depth, size.heads, size.width, 4 * size.width)
+    network = models.BertTextClassifier(backbone=backbone, num_classes=CLASSES, preprocessor=None)
+    ones, zeros = np.ones_like(tokens), np.zeros_like(tokens)
+    return keras_step(network, {"token_ids": tokens, "segment_ids": zeros, "padding_mask": ones}, labels)
+
+
+def gpt_of_transformers(size, tokens, labels):
+    import transformers
+
+    config = transformers.GPT2Config(n_embd=size.width, n_layer=size.depth, n_head=size.heads)
+    return torch_step(transformers.GPT2LMHeadModel(config), tokens, labels)
+
+
+def bert_of_transformers(size, tokens, labels):
+    import transformers
+
+    config = transformers.BertConfig(
+        hidden_size=size.width,
+        num_hidden_layers=size.depth,
+        num_attention_heads=size.heads,
+        intermediate_size=4 * size.width,
+        num_labels=CLASSES,
+    )
+    return torch_step(transformers.BertForSequenceClassification(config), tokens, labels)
+
+
+def torch_step(network, tokens, labels):
+    """A call for one training step of a PyTorch network of transformers."""
+    import torch
+
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9)
+    tokens, labels = torch.tensor(tokens, dtype=torch.long), torch.tensor(labels, dtype=torch.long)
+
+    def step():
+        optimizer.zero_grad()
+        logits = network(tokens).logits
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def lstm_of_keras(size, tokens, labels):
+    """The layers that our `lstm_characters` stands for."""
+    c = rnn.VARIANTS["lstm_characters"]
+    stack = [keras.layers.LSTM(c.units, return_sequences=True) for _ in range(c.depth)]
+    embedding = keras.layers.Embedding(c.vocabulary_size, c.embedding, mask_zero=True)
+    return keras_step(keras.Sequential([embedding, *stack, keras.layers.Dense(c.vocabulary_size)]), tokens, labels)
+
+
+MODELS = {
+    "gpt2": Model(
+        gpt_of_ours,
+        {"keras_hub": gpt_of_keras_hub, "transformers": gpt_of_transformers, "float32": own(gpt_of_ours)},
+        50257,
+    ),
+    "bert_base": Model(
+        bert_of_ours,
+        {"keras_hub": bert_of_keras_hub, "transformers": bert_of_transformers, "float32": own(bert_of_ours)},
+        30522,
+        is_classifier=True,
+    ),
+    "lstm": Model(lstm_of_ours, {"keras": lstm_of_keras}, rnn.VARIANTS["lstm_characters"].vocabulary_size),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
