@@ -18,6 +18,8 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "forecast": ["--data", "waves", "--length", "24", "--horizon", "12"],
     "initialize": ["--layers", "2"],
+    "pretrain_denoising": ["--variant", "nano", "--data", "descriptions", "--length", "16", "--vocabulary-size", "300"],
+    "pretrain_masked": ["--variant", "nano", "--data", "descriptions", "--length", "16", "--vocabulary-size", "300"],
     "read_images": ["--variant", "nano"],
     "train_gpt": ["--variant", "nano", "--data", "descriptions", "--length", "16"],
     "train_highway": ["--depth", "4"],
@@ -90,7 +92,7 @@ def test_every_setting_has_a_line_of_help(recipe):
     (config,) = (n for n in ast.parse(recipe.read_text()).body if isinstance(n, ast.ClassDef) and n.name == "Config")
     assert ast.get_docstring(config)
     for field, following in zip(config.body, [*config.body[1:], None]):
-        if isinstance(field, ast.AnnAssign) and field.target.id != "run":
+        if isinstance(field, ast.AnnAssign) and field.target.id not in ("run", "DEFAULTS"):
             is_help = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
             assert is_help and isinstance(following.value.value, str), f"{field.target.id} has no help"
 

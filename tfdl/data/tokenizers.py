@@ -124,7 +124,7 @@ class Pieces:
 
     Attributes:
         special: name -> number of the special tokens that the vocabulary has: "padding", "unknown", "start", "end",
-            "mask".
+            "mask", "sentinel".
     """
 
     def __init__(self, tokenizer):
@@ -210,9 +210,12 @@ SPECIAL = {  # as published vocabularies call them
     "start": ("[CLS]", "<s>", "<|endoftext|>", "<|begin_of_text|>"),
     "end": ("[SEP]", "</s>", "<|endoftext|>", "<|end_of_text|>"),
     "mask": ("[MASK]", "<mask>"),
+    "sentinel": ("<extra_id_0>",),  # T5's first; the others count down from it
 }
 BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # padding is 0, as our BERT has it
 PAIR_TOKENS = ("<pad>", "<s>", "</s>")  # around the texts of pairs; padding is 0
+BART_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # and RoBERTa's; padding is 1, as our models have it
+T5_TOKENS = ("<pad>", "</s>", "<unk>")
 
 
 def load(path):

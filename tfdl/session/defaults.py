@@ -112,6 +112,30 @@ TRANSLATORS = {
 }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainingDefaults:
+    """How a small network learns from damaged text within a few minutes on two cores."""
+
+    variant: str
+    vocabulary_size: int = 2000
+    length: int = 64
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    epochs: int
+
+
+MASKED_MODELS = {
+    "bert": PretrainingDefaults(variant="tiny", epochs=12),
+    "roberta": PretrainingDefaults(variant="tiny", epochs=12),
+}
+
+DENOISING_MODELS = {
+    "t5": PretrainingDefaults(variant="mini", epochs=10),
+    # For captions, of which few have more than 46 tokens
+    "bart": PretrainingDefaults(variant="mini", vocabulary_size=1000, length=48, batch_size=64, epochs=6),
+}
+
+
 def with_defaults(config):
     """`config` with the row of its `model` in place of each None, from its `DEFAULTS`, or from `CLASSIFIERS`.
 

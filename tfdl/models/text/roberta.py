@@ -13,6 +13,7 @@ VARIANTS = {
     "nano": BertConfig(
         width=24, depth=2, heads=3, context=32, dropout=0.0, **ROBERTA | {"vocabulary_size": 61}
     ),  # ours
+    "tiny": BertConfig(width=128, depth=2, heads=2, **ROBERTA),  # ours, of BERT-Tiny's size
     "base": BertConfig(width=768, depth=12, heads=12, **ROBERTA),
     "large": BertConfig(width=1024, depth=24, heads=16, **ROBERTA),
 }
