@@ -1,5 +1,6 @@
 """A task survives JSON, and what comes from elsewhere is checked."""
 
+import dataclasses
 import json
 
 import pytest
@@ -37,3 +38,16 @@ def test_json_gives_the_same_task(task):
 def test_what_describes_no_task_is_refused(value, message):
     with pytest.raises(ValueError, match=message):
         Task.from_json(value)
+
+
+def test_task_of_texts_comes_back_and_says_what_it_needs():
+    task = Task(kind="text_classification", labels=("no", "yes"), tokenizer="tokenizer.json", length=64, padding=1)
+    assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
+    for changes, message in [
+        ({"tokenizer": None}, "tokenizer is None; give the name of a file"),
+        ({"tokenizer": "../x.json"}, "give the name of a file"),
+        ({"length": 0}, "length is 0; give a whole number from 1 on"),
+        ({"padding": -1}, "padding is -1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(task, **changes)

@@ -69,14 +69,14 @@ def test_words_come_back_from_word_pieces_in_lower_case(word_pieces):
 
 
 def test_batch_has_special_tokens_segments_and_padding(word_pieces):
-    batch = word_pieces.encode_batch(["the dog", "fox"], pairs=["lazy", "quick brown fox"], length=9)
+    batch = word_pieces.encode_batch(["the dog", "fox"], pairs=["lazy", "quick brown fox"], length=12)
     tokens, segments = batch["tokens"], batch["segments"]
-    assert tokens.shape == segments.shape == (2, 9) and tokens.dtype == segments.dtype == np.int32
+    assert tokens.shape == segments.shape == (2, 12) and tokens.dtype == segments.dtype == np.int32
     start, end = word_pieces.special["start"], word_pieces.special["end"]
     first = [start, *word_pieces.encode("the dog"), end, *word_pieces.encode("lazy"), end]
-    np.testing.assert_array_equal(tokens[0], [*first, *[0] * (9 - len(first))])
+    np.testing.assert_array_equal(tokens[0], [*first, *[0] * (12 - len(first))])
     assert segments[0].tolist() == [0] * first.index(end) + [0] + [1] * (len(first) - first.index(end) - 1) + [0] * (
-        9 - len(first)
+        12 - len(first)
     )
 
 
@@ -151,3 +151,13 @@ def test_what_is_no_tokenizer_is_said(tmp_path):
 def test_vocabularies_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Pieces.trained(WORDS, **options)
+
+
+def test_word_pieces_depend_on_the_texts_alone():
+    texts = [f"{word}{end} {word}" for word in ("walk", "talk", "Café") for end in ("ing", "ed", "s")]
+    first, again, turned = (Pieces.trained(t, 40, "word_pieces") for t in (texts, texts, texts[::-1]))
+    assert first.tokenizer.get_vocab() == again.tokenizer.get_vocab() == turned.tokenizer.get_vocab()
+    assert first.decode(first.encode("talking cafes")) == "talking cafes"
+    assert first.special == {"padding": 0, "unknown": 1, "start": 2, "end": 3, "mask": 4}
+    spoken = first.encode("##a")  # letters inside of words are pieces, and no special tokens
+    assert spoken.tolist() == [1, 1, first.tokenizer.token_to_id("a")]

@@ -6,8 +6,9 @@ A run folder has it as task.json, an export folder in report.json under "task".
 import dataclasses
 import math
 from numbers import Integral, Real
+from pathlib import PurePath
 
-KINDS = ("classification",)
+KINDS = ("classification", "text_classification")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,9 @@ class Task:
         labels: class names in the order of the outputs; empty if unknown.
         image_shape: (height, width, channels) of the input.
         input_range: smallest and largest value of a pixel in the model's input.
+        tokenizer: of texts: the name of the file beside this one that turns them into tokens.
+        length: of texts: the most tokens, special ones included.
+        padding: the token behind a text's end.
         resize: how pictures are resized to `image_shape`, see `tfdl.core.pictures`: "stretch" ignores proportions.
 
     Raises:
@@ -30,6 +34,9 @@ class Task:
     image_shape: tuple[int, int, int] | None = None
     input_range: tuple[float, float] = (0.0, 1.0)
     resize: str = "stretch"
+    tokenizer: str | None = None
+    length: int | None = None
+    padding: int = 0
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -44,6 +51,16 @@ class Task:
             raise ValueError(f"input_range is {limits!r}; give the smallest and the largest value of a pixel.")
         if not isinstance(self.resize, str):
             raise ValueError(f"resize is {self.resize!r}; give a name such as 'stretch'.")
+        if self.kind == "text_classification":
+            self.check_texts()
+
+    def check_texts(self):
+        """Raises ValueError unless there is what texts need."""
+        if not isinstance(self.tokenizer, str) or self.tokenizer != PurePath(self.tokenizer).name:
+            raise ValueError(f"tokenizer is {self.tokenizer!r}; give the name of a file, such as tokenizer.json.")
+        for name, value, least in (("length", self.length, 1), ("padding", self.padding, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} is {value!r}; give a whole number from {least} on.")
 
     def to_json(self):
         """A dict for `json.dumps`."""

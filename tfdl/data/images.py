@@ -32,6 +32,7 @@ import tensorflow as tf
 from tfdl.core import pictures, static
 from tfdl.core.task import Task
 from tfdl.data import reading, sources
+from tfdl.data.classes import class_weights
 from tfdl.data.order import Order, finalized, rows_of_shard
 
 CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded again in every epoch
@@ -83,11 +84,7 @@ class ImageData:
         Raises:
             ValueError: a class has no training images.
         """
-        counts = self.class_counts["train"]
-        if not counts.all():
-            missing = self.labels[int(np.flatnonzero(counts == 0)[0])]
-            raise ValueError(f"The class {missing!r} has no training images, so it has no weight.")
-        return {number: float(counts.sum() / (len(counts) * count)) for number, count in enumerate(counts)}
+        return class_weights(self.class_counts["train"], self.labels)
 
 
 def load(

@@ -158,18 +158,14 @@ class Pieces:
         least = 256 + len(special) if kind == "byte_pairs" else len(BERT_TOKENS) + 1
         if size < least:
             raise ValueError(f"size is {size}; {kind} need {least} or more.")
-        if kind == "byte_pairs":
-            tokenizer = byte_pairs(models.BPE())
-            alphabet = pre_tokenizers.ByteLevel.alphabet()
-            trainer = trainers.BpeTrainer(
-                vocab_size=size, special_tokens=[*special], initial_alphabet=alphabet, show_progress=False
-            )
-        else:
-            tokenizer = word_pieces(models.WordPiece(unk_token="[UNK]"), lowercase=True)
-            trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=[*BERT_TOKENS], show_progress=False)
-        tokenizer.train_from_iterator(texts, trainer)
         if kind == "word_pieces":
-            tokenizer.post_processor = around(tokenizer)
+            return cls(trained_word_pieces(list(texts), size))
+        tokenizer = byte_pairs(models.BPE())
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=[*special], initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.train_from_iterator(texts, trainer)
         return cls(tokenizer)
 
     def save(self, path):
@@ -293,6 +289,24 @@ def from_vocabulary(file):
     tokenizer.add_special_tokens([token for token in BERT_TOKENS if token in pieces])
     tokenizer.post_processor = around(tokenizer)
     return tokenizer
+
+
+def trained_word_pieces(texts, size):
+    """A tokenizer with the word pieces of these texts, in lower case.
+
+    The library numbers letters inside of words, such as ##a, in the order in which a hash table gives them, and breaks
+    ties between pieces by these numbers: the same texts give another vocabulary each time.  With all letters as special
+    tokens, which are numbered first, the vocabulary depends on the texts alone.
+    """
+    tokenizer = word_pieces(models.WordPiece(unk_token="[UNK]"), lowercase=True)
+    letters = sorted(set().union(*map(tokenizer.normalizer.normalize_str, texts)))
+    numbered = [*BERT_TOKENS, *(f"##{letter}" for letter in letters if not letter.isspace())]
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=numbered, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    fresh = word_pieces(models.WordPiece(tokenizer.get_vocab(), unk_token="[UNK]"), lowercase=True)
+    fresh.add_special_tokens([*BERT_TOKENS])
+    fresh.post_processor = around(fresh)
+    return fresh
 
 
 def word_pieces(model, lowercase):

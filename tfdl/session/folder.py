@@ -29,7 +29,16 @@ RUNS = Path("runs")
 MAY_CHANGE = {"epochs", "run.resume", "run.out", "run.strategy", "run.tracker"}
 # What is read or written in a run folder.  Users may put links beside it.
 OURS = (
-    *("config.json", "env.json", "task.json", "metrics.jsonl", "summary.json", "run.lock", "MODEL_CARD.md"),
+    *(
+        "config.json",
+        "env.json",
+        "task.json",
+        "tokenizer.json",
+        "metrics.jsonl",
+        "summary.json",
+        "run.lock",
+        "MODEL_CARD.md",
+    ),
     *("tb", "checkpoints", "figures", "export", "variants"),
 )
 

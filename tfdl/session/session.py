@@ -29,7 +29,7 @@ import keras
 import tensorflow as tf
 
 from tfdl.core import static
-from tfdl.core.files import write_bytes, write_json
+from tfdl.core.files import write_bytes, write_json, write_text
 from tfdl.distribution import multi_worker, strategies
 from tfdl.export.card import write_card
 from tfdl.export.exporter import FORMATS, export_model
@@ -329,10 +329,12 @@ class Session:
         return {name: value for name, value in self.flags.items() if name not in where}
 
     def write_task(self, data):
-        """task.json: what the model answers and how its input is prepared, for `tfdl predict`."""
+        """task.json, and of texts the tokenizer: what the model answers to, and how, for `tfdl predict`."""
         task = getattr(data, "task", None)
         if task is not None and self.is_chief:
             write_json(self.folder / "task.json", task.to_json())
+            if task.tokenizer is not None:
+                write_text(self.folder / task.tokenizer, data.tokenizer.tokenizer.to_str())
 
     def load_best(self, model):
         """Notes the final weights' hash, then puts the best epoch's weights into `model`."""

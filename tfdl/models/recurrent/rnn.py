@@ -18,7 +18,7 @@ HEADS = ("language_model", "classifier", "tagger")
 class RecurrentConfig:
     """One network: embeddings, `depth` recurrent layers, and a head."""
 
-    vocabulary_size: int  # V; token 0 is padding
+    vocabulary_size: int  # V
     embedding: int  # E
     units: int  # U of each layer and direction
     cell: str = "lstm"  # key of CELLS
@@ -26,6 +26,7 @@ class RecurrentConfig:
     bidirectional: bool = False
     head: str = "language_model"  # one of HEADS: logits of the next token, of the text's class, of each token's class
     dropout: float = 0.0  # on the input of each layer and of the head, never from step to step
+    padding: int = 0  # the token that stands for nothing
 
     def __post_init__(self):
         check_cell(self.cell)
@@ -58,6 +59,13 @@ VARIANTS = {
     "bidirectional_classifier": RecurrentConfig(
         vocabulary_size=20_000, embedding=128, units=64, depth=2, bidirectional=True, head="classifier"
     ),
+    # Ours, for a few thousand sentences: strong dropout, because a classifier learns so few by heart.
+    "gru_classifier": RecurrentConfig(
+        vocabulary_size=8_000, embedding=64, units=64, cell="gru", head="classifier", dropout=0.5
+    ),
+    "bilstm_classifier": RecurrentConfig(
+        vocabulary_size=8_000, embedding=64, units=64, bidirectional=True, head="classifier", dropout=0.5
+    ),
     # Ours: Huang et al.'s network without its conditional random field.
     "bidirectional_tagger": RecurrentConfig(
         vocabulary_size=20_000, embedding=50, units=300, bidirectional=True, head="tagger", dropout=0.5
@@ -65,15 +73,24 @@ VARIANTS = {
 }
 
 
-def rnn(variant="lstm_characters", *, vocabulary_size=None, num_classes=2, length=None, unroll=False, name="rnn"):
-    """Tokens (B, T) int32, 0 where padded -> logits: (B, T, V), (B, C) of a classifier, or (B, T, C) of a tagger.
+def rnn(
+    variant="lstm_characters",
+    *,
+    vocabulary_size=None,
+    padding=None,
+    num_classes=2,
+    length=None,
+    unroll=False,
+    name="rnn",
+):
+    """Tokens (B, T) int32 -> logits: (B, T, V), (B, C) of a classifier, or (B, T, C) of a tagger.
 
     Padding may stand anywhere: the states do not change there, so that a text's logits do not depend on how it is
     padded.  A text of nothing but padding is the zero state.
 
     Args:
         variant: a row of VARIANTS or a RecurrentConfig.
-        vocabulary_size: V in place of the variant's; tokens are below it.
+        vocabulary_size, padding: in place of the variant's; tokens are below `vocabulary_size`.
         num_classes: C of a classifier or tagger, while a language model has V.  None for features in place of logits:
             the outputs (B, T, U) of the last layer, or its last states (B, U) of a classifier; two directions have 2 U.
         length: T; None for any.  Phones need it fixed.
@@ -88,7 +105,7 @@ def rnn(variant="lstm_characters", *, vocabulary_size=None, num_classes=2, lengt
         raise ValueError("unroll=True needs a fixed length, such as length=64.")
 
     tokens = keras.Input((length,), dtype="int32", name="tokens")
-    mask = ops.not_equal(tokens, 0)  # (B, T)
+    mask = ops.not_equal(tokens, c.padding)  # (B, T)
     x = layers.Embedding(c.vocabulary_size, c.embedding, name="embedding")(tokens)  # (B, T, E)
     for i in range(c.depth):
         x = dropout(x, c.dropout, f"dropout{i}")

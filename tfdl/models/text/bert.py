@@ -47,6 +47,8 @@ VARIANTS = {
     "base": BertConfig(width=768, depth=12, heads=12),
     "base_cased": BertConfig(vocabulary_size=28996, width=768, depth=12, heads=12),
     "large": BertConfig(width=1024, depth=24, heads=16),
+    # Ours, to be trained from scratch on a few thousand texts: strong dropout, or they are learned by heart.
+    "small_texts": BertConfig(vocabulary_size=8000, context=64, width=64, depth=1, heads=4, dropout=0.5),
     "minilm_l6": BertConfig(width=384, depth=6, heads=12),  # of all-MiniLM-L6-v2, for sentences as vectors
 }
 # What a model gives, for sequences (B, T); every number is float32.
@@ -64,19 +66,20 @@ WITH_TOKENS = ("pretraining", "masked_lm")
 WITH_POOLER = (None, "pretraining", "classifier")
 
 
-def bert(variant="base", *, vocabulary_size=None, head=None, num_classes=None, name="bert"):
+def bert(variant="base", *, vocabulary_size=None, context=None, padding=None, head=None, num_classes=None, name="bert"):
     """Tokens (B, T) int32, or {"tokens": ..., "segments": (B, T) int32} -> what HEADS says of `head`.
 
     Args:
         variant: a row of VARIANTS or a BertConfig.
-        vocabulary_size: V in place of the variant's.
+        vocabulary_size, context, padding: in place of the variant's.
         head: a key of HEADS.
         num_classes: C, for the heads "classifier" and "tagger".
 
     Raises:
         ValueError: unknown variant or head, or a number of classes where none or another is needed.
     """
-    c = with_head(choose_variant(variant, VARIANTS, model="bert", vocabulary_size=vocabulary_size), head, num_classes)
+    own = dict(vocabulary_size=vocabulary_size, context=context, padding=padding)
+    c = with_head(choose_variant(variant, VARIANTS, model="bert", **own), head, num_classes)
     model = Bert(c, name=name)
     model.build((None, c.context))
     return model

@@ -14,17 +14,24 @@ VARIANTS = {
         width=24, depth=2, heads=3, context=32, dropout=0.0, **ROBERTA | {"vocabulary_size": 61}
     ),  # ours
     "tiny": BertConfig(width=128, depth=2, heads=2, **ROBERTA),  # ours, of BERT-Tiny's size
+    # Ours, to be trained from scratch on a few thousand texts.
+    "small_texts": BertConfig(
+        width=64, depth=1, heads=4, context=64, dropout=0.5, **ROBERTA | {"vocabulary_size": 8000}
+    ),
     "base": BertConfig(width=768, depth=12, heads=12, **ROBERTA),
     "large": BertConfig(width=1024, depth=24, heads=16, **ROBERTA),
 }
 
 
-def roberta(variant="base", *, vocabulary_size=None, head=None, num_classes=None, name="roberta"):
+def roberta(
+    variant="base", *, vocabulary_size=None, context=None, padding=None, head=None, num_classes=None, name="roberta"
+):
     """Tokens (B, T) int32, 1 where padded -> what `bert.HEADS` says of `head`; there is no head "pretraining".
 
     Arguments and errors as for `bert`.
     """
-    c = choose_variant(variant, VARIANTS, model="roberta", vocabulary_size=vocabulary_size)
+    own = dict(vocabulary_size=vocabulary_size, context=context, padding=padding)
+    c = choose_variant(variant, VARIANTS, model="roberta", **own)
     if head == "pretraining":
         raise ValueError("RoBERTa is not trained on following sentences: choose the head 'masked_lm'.")
     model = Bert(with_head(c, head, num_classes), name=name)
