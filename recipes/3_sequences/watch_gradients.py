@@ -3,13 +3,15 @@
 Stage 3 (sequential data) - Hochreiter 1991; Bengio et al. 1994, IEEE Trans. Neural Networks 5(2); Pascanu et al. 2013,
 arXiv:1211.5063, section 2
 Run:     tfdl run watch_gradients
-Expect:  0.8 per step
+Expect:  untrained, the gradient falls by 0.79 per step back with singular values of 0.8 (the bound), by 0.96 with 1.0, by
+         0.82 in an LSTM and by 0.63 in a GRU, and grows by 1.04 with 1.2 (seed 0)
 """
 
 from dataclasses import dataclass
 from functools import partial
 
 import keras
+import numpy as np
 
 import tfdl
 from tfdl.data import adding_problem
@@ -79,7 +81,7 @@ def main(config: Config):
     panels, metrics = {}, {}
     for title, networks in (("untrained", untrained), ("trained", trained)):
         found = {name: norms(model) for name, model in networks.items()}
-        panels[title] = {name.replace("_", " "): values / values[0] for name, values in found.items()}
+        panels[title] = {name: (np.arange(config.length), values / values[0]) for name, values in found.items()}
         for name, model in networks.items():
             metrics[f"decay_{title}/{name}"] = decay_per_step(found[name])
             if name.startswith("vanilla"):
@@ -91,9 +93,9 @@ def main(config: Config):
     figure = curve_panels(
         panels,
         x_label="steps back",
-        y_label="norm of the gradient, relative to the last step",
+        y_label="norm of the gradient",
         log_y=True,
-        title="Gradients on their way back through time",
+        title="Gradients through time, relative to the last step",
     )
     run.show("gradients", figure)
     return run.finish(None, metrics)
