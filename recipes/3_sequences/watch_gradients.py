@@ -3,8 +3,8 @@
 Stage 3 (sequential data) - Hochreiter 1991; Bengio et al. 1994, IEEE Trans. Neural Networks 5(2); Pascanu et al. 2013,
 arXiv:1211.5063, section 2
 Run:     tfdl run watch_gradients
-Expect:  untrained, the gradient falls by 0.79 per step back with singular values of 0.8 (the bound), by 0.96 with 1.0, by
-         0.82 in an LSTM and by 0.63 in a GRU, and grows by 1.04 with 1.2 (seed 0)
+Expect:  untrained, each step back multiplies the gradient by 0.79 where all singular values are 0.8 (the bound), by
+         0.96 where they are 1 and by 1.04 where they are 1.2, by 0.82 in an LSTM and by 0.63 in a GRU (seed 0)
 """
 
 from dataclasses import dataclass
