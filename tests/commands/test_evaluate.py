@@ -74,7 +74,7 @@ def test_mistakes_are_the_most_confident_wrong_answers(predictor, probabilities)
     assert len(wrong) > 16
     np.testing.assert_allclose([m.probabilities.max() for m in scores.mistakes], best[expected], rtol=1e-5)
     for mistake in scores.mistakes:
-        np.testing.assert_allclose(mistake.image, IMAGES[mistake.index] / 255, atol=1e-6)
+        np.testing.assert_allclose(mistake.example, IMAGES[mistake.index] / 255, atol=1e-6)
         assert mistake.truth == LABELS[mistake.index] and mistake.guess == guesses[mistake.index]
 
 
@@ -96,7 +96,7 @@ def test_names_that_the_model_lacks_are_a_sentence():
 
 
 def test_no_image_is_an_error(predictor):
-    with pytest.raises(ValueError, match="no image to evaluate"):
+    with pytest.raises(ValueError, match="nothing to evaluate"):
         evaluate(predictor, [], NAMES)
 
 

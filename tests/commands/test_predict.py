@@ -114,11 +114,11 @@ def test_nothing_to_answer_is_code_2(source, here, capsys, monkeypatch):
     (here / "empty").mkdir()
     assert run(source, "photos/empty", "--out", "drawn") == 2
     out, err = capsys.readouterr()
-    assert out == "" and "no picture is in this folder (" in err and "None of the pictures could be read" in err
+    assert out == "" and "no picture is in this folder (" in err and "None of the images could be read" in err
     assert not os.path.exists("drawn")
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert run(source, "-") == 2
-    assert "standard input was empty" in capsys.readouterr().err
+    assert "There are no images: the input was empty" in capsys.readouterr().err
 
 
 def test_drawings_keep_apart_on_file_systems_without_capitals():
@@ -166,13 +166,13 @@ def test_names_cannot_write_to_the_terminal(source, here, capsys):
 def test_many_pictures_have_a_count(capsys, monkeypatch):
     times = iter(range(0, 1000, 6))
     monkeypatch.setattr(predict.time, "monotonic", lambda: next(times))
-    progress = predict.Progress(1000)
+    progress = predict.Progress(1_000, "images")
     progress.show(299)
     progress.show(640)
     progress.end(998, 2)
     first, last = capsys.readouterr().err.splitlines()
-    assert first.startswith("640 of 1,000 pictures, ") and first.endswith(" a second")
-    assert last.startswith("998 pictures in ") and last.endswith("; 2 could not be read.")
+    assert first.startswith("640 of 1,000 images, ") and first.endswith(" a second")
+    assert last.startswith("998 images in ") and last.endswith("; 2 could not be read.")
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_wrong_flags_are_explained_by_the_parser(words, capsys):
 
 
 @pytest.mark.parametrize("name", ["predict", "evaluate"])
-def test_help_teaches_with_two_examples(name, capsys):
+def test_help_teaches_with_three_examples(name, capsys):
     with pytest.raises(SystemExit):
         command_line.main([name, "--help"])
     text = capsys.readouterr().out
     examples = text.partition("examples:\n")[2].partition("\n\n")[0]
-    assert examples.count(f"tfdl {name} ") == 2
+    assert examples.count(f"tfdl {name} ") == 3

@@ -1,4 +1,4 @@
-"""`tfdl evaluate SOURCE --data X`: metrics, confusions and mistakes of a trained model on labeled images."""
+"""`tfdl evaluate SOURCE --data X`: metrics, confusions and mistakes of a trained model on labeled images or texts."""
 
 from pathlib import Path
 
@@ -7,13 +7,15 @@ from tfdl.commands.arguments import add_model_options, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl evaluate runs/digits_resnet --data digits
+  tfdl evaluate runs/sst2_gru --data sst2 --split validation
   tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
 
-X is a data set as for `tfdl run --data`: a prepared set, or folder:PATH with a sub-folder for each class.  Classes are
+X is a data set as for `tfdl run --data`: a prepared set, or folder:PATH with a sub-folder for each class; of texts also
+a file .tsv, .csv or .jsonl.  Classes are
 matched by name, so the data may have fewer of them, or the same in another order.  Pictures are resized as the model's
 task says.
 
-DIR gets metrics.json (all numbers), confusion.png and mistakes.png (the 16 most confident mistakes).
+DIR gets metrics.json (all numbers), confusion.png and, of images, mistakes.png (the 16 most confident mistakes).
 """
 SPLITS = ("train", "validation", "test")
 METRICS = "metrics.json"
@@ -24,12 +26,27 @@ ROWS = 40  # largest number of classes in the table; of more, the worst are show
 
 def main(argv):
     args = arguments(argv)
-    from tfdl.data import images
     from tfdl.inference.scores import evaluate
 
     model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
-    if model.task.kind != "classification":
+    if model.task.kind not in LOADERS:
         raise ValueError(f"The task of {args.source} is {model.task.kind}; `tfdl evaluate` needs a classifier.")
+    data, batches = LOADERS[model.task.kind](model, args)
+    scores = evaluate(model, batches, data.labels)
+    print(report(scores))
+    out = args.out or default_folder(args.source, data)
+    if out is None:
+        print("\nNothing was written; --out DIR keeps the numbers and pictures.")
+    else:
+        write(out, scores, facts(args, model))
+        print(f"\n{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    return 0
+
+
+def images_of(model, args):
+    """The data, and batches (images, labels) of the split."""
+    from tfdl.data import images
+
     height, width, channels = model.task.image_shape
     data = images.load(
         args.data,
@@ -39,15 +56,27 @@ def main(argv):
         batch_size=args.batch_size,
         limit=args.limit,
     )
-    scores = evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)
-    print(report(scores))
-    out = args.out or default_folder(args.source, data)
-    if out is None:
-        print("\nNothing was written; --out DIR keeps the numbers and pictures.")
-    else:
-        write(out, scores, facts(args, model))
-        print(f"\n{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
-    return 0
+    return data, getattr(data, args.split).as_numpy_iterator()
+
+
+def texts_of(model, args):
+    """The data, and batches (texts, labels) of the split."""
+    import numpy as np
+
+    from tfdl.data import labeled_text
+
+    data = labeled_text.load(
+        args.data,
+        length=model.task.length,
+        batch_size=args.batch_size,
+        tokenizer=model.tokenizer_path,
+        limit=args.limit,
+    )
+    texts, numbers, size = np.array(data.texts[args.split]), data.numbers[args.split], args.batch_size
+    return data, ((texts[i : i + size], numbers[i : i + size]) for i in range(0, len(texts), size))
+
+
+LOADERS = {"classification": images_of, "text_classification": texts_of}
 
 
 def arguments(argv):
@@ -60,7 +89,12 @@ def arguments(argv):
         metavar="DIR",
         help="default: evaluation-NAME in a run folder, SOURCE-evaluation-NAME beside an export",
     )
-    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N images of the split")
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="only N examples of the split: the first images, or texts at equal distances",
+    )
     add_model_options(parser)
     return parser.parse_args(argv)
 
@@ -91,8 +125,7 @@ def report(scores):
 
 
 def overall(scores):
-    images = sum(row["images"] for row in scores.classes.values())
-    lines = [f"{'images':<16}{images:>9,}"]
+    lines = [f"{scores.unit:<16}{scores.count:>9,}"]
     for name, value in scores.metrics.items():
         text = f"{value:.4f}" if name == "loss" else f"{100 * value:.2f} %"
         lines.append(f"{name.replace('_', ' '):<16}{text:>9}")
@@ -108,12 +141,12 @@ def per_class(scores):
         note = f"\n({len(scores.classes) - ROWS} classes with a higher F1 are in {METRICS})"
     names = {number: label(scores, number) for number in numbers}
     width = max(len("class"), *map(len, names.values()))
-    lines = [f"{'class':<{width}}  {'precision':>9}  {'recall':>7}  {'F1':>7}  {'images':>7}"]
+    lines = [f"{'class':<{width}}  {'precision':>9}  {'recall':>7}  {'F1':>7}  {scores.unit:>7}"]
     for number in numbers:
         row = scores.classes[number]
         shares = (f"{100 * row[key]:.1f} %" for key in ("precision", "recall", "f1"))
         precision, recall, f1 = shares
-        lines.append(f"{names[number]:<{width}}  {precision:>9}  {recall:>7}  {f1:>7}  {row['images']:>7,}")
+        lines.append(f"{names[number]:<{width}}  {precision:>9}  {recall:>7}  {f1:>7}  {row[scores.unit]:>7,}")
     return "\n".join(lines) + note
 
 
@@ -144,7 +177,10 @@ def frequent(scores):
     names = [(label(scores, truth), label(scores, guess)) for truth, guess in pairs[:FREQUENT]]
     width = max(len(truth) for truth, _ in [("true class", ""), *names])
     second = max(len(guess) for _, guess in [("", "answer"), *names])
-    lines = [f"most frequent of {len(pairs):,} confusions", f"{'true class':<{width}}  {'answer':<{second}}  images"]
+    lines = [
+        f"most frequent of {len(pairs):,} confusions",
+        f"{'true class':<{width}}  {'answer':<{second}}  {scores.unit}",
+    ]
     for pair, (truth, guess) in zip(pairs, names):
         lines.append(f"{truth:<{width}}  {guess:<{second}}  {wrong[pair]:>6,}")
     return "\n".join(lines)
@@ -174,21 +210,21 @@ def label(scores, number, most=32):
 
 
 def write(out, scores, about):
-    """Writes metrics.json, confusion.png and, if there are mistakes, mistakes.png: all of them or none."""
+    """Writes metrics.json, confusion.png and, if there are mistakes on images, mistakes.png: all of them or none."""
     from tfdl.core.files import replaced, write_json
     from tfdl.figures.style import write_png
 
     with replaced(out, marker=METRICS) as folder:
         write_json(folder / METRICS, about | as_json(scores))
         write_png(confusion(scores), folder / "confusion.png")
-        if scores.mistakes:
+        if scores.mistakes and scores.unit == "images":
             write_png(mistakes(scores), folder / "mistakes.png")
 
 
 def as_json(scores):
     shown = shown_classes(scores)
     return {
-        "images": sum(row["images"] for row in scores.classes.values()),
+        scores.unit: scores.count,
         "metrics": scores.metrics,
         "classes": {scores.labels[number]: row for number, row in scores.classes.items()},
         "confusion": {
@@ -201,6 +237,7 @@ def as_json(scores):
                 "true": scores.labels[mistake.truth],
                 "answer": scores.labels[mistake.guess],
                 "probability": float(mistake.probabilities.max()),
+                **({"text": str(mistake.example)} if scores.unit == "texts" else {}),
             }
             for mistake in scores.mistakes
         ],
@@ -225,7 +262,7 @@ def mistakes(scores):
 
     found = scores.mistakes
     return prediction_grid(
-        np.stack([mistake.image for mistake in found]),
+        np.stack([mistake.example for mistake in found]),
         np.array([mistake.truth for mistake in found]),
         np.stack([mistake.probabilities for mistake in found]),
         [label(scores, number) for number in range(len(scores.labels))],

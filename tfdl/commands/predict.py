@@ -1,4 +1,8 @@
-"""`tfdl predict SOURCE INPUT...`: a trained model's predictions for pictures, as a table, JSON, CSV or drawings."""
+"""`tfdl predict SOURCE INPUT...`: a trained model's predictions for pictures or texts: a table, JSON, CSV or drawings.
+
+Of pictures, INPUT is a file, a folder, a pattern, or - for a list of files.  Of texts, it is a text, a file .txt with
+one on each line, a file .jsonl with a "text" on each line, or - for lines of standard input.
+"""
 
 import contextlib
 import csv
@@ -14,6 +18,7 @@ from tfdl.commands.arguments import add_model_options, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
+  tfdl predict runs/sst2_gru "a stirring, funny film" reviews.txt --json
   find . -name "*.png" | tfdl predict exported - --file model_int8.tflite --json > answers.jsonl
 
 SOURCE contains the labels, size and preprocessing that were stored in training, so they need not be given here.  Only a
@@ -35,9 +40,11 @@ def main(argv):
     from tfdl.inference.inputs import Broken
 
     model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
-    words, total = listed(args.inputs)
+    if args.out is not None and not hasattr(model.answers, "drawing"):
+        raise ValueError(f"--out draws pictures, but {args.source} answers to {model.answers.UNIT}; leave it out.")
+    words, total = listed(model, args.inputs)
     shown = Shown(model.answers, args.top, args.format)
-    progress = Progress(total)
+    progress = Progress(total, model.answers.UNIT)
     broken = answered = 0
     with drawings(args, model) as draw:
         for batch in batches(model.stream(words, args.batch_size), args.batch_size):
@@ -50,7 +57,7 @@ def main(argv):
             answered, broken = answered + len(good), broken + len(batch) - len(good)
             progress.show(answered + broken)
         if not answered:
-            raise ValueError(nothing(broken))
+            raise ValueError(nothing(broken, model.answers.UNIT))
     progress.end(answered, broken)
     return 1 if broken else 0
 
@@ -61,7 +68,8 @@ def arguments(argv):
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="picture, folder (with all inside it), pattern in quotes, or - for a list of files on standard input",
+        help="picture, folder (with all inside it), pattern in quotes, or - for a list of files on standard input; or"
+        " text, .txt, .jsonl, or - for lines",
     )
     parser.add_argument("--top", type=positive, default=5, metavar="K", help="classes of each picture; default: 5")
     form = parser.add_mutually_exclusive_group()
@@ -72,15 +80,15 @@ def arguments(argv):
     return parser.parse_args(argv)
 
 
-def listed(inputs):
-    """The paths and their number; for a list on standard input an iterator and None."""
-    from tfdl.inference.inputs import STANDARD_INPUT, found
+def listed(model, inputs):
+    """The paths or texts and their number; for standard input an iterator and None."""
+    from tfdl.inference.inputs import STANDARD_INPUT
 
     if STANDARD_INPUT in inputs:
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="surrogateescape")  # file names are bytes, not always UTF-8
-        return found(inputs, sys.stdin), None
-    paths = list(found(inputs))
+        return model.found(inputs, sys.stdin), None
+    paths = list(model.found(inputs))
     return paths, len(paths)
 
 
@@ -101,10 +109,10 @@ def one_line(text):
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def nothing(broken):
+def nothing(broken, unit):
     if broken:
-        return "None of the pictures could be read; see above."
-    return "There is no picture: standard input was empty."
+        return f"None of the {unit} could be read; see above."
+    return f"There are no {unit}: the input was empty."
 
 
 class Shown:
@@ -124,7 +132,9 @@ class Shown:
             for result in results:
                 self.write_csv(self.answers.row(result, self.top))
         elif results:
-            self.write_table([[result.path, *self.answers.cells(result, self.top)] for result in results])
+            self.write_table(
+                [[self.answers.title(result), *self.answers.cells(result, self.top)] for result in results]
+            )
         sys.stdout.flush()
 
     def write_csv(self, cells):
@@ -148,9 +158,10 @@ def aligned(cell, width):
 
 
 class Progress:
-    """The number of pictures on standard error, if there are many, and a summary."""
+    """The number of pictures or texts on standard error, if there are many, and a summary."""
 
-    def __init__(self, total):
+    def __init__(self, total, unit):
+        self.unit = unit
         self.total, self.started, self.last = total, time.monotonic(), time.monotonic()
         self.is_terminal = sys.stderr.isatty()
         # The table on a terminal shows the progress itself.
@@ -162,7 +173,7 @@ class Progress:
             return
         self.last = now
         of = f" of {self.total:,}" if self.total else ""
-        text = f"{done:,}{of} pictures, {done / (now - self.started):,.0f} a second"
+        text = f"{done:,}{of} {self.unit}, {done / (now - self.started):,.0f} a second"
         print(f"\r{text}" if self.is_terminal else text, end="" if self.is_terminal else "\n", file=sys.stderr)
         sys.stderr.flush()
 
@@ -173,7 +184,7 @@ class Progress:
         if broken or answered >= MANY:
             seconds = time.monotonic() - self.started
             failed = f"; {broken:,} could not be read" if broken else ""
-            print(f"{answered:,} pictures in {seconds:.1f} s{failed}.", file=sys.stderr)
+            print(f"{answered:,} {self.unit} in {seconds:.1f} s{failed}.", file=sys.stderr)
 
 
 @contextlib.contextmanager

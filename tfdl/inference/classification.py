@@ -10,8 +10,12 @@ A kind of task is a file such as this one, named in `tfdl.inference.kinds`.  It 
 | header(top), row(result, top) | for CSV                                                               |
 | drawing(image, result, top)   | a figure of the annotated picture                                     |
 | sheet(images, results, title) | a figure of many                                                      |
+| title(result)                 | what was classified, for the table                                    |
+| UNIT                          | what is classified, in the plural                                     |
 
-Results are frozen dataclasses with a field `path`, which `Predictor` fills in.
+Kinds without `drawing` have no drawings.
+
+Results are frozen dataclasses with a field `path` or `text`, which the predictor fills in.
 """
 
 import itertools
@@ -22,22 +26,30 @@ import numpy as np
 from tfdl.figures.answers import contact_sheet, labeled_picture
 
 PROBES = 8  # pictures of noise that show whether a network gives logits or probabilities
+UNIT = "images"
 CLOSE = 1e-3  # how far a sum of float probabilities may be from 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Classification:
-    """What a classifier says of one picture.
+    """What a classifier says of one picture or text.
 
     Attributes:
         labels: class names, or the classes' numbers as text.
         probabilities: (classes,) float32.
         path: of the picture; None for an array.
+        text: that was classified, in place of a picture.
     """
 
     labels: tuple[str, ...]
     probabilities: np.ndarray
     path: str | None = None
+    text: str | None = None
+
+    @property
+    def name(self):
+        """What was classified."""
+        return self.path if self.text is None else self.text
 
     @property
     def number(self):
@@ -61,7 +73,7 @@ class Classification:
         return [int(number) for number in order[:count]]
 
     def __repr__(self):
-        where = "" if self.path is None else f"{self.path}: "
+        where = "" if self.name is None else f"{self.name}: "
         return f"<{where}{', '.join(f'{label} {share:.1%}' for label, share in self.top(3))}>"
 
 
@@ -87,7 +99,7 @@ class Reader:
             raise ValueError(f"There are {len(task.labels)} labels for {self.num_classes} classes; give one a class.")
         self.backend, self.task = backend, task
         self.labels = task.labels or tuple(map(str, range(self.num_classes)))
-        self.is_probabilities = None  # known after the first call
+        self.is_probabilities = None if task.image_shape else False  # of pictures known after the first call
 
     def __call__(self, outputs):
         return [Classification(labels=self.labels, probabilities=row) for row in self.probabilities(outputs)]
@@ -123,6 +135,10 @@ def log_softmax(scores):
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
+def title(result):
+    return result.path
+
+
 def cells(result, top):
     """["cat", "97.1 %", "dog", "2.0 %", ...]"""
     return list(itertools.chain.from_iterable((label, f"{100 * share:.1f} %") for label, share in result.top(top)))
@@ -144,7 +160,7 @@ def header(top):
 def row(result, top):
     classes = result.top(top)
     filled = list(itertools.chain.from_iterable((label, f"{share:.6g}") for label, share in classes))
-    return [result.path, *filled, *[""] * (2 * (top - len(classes)))]
+    return [result.name, *filled, *[""] * (2 * (top - len(classes)))]
 
 
 def drawing(image, result, top):

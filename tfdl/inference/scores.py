@@ -1,4 +1,4 @@
-"""How good a classifier is on labeled images: accuracy, cross-entropy, precision and recall, confusions, mistakes."""
+"""How good a classifier of images or texts is: accuracy, cross-entropy, precision and recall, confusions, mistakes."""
 
 import heapq
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ MISTAKES = 16  # that are kept, the most confident ones
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mistake:
-    """A wrong answer: the image (H, W, C) in [0, 1], its place in the split, true class, answer (classes,)."""
+    """A wrong answer: the image (H, W, C) in [0, 1] or text, its place in the split, true class, answer (classes,)."""
 
-    image: np.ndarray
+    example: np.ndarray | str
     index: int
     truth: int
     probabilities: np.ndarray
@@ -34,9 +34,10 @@ class Scores:
         labels: names of all classes of the model.
         present: numbers of the classes that the data have.
         metrics: {"accuracy", "top_5_accuracy" where there are more classes, "loss", "macro_f1"}.
-        classes: number -> {"precision", "recall", "f1", "images"} of those that the data have.
-        confusion: (classes, classes) numbers of images; rows are true classes, columns answers.
+        classes: number -> {"precision", "recall", "f1", "images" or "texts"} of those that the data have.
+        confusion: (classes, classes) numbers of examples; rows are true classes, columns answers.
         mistakes: the most confident wrong answers, the worst first.
+        unit: what the examples are, "images" or "texts".
     """
 
     labels: tuple[str, ...]
@@ -45,28 +46,34 @@ class Scores:
     classes: dict[int, dict]
     confusion: np.ndarray
     mistakes: tuple[Mistake, ...]
+    unit: str = "images"
+
+    @property
+    def count(self):
+        """Examples."""
+        return int(self.confusion.sum())
 
 
 def evaluate(predictor, batches, labels):
     """Runs a classifier over labeled batches.
 
     Args:
-        predictor: a `tfdl.inference.source.Predictor` of a classifier.
-        batches: yields (images (B, H, W, C) in [0, 1], labels (B)).
+        predictor: a `Predictor` of a classifier, or a `TextPredictor`.
+        batches: yields (images (B, H, W, C) in [0, 1], labels (B)), or (texts (B), labels (B)).
         labels: class names of these labels; they are matched with the model's by name.
 
     Returns:
         `Scores`.
 
     Raises:
-        ValueError: a class of the data that the model does not have, or no image.
+        ValueError: a class of the data that the model does not have, or no example.
     """
     reader = predictor.reader
     places = np.array(matched(labels, reader.labels, known=bool(predictor.task.labels)))
     truths, guesses, losses, ranks, worst, count = [], [], [], [], [], 0
-    for images, numbers in batches:
-        images, truth = np.asarray(images), places[np.asarray(numbers)]
-        outputs = predictor.outputs(images)
+    for examples, numbers in batches:
+        examples, truth = np.asarray(examples), places[np.asarray(numbers)]
+        outputs = predictor.outputs(examples)
         probabilities = reader.probabilities(outputs)
         rows = np.arange(len(truth))
         truths.append(truth)
@@ -74,12 +81,12 @@ def evaluate(predictor, batches, labels):
         losses.append(-reader.log_probabilities(outputs)[rows, truth])
         ranks.append((probabilities > probabilities[rows, truth][:, None]).sum(-1))
         for row in np.flatnonzero(guesses[-1] != truth):
-            # The number decides between equals, so that images are never compared.
-            entry = (float(probabilities[row].max()), -(count + row), images[row], truth[row], probabilities[row])
+            # The number decides between equals, so that examples are never compared.
+            entry = (float(probabilities[row].max()), -(count + row), examples[row], truth[row], probabilities[row])
             (heapq.heappushpop if len(worst) >= MISTAKES else heapq.heappush)(worst, entry)
         count += len(truth)
     if not count:
-        raise ValueError("There is no image to evaluate; choose another --split.")
+        raise ValueError("There is nothing to evaluate; choose another --split.")
     truth, guess = np.concatenate(truths), np.concatenate(guesses)
     metrics = {"accuracy": float(np.mean(truth == guess))}
     if reader.num_classes > TOP:
@@ -87,8 +94,9 @@ def evaluate(predictor, batches, labels):
     metrics["loss"] = float(np.mean(np.concatenate(losses), dtype="float64"))
     present = np.unique(truth)
     columns = precision_recall_fscore_support(truth, guess, labels=present, zero_division=0.0)
+    unit = predictor.answers.UNIT
     classes = {
-        int(number): {"precision": float(p), "recall": float(r), "f1": float(f), "images": int(n)}
+        int(number): {"precision": float(p), "recall": float(r), "f1": float(f), unit: int(n)}
         for number, p, r, f, n in zip(present, *columns)
     }
     metrics["macro_f1"] = float(np.mean([row["f1"] for row in classes.values()]))
@@ -99,9 +107,10 @@ def evaluate(predictor, batches, labels):
         classes=classes,
         confusion=confusion_matrix(truth, guess, labels=range(reader.num_classes)),
         mistakes=tuple(
-            Mistake(image=image, index=-int(place), truth=int(is_class), probabilities=probabilities)
-            for _, place, image, is_class, probabilities in sorted(worst, key=lambda entry: entry[:2], reverse=True)
+            Mistake(example=example, index=-int(place), truth=int(is_class), probabilities=probabilities)
+            for _, place, example, is_class, probabilities in sorted(worst, key=lambda entry: entry[:2], reverse=True)
         ),
+        unit=unit,
     )
 
 

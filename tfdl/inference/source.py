@@ -1,4 +1,4 @@
-"""A trained model of any kind as one object that takes pictures and gives answers.
+"""A trained model of any kind as one object that takes pictures, or texts, and gives answers.
 
     model = tfdl.load("runs/digits_resnet")          # or an export folder, a .tflite, a .keras, a SavedModel
     for answer in model.predict(["cat.jpg", "photos/"]):
@@ -28,13 +28,14 @@ from tfdl.inference import inputs
 from tfdl.inference.backends import KerasBackend, SavedModelBackend, TFLiteBackend
 from tfdl.inference.inputs import Broken
 from tfdl.inference.kinds import ANSWERS
+from tfdl.inference.texts import TextPredictor
 
 BEST = Path("checkpoints") / "best" / "model.keras"
 TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a format that is decoded outside of graphs only
 PREFERRED = ("saved_model", "model.tflite", "model_float16.tflite", "model_uint8.tflite", "model_int8.tflite")
 
 
-def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "Predictor":
+def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "Predictor | TextPredictor":
     """Opens a trained model.
 
     Args:
@@ -44,7 +45,7 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
         threads: of a TFLite file.
 
     Returns:
-        A `Predictor`.
+        A `Predictor`, or a `TextPredictor` of a run on texts.
 
     Raises:
         FileNotFoundError: there is no such source or file.
@@ -55,15 +56,18 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
     if source.is_dir():
         facts = ("task.json", "report.json", "export/report.json")
         refuse_links(source, *facts, path.relative_to(source))
+    task = stored_task(path) or Task()
+    if labels is not None:
+        task = replace(task, labels=read_labels(labels))
+    if task.kind == "text_classification":
+        refuse_links(path.parents[2], task.tokenizer)
+        return TextPredictor(path, task, path.parents[2])
     if path.is_dir():
         backend = SavedModelBackend(path)
     elif path.suffix.lower() == ".tflite":
         backend = TFLiteBackend(path, threads=threads)
     else:
         backend = KerasBackend(path)
-    task = stored_task(path) or Task()
-    if labels is not None:
-        task = replace(task, labels=read_labels(labels))
     if not task.labels:
         task = replace(task, labels=backend.labels)
     if backend.input_range is not None:
@@ -85,6 +89,8 @@ class Predictor:
         self.answers = ANSWERS[task.kind]
         self.reader = self.answers.Reader(task, backend)
         self.decode = decoder(task.image_shape, task.resize)
+
+    found = staticmethod(inputs.found)
 
     def predict(self, images_or_paths, batch_size=32):
         """A result for each picture, in their order.
