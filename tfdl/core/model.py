@@ -1,5 +1,6 @@
 """Base class of subclassed models, which are built from one config and saved with it; inputs of their entry points."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,18 @@ class ConfiguredModel(keras.Model):
     def from_config(cls, config):
         config = dict(config)
         return cls(keras.saving.deserialize_keras_object(config.pop("config")), **config)
+
+
+class TextModel(ConfiguredModel):
+    """A `ConfiguredModel` that writes texts."""
+
+    def generate(self, prompts, **options):
+        """New tokens for each prompt: see `tfdl.inference.generation.generate`."""
+        return importlib.import_module("tfdl.inference.generation").generate(self, prompts, **options)
+
+    def beam_search(self, prompts, **options):
+        """The likeliest of several hypotheses for each prompt: see `tfdl.inference.beam_search.beam_search`."""
+        return importlib.import_module("tfdl.inference.beam_search").beam_search(self, prompts, **options)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ Shapes: B batch, T tokens, S places of the cache, V vocabulary, D width, g group
 
 from keras import layers, ops
 
-from tfdl.core.model import ConfiguredModel
+from tfdl.core.model import TextModel
 from tfdl.ops.visibility import both, causal
 
 
-class CausalDecoder(ConfiguredModel):
+class CausalDecoder(TextModel):
     """Abstract: tokens (B, T) int32 -> logits (B, T, V) float32 of the token that follows each.
 
     A model makes `blocks` (list of `TransformerBlock`) in its constructor and says `embed`, `logits`, and `rotation` if

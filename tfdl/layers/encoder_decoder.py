@@ -10,12 +10,12 @@ Shapes: B batch, S tokens of the source, T of the target, L places of the cache,
 
 from keras import layers, ops
 
-from tfdl.core.model import ConfiguredModel
+from tfdl.core.model import TextModel
 from tfdl.layers.causal_decoder import empty_keys_values
 from tfdl.ops.visibility import causal, present
 
 
-class EncoderDecoder(ConfiguredModel):
+class EncoderDecoder(TextModel):
     """Abstract: {"source": (B, S), "target_in": (B, T)} int32 -> logits (B, T, V) float32 of what follows each token.
 
     A model makes `encoder` and `decoder` (lists of `TransformerBlock`) in its constructor and says `embed` and

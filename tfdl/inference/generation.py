@@ -1,0 +1,333 @@
+"""Texts that a language model writes: token after token with a cache, in a loop that is compiled once.
+
+    answer = model.generate([tokenizer.encode("To be")], new_tokens=40, sampling=Sampling(temperature=0.8, top_k=40))
+    answer.tokens[0], answer.log_probabilities[0]
+
+A `CausalDecoder` goes on where its prompts end; an `EncoderDecoder` reads the prompts and writes from its start token.
+Prompts of a batch may differ in length: shorter ones are padded on the left and give what they give alone.
+Papers: top-k: Fan et al. 2018, arXiv:1805.04833, section 5.4; top-p: Holtzman et al. 2019, arXiv:1904.09751, section
+3.1; min-p: Nguyen et al. 2024, arXiv:2407.01082, section 3; repetition penalty: Keskar et al. 2019, arXiv:1909.05858,
+section 4.1.
+Shapes: B prompts, P their tokens, S places of the cache, N places for new tokens, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+SHORTEST_CACHE = 64  # places; longer ones are powers of 2, so that few lengths are compiled
+STREAMED = 8  # tokens between two calls of `stream`
+IMPOSSIBLE = float("-inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is drawn from the logits; what is given is applied from top to bottom.
+
+    Attributes:
+        repetition_penalty: divides positive logits of tokens that occurred, and multiplies negative ones; 1 is none.
+        temperature: divides the logits; 0 takes the likeliest token.
+        top_k: keep so many of the likeliest tokens.
+        top_p: keep the fewest likeliest tokens whose probabilities sum to it.
+        min_p: keep tokens that are at least so likely, as a fraction of the likeliest one's probability.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    repetition_penalty: float = 1.0
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+    def __post_init__(self):
+        ranges = {
+            "repetition_penalty": (self.repetition_penalty > 0, "more than 0"),
+            "temperature": (self.temperature >= 0, "0 or more"),
+            "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
+            "top_p": (self.top_p is None or 0 < self.top_p <= 1, "more than 0 and at most 1"),
+            "min_p": (self.min_p is None or 0 <= self.min_p <= 1, "0 to 1"),
+        }
+        for name, (accepted, wanted) in ranges.items():
+            if not accepted:
+                raise ValueError(f"{name} is {getattr(self, name)}; give {wanted}.")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a model wrote.
+
+    Attributes:
+        tokens: for each prompt, the new tokens (N,) int32 without the stop token.
+        log_probabilities: for each prompt, the model's own log-probability of each of them (N,) float32, before
+            temperature and cuts.
+    """
+
+    tokens: list[np.ndarray]
+    log_probabilities: list[np.ndarray]
+
+
+def generate(
+    model, prompts, *, new_tokens=64, sampling=None, stop_tokens=(), start=None, seed=0, stream=None, compiled=True
+):
+    """What `model` writes after, or in answer to, each of `prompts`.
+
+    Args:
+        model: a `CausalDecoder` or an `EncoderDecoder`.
+        prompts: token numbers, one sequence for each text; lengths may differ.
+        new_tokens: the most tokens to write, 1 or more.
+        sampling: a `Sampling`; None takes the likeliest token at each step.
+        stop_tokens: token numbers that end a text.
+        start: the token that an `EncoderDecoder` writes first.
+        seed: of the draws of the first prompt, the next number for the next prompt, and so on: a prompt with its own
+            seed gives the same text alone.
+        stream: a function of a list with the tokens that are new in each text, called every few tokens.
+        compiled: by XLA, which takes seconds once for a batch size and a power of 2 of places, and is about twice as
+            fast afterwards.
+
+    Returns:
+        Generated
+
+    Raises:
+        ValueError: no or empty prompts, a token that the model has not, or more tokens than the model sees.
+        FloatingPointError: the model's logits are NaN.
+    """
+    sampling = sampling or Sampling()
+    places = cache_length(new_tokens, model.config.context)
+    state, shown = first_state(read(model, prompts, new_tokens, start), places, sampling, seed), 0
+    write = kept_by(
+        model,
+        (sampling, compiled),
+        lambda: tf.function(writer(model, sampling), jit_compile=compiled, autograph=False),
+    )
+    stops = tf.constant(list(stop_tokens), tf.int32)
+    while shown < new_tokens and not np.all(state["ended"]):
+        until = min(new_tokens, shown + STREAMED) if stream else new_tokens
+        state = write(state, stops, tf.constant(until))
+        refuse_nan(model, state["broken"])
+        if stream:
+            stream([row[shown:count] for row, count in zip(state["written"].numpy(), state["counts"].numpy())])
+        shown = until
+    counts = state["counts"].numpy()
+    rows = zip(state["written"].numpy(), state["log_probabilities"].numpy(), counts)
+    tokens, log_probabilities = zip(*((row[:count], values[:count]) for row, values, count in rows))
+    return Generated(list(tokens), list(log_probabilities))
+
+
+def refuse_nan(model, broken):
+    if np.any(broken):
+        raise FloatingPointError(f"The logits of {model.name} are NaN: its weights are broken, see its training's log.")
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Prompts that a model has read.
+
+    Attributes:
+        logits: (B, V) float32 of the token that follows each prompt.
+        cache: the model's, of S places.
+        position: places that are taken.
+        starts: (B,) int32, places of padding before each prompt.
+        seen: (B, V) bool, tokens that occur in it.
+    """
+
+    logits: tf.Tensor
+    cache: object
+    position: tf.Tensor
+    starts: tf.Tensor
+    seen: tf.Tensor
+
+
+def read(model, prompts, new_tokens, start, copies=1):
+    """Has the model read each prompt `copies` times, with room for `new_tokens`.  Raises ValueError as `generate`."""
+    rows = [row for row in checked(model, prompts, new_tokens, start) for _ in range(copies)]
+    batch, longest = len(rows), max(map(len, rows))
+    if is_encoder_decoder(model):
+        tokens = np.full((batch, longest), model.config.padding, "int32")  # behind the text: the model masks it
+        for row, values in zip(tokens, rows):
+            row[: len(values)] = values
+        rows = [np.array([start], "int32")] * batch
+        places, starts, position = cache_length(new_tokens + 1, model.config.context), np.zeros(batch, "int32"), 1
+        reader = kept_by(model, "encoder", lambda: encoder_reader(model))
+        logits, cache = reader(tf.constant(tokens), tf.constant(np.stack(rows)), places)
+    else:
+        tokens = np.zeros((batch, longest), "int32")
+        starts, position = np.array([longest - len(row) for row in rows], "int32"), longest
+        for row, values, begin in zip(tokens, rows, starts):
+            row[begin:] = values
+        empty = model.empty_cache(batch, cache_length(longest + new_tokens, model.config.context))
+        reader = kept_by(model, "prompt", lambda: prompt_reader(model))
+        logits, cache = reader(tf.constant(tokens), empty, tf.constant(starts))
+    seen = np.zeros((batch, model.config.vocabulary_size), bool)
+    for row, values in zip(seen, rows):
+        row[values] = True
+    return Read(logits, cache, tf.constant(position), tf.constant(starts), tf.constant(seen))
+
+
+def checked(model, prompts, new_tokens, start):
+    """The prompts as arrays (P,) int32.  Raises ValueError as `generate`."""
+    if not len(prompts):
+        raise ValueError("There are no prompts; give at least one.")
+    if new_tokens < 1:
+        raise ValueError(f"new_tokens is {new_tokens}; give 1 or more.")
+    rows = [np.asarray(prompt, "int32").ravel() for prompt in prompts]
+    size, context, longest = model.config.vocabulary_size, model.config.context, max(map(len, rows))
+    for i, row in enumerate(rows):
+        if not row.size:
+            raise ValueError(f"Prompt {i} is empty; begin it with at least one token, such as the start token.")
+        if row.min() < 0 or row.max() >= size:
+            wrong = row[(row < 0) | (row >= size)][0]
+            raise ValueError(
+                f"Prompt {i} has the token {wrong}, but {model.name} has {size:,}: is the tokenizer another model's?"
+            )
+    room = context - (1 if is_encoder_decoder(model) else longest)
+    if longest > context or new_tokens > room:
+        advice = "shorten it" if longest > context or room < 1 else f"shorten it, or give new_tokens={room}"
+        raise ValueError(
+            f"The longest prompt has {longest:,} tokens and {new_tokens:,} more are wanted, but {model.name} sees"
+            f" {context:,}: {advice}."
+        )
+    if is_encoder_decoder(model) and start is None:
+        raise ValueError(f"{model.name} writes from a start token: give start=, such as its tokenizer's.")
+    return rows
+
+
+def first_state(prompts, places, sampling, seed):
+    """Of the loop, before the first token: what was `read`, and (B, N) and (B,) for what will be written."""
+    batch = prompts.seen.shape[0]
+    return {
+        "logits": prompts.logits,
+        "cache": prompts.cache,
+        "position": prompts.position,
+        "starts": prompts.starts,
+        "step": tf.constant(0),
+        "seen": prompts.seen if sampling.repetition_penalty != 1 else tf.zeros((batch, 0), tf.bool),
+        "seeds": tf.constant(seed, tf.int64) + tf.range(batch, dtype=tf.int64),
+        "written": tf.zeros((batch, places), tf.int32),
+        "log_probabilities": tf.zeros((batch, places)),
+        "counts": tf.zeros(batch, tf.int32),
+        "ended": tf.zeros(batch, tf.bool),
+        "broken": tf.constant(False),
+    }
+
+
+def is_encoder_decoder(model):
+    return hasattr(model, "start")
+
+
+def cache_length(needed, context):
+    """Places of a cache: a power of 2, at most the context, so that lengths share compiled loops."""
+    return min(context, max(SHORTEST_CACHE, 1 << (needed - 1).bit_length()))
+
+
+def kept_by(model, key, make):
+    """What `make()` gave when `key` was first asked for; it stays with the model, so that nothing is traced twice."""
+    kept = model.__dict__.setdefault("_generation", {})
+    if key not in kept:
+        kept[key] = make()
+    return kept[key]
+
+
+def prompt_reader(model):
+    """(tokens (B, P), empty cache, starts (B,)) -> logits (B, V) and cache."""
+
+    @tf.function(autograph=False, reduce_retracing=True)  # one trace for prompts of every length
+    def reader(tokens, cache, starts):
+        logits, cache = model.extend(tokens, cache, 0, starts)
+        return logits[:, -1], cache
+
+    return reader
+
+
+def encoder_reader(model):
+    """(source (B, P), first token (B, 1), places) -> logits (B, V) and cache."""
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def reader(source, first, places):
+        logits, cache = model.extend(first, model.start(source, places), 0)
+        return logits[:, -1], cache
+
+    return reader
+
+
+def extended(model, tokens, cache, position, starts):
+    """Logits (B, V) after one more token (B,) of each text, and the cache."""
+    rest = () if is_encoder_decoder(model) else (starts,)
+    logits, cache = model.extend(tokens[:, None], cache, position, *rest)
+    return logits[:, 0], cache
+
+
+def writer(model, sampling):
+    """The loop: (state, stop tokens, last step) -> state."""
+
+    def write(state, stops, until):
+        def goes_on(state):
+            return (state["step"] < until) & ~tf.reduce_all(state["ended"])
+
+        def step(state):
+            logits, ended, i = state["logits"], state["ended"], state["step"]
+            tokens = chosen(logits, state["seen"], state["seeds"], i, sampling)  # (B,)
+            ended |= tf.reduce_any(tokens[:, None] == stops, axis=1)
+            values = tf.gather(tf.nn.log_softmax(logits), tokens, batch_dims=1)
+            here = (tf.range(state["written"].shape[1]) == i)[None] & ~ended[:, None]  # (B, N)
+            new = {
+                "step": i + 1,
+                "position": state["position"] + 1,
+                "ended": ended,
+                "counts": state["counts"] + tf.cast(~ended, tf.int32),
+                "written": tf.where(here, tokens[:, None], state["written"]),
+                "log_probabilities": tf.where(here, values[:, None], state["log_probabilities"]),
+                "broken": state["broken"] | tf.reduce_any(tf.math.is_nan(logits)),
+            }
+            if sampling.repetition_penalty != 1:
+                new["seen"] = state["seen"] | tf.one_hot(tokens, logits.shape[-1], True, False, dtype=tf.bool)
+            logits, cache = extended(model, tokens, state["cache"], state["position"], state["starts"])
+            return (state | new | {"logits": logits, "cache": cache},)
+
+        return tf.while_loop(goes_on, step, (state,))[0]
+
+    return write
+
+
+def chosen(logits, seen, seeds, step, sampling):
+    """The next tokens (B,) int32: the likeliest, or drawn (Gumbel's trick) by each row's own seed."""
+    logits = kept(logits, seen, sampling)
+    if sampling.temperature:
+        logits += tf.vectorized_map(lambda seed: gumbel(seed, step, logits.shape[-1]), seeds)
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def gumbel(seed, step, size):
+    """-log(-log u) of uniform u: added to logits, the largest is a draw from their softmax.
+
+    XLA makes the same bits as TensorFlow, but other floats of them; so they are made here.
+    """
+    pair = tf.stack([seed, tf.cast(step, tf.int64)])
+    bits = tf.random.stateless_uniform((size,), pair, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    uniform = (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) / 2**24  # float32 has 24 bits
+    return -tf.math.log(-tf.math.log(uniform))
+
+
+def kept(logits, seen, sampling):
+    """Logits (B, V) after penalty and temperature, -inf for tokens that are cut off."""
+    s = sampling
+    if s.repetition_penalty != 1:
+        penalized = tf.where(logits > 0, logits / s.repetition_penalty, logits * s.repetition_penalty)
+        logits = tf.where(seen, penalized, logits)
+    if not s.temperature:
+        return logits
+    logits /= s.temperature
+    if s.top_k is not None:
+        least = tf.math.top_k(logits, min(s.top_k, logits.shape[-1])).values[:, -1:]
+        logits = tf.where(logits < least, IMPOSSIBLE, logits)
+    if s.top_p is not None:
+        ordered = tf.sort(logits, direction="DESCENDING")
+        before = tf.cumsum(tf.nn.softmax(ordered), axis=-1, exclusive=True)
+        least = tf.reduce_min(tf.where(before < s.top_p, ordered, np.inf), axis=-1, keepdims=True)
+        logits = tf.where(logits < least, IMPOSSIBLE, logits)
+    if s.min_p is not None:
+        least = tf.reduce_max(logits, axis=-1, keepdims=True) + tf.math.log(s.min_p)
+        logits = tf.where(logits < least, IMPOSSIBLE, logits)
+    return logits
