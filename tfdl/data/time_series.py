@@ -169,7 +169,7 @@ def parts(rows, name, length, horizon):
     ends = np.cumsum(sizes)
     if ends[-1] > len(rows):
         raise ValueError(f"{name} has {len(rows):,} rows, where {ends[-1]:,} were expected; get the whole file.")
-    starts = [0, max(ends[0] - length, 0), ends[1] - length]
+    starts = [0, *(ends[:2] - length)]
     splits = {key: rows[start:end] for key, start, end in zip(SPLITS, starts, ends)}
     for key, part in splits.items():
         if len(part) < length + horizon:
