@@ -214,6 +214,7 @@ MINUTES = {
     "tfdl run transfer": 5,
     "tfdl run convolve": 1,
     "tfdl run train_rnn": 1,
+    "tfdl run forecast": 1,
     "tfdl run classify_images --model mobilenet --variant v2_small_images": 1,
     "tfdl run classify_images": 1,
     "tfdl run classify_images --model vit --variant small_images --data fashion_mnist --epochs 5": 7,
@@ -248,7 +249,6 @@ ESTIMATED_MINUTES = {
     "tfdl run watch_gradients": 4,
     "tfdl run add_numbers": 2,
     "tfdl run read_images": 3,
-    "tfdl run forecast": 1,
 }
 
 TOPICS = (

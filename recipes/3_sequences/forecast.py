@@ -2,7 +2,8 @@
 
 Stage 3 (sequential data) - Zeng et al. 2022, arXiv:2205.13504, section 4; data: Zhou et al. 2021, arXiv:2012.07436
 Run:     tfdl run forecast
-Expect:  standardized test error 0.370, where the same hour yesterday has 0.512 (a trial, seed 0)
+Expect:  standardized test error 0.370 in 1 minute on two CPU cores, where repeating the last hour has 1.294, and the
+         same hour yesterday 0.512 (one run, seed 0)
 """
 
 from dataclasses import dataclass
