@@ -249,6 +249,9 @@ ESTIMATED_MINUTES = {
     "tfdl run watch_gradients": 4,
     "tfdl run add_numbers": 2,
     "tfdl run read_images": 3,
+    "tfdl run translate --variant small_lstm": 3,
+    "tfdl run translate": 6,
+    "tfdl run translate --model transformer --variant tiny": 9,
 }
 
 TOPICS = (
@@ -1053,6 +1056,7 @@ TOPICS = (
         3,
         "RNN",
         prerequisites=("lstm", "variable_length_sequences"),
+        recipe="tfdl run translate --variant small_lstm",
     ),
     Topic(
         "attention",
@@ -1062,6 +1066,7 @@ TOPICS = (
         3,
         "RNN",
         prerequisites=("seq2seq",),
+        recipe="tfdl run translate",
     ),
     Topic(
         "linear_forecaster",
@@ -1082,6 +1087,7 @@ TOPICS = (
         4,
         "Transformers",
         prerequisites=("attention", "layer_normalization", "residual_connections"),
+        recipe="tfdl run translate --model transformer --variant tiny",
     ),
     Topic(
         "bert",

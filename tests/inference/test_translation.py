@@ -61,13 +61,15 @@ def test_translations_are_texts_in_the_order_of_the_data():
     words = Words(("a", "b", "c", "d", "e"))
     sources = np.array([[5], [3], [6], [4], [7]], "int32")
     data = tf.data.Dataset.from_tensor_slices(({"source": sources}, sources)).batch(2)
-    assert translate(Countdown(), data, words, length=4) == ["b a", "", "c b a", "a", "d c b a"]
+    texts, tokens = translate(Countdown(), data, words, length=4)
+    assert texts == ["b a", "", "c b a", "a", "d c b a"]
+    assert [row.tolist() for row in tokens] == [[5, 4], [], [6, 5, 4], [4], [7, 6, 5, 4]]
 
 
 def test_alignment_names_what_was_read_and_written(model):
     words = Words(("a", "b", "c"))
     data = SimpleNamespace(source_tokenizer=words, target_tokenizer=words)
-    weights, source, target = alignment(model, data, "a b c a", "b c")
+    weights, source, target = alignment(model, data, "a b c a", np.array([5, 6]))
     assert source == ["a", "b", "c", "a", "end"] and target == ["b", "c", "end"]
     assert weights.shape == (3, 5)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)

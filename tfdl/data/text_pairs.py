@@ -85,7 +85,7 @@ def load(
     length=64,
     batch_size=64,
     tokenizer="byte_pairs",
-    vocabulary_size=6000,
+    vocabulary_size=4000,
     shared=True,
     run=None,
     seed=0,

@@ -1,6 +1,6 @@
 """Translations by a trained model: the likeliest token at every step, whole batches at once, in one compiled loop.
 
-    texts = translate(model, data.test, data.target_tokenizer, length=64)
+    texts, tokens = translate(model, data.test, data.target_tokenizer, length=64)
 
 A model has `start(source, length)`, which reads the source and returns a cache, and `extend(tokens, cache, position)`,
 which returns logits (B, 1, V) of the next token and the new cache.
@@ -49,28 +49,33 @@ def greedy(model, *, start, end, length):
 
 
 def translate(model, dataset, tokenizer, *, length):
-    """The texts that `greedy` writes for every source of a data set of ({"source": (B, S), ...}, ...), in its order.
+    """What `greedy` writes for every source of a data set of ({"source": (B, S), ...}, ...), in its order.
 
     Args:
         tokenizer: of the target; it has the special tokens "start" and "end".
         length: the most tokens of a text.
+
+    Returns:
+        list of texts, and for each its tokens (T,).
     """
     write = greedy(model, start=tokenizer.special["start"], end=tokenizer.special["end"], length=length)
     rows = np.concatenate([write(x["source"]).numpy() for x, *_ in dataset])
-    return [tokenizer.decode(row[row > 0]) for row in rows]
+    tokens = [row[row > 0] for row in rows]
+    return [tokenizer.decode(row) for row in tokens], tokens
 
 
-def alignment(model, data, source, target):
-    """Where a model looks in the text `source` while it writes the text `target`.
+def alignment(model, data, source, written):
+    """Where a model looks in the text `source` while it writes the tokens `written`.
 
     Args:
         data: has `source_tokenizer` and `target_tokenizer`.
+        written: (T - 1,), without the end.
 
     Returns:
         weights (T, S), and what the S tokens of the source and the T tokens of the target say, "end" of their ends.
     """
     tokenizers = data.source_tokenizer, data.target_tokenizer
-    read, written = (tokenizer.encode(text) for tokenizer, text in zip(tokenizers, (source, target)))
+    read = tokenizers[0].encode(source)
     inputs = {
         "source": np.array([[*read, tokenizers[0].special["end"]]], "int32"),
         "target_in": np.array([[tokenizers[1].special["start"], *written]], "int32"),
