@@ -32,7 +32,7 @@ class BartConfig:
 
 VARIANTS = {
     "nano": BartConfig(vocabulary_size=61, context=32, width=24, depth=2, heads=3, dropout=0.0),  # ours, for tests
-    "mini": BartConfig(context=128, width=192, depth=2, heads=4, dropout=0.0),  # ours, for two cores
+    "mini": BartConfig(context=128, width=128, depth=2, heads=4, dropout=0.0),  # ours, for two cores
     "base": BartConfig(width=768, depth=6, heads=12),
     "large": BartConfig(width=1024, depth=12, heads=16),
 }
