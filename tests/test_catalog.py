@@ -102,7 +102,7 @@ def test_recipe_s_model_and_variant_exist(topic):
     if "--model" in flags:
         model = catalog.find(flags["--model"])
         source = (ROOT / (model.module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
-        assert flags["--variant"] in show.variants(source)
+        assert "--variant" not in flags or flags["--variant"] in show.variants(source)
 
 
 @pytest.mark.parametrize("topic", [t for t in catalog.TOPICS if t.is_model], ids=lambda topic: topic.key)

@@ -252,6 +252,10 @@ ESTIMATED_MINUTES = {
     "tfdl run translate --variant small_lstm": 3,
     "tfdl run translate": 6,
     "tfdl run translate --model transformer --variant tiny": 9,
+    "tfdl run pretrain_masked": 4,
+    "tfdl run pretrain_masked --model roberta": 4,
+    "tfdl run pretrain_denoising --model t5 --data reverse": 3,
+    "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
 }
 
 TOPICS = (
@@ -1097,6 +1101,7 @@ TOPICS = (
         4,
         "Transformers",
         prerequisites=("transformer",),
+        recipe="tfdl run pretrain_masked",
     ),
     Topic(
         "gpt",
@@ -1115,6 +1120,7 @@ TOPICS = (
         4,
         "Transformers",
         prerequisites=("transformer",),
+        recipe="tfdl run pretrain_denoising --model t5 --data reverse",
     ),
     Topic(
         "vit",
@@ -1207,6 +1213,7 @@ TOPICS = (
         4,
         "Language",
         prerequisites=("bert", "gpt"),
+        recipe="tfdl run pretrain_denoising --data multi30k_en_de --column 0",
     ),
     Topic(
         "text_generation",
@@ -1234,6 +1241,7 @@ TOPICS = (
         4,
         "Language",
         prerequisites=("bert",),
+        recipe="tfdl run pretrain_masked --model roberta",
     ),
     # Stage 5: Generative AI
     Topic(
