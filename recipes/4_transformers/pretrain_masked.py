@@ -71,7 +71,13 @@ def main(config: Config):
 
     # Model
     with run.scope():
-        model = tfdl.build(config.model, config.variant, vocabulary_size=data.vocabulary_size, head="masked_lm")
+        model = tfdl.build(
+            config.model,
+            config.variant,
+            vocabulary_size=data.vocabulary_size,
+            context=config.length,
+            head="masked_lm",
+        )
         updates = run.updates(data, config.epochs)
         warm_up = updates // 10
         learning_rate = WarmUp(linear(config.learning_rate, updates - warm_up), warm_up)
