@@ -3,7 +3,8 @@
 Stage 3 (sequential data) - Hochreiter & Schmidhuber 1997, Neural Computation 9(8), section 5.4; Le et al. 2015,
 arXiv:1504.00941, section 4.1
 Run:     tfdl run add_numbers
-Expect:  test error below 0.01 after 1 minute of training on two CPU cores; the answer 1 has 0.167 (trial)
+Expect:  test error (mean squared) 0.0006 in 4.7 minutes on two CPU cores that other programs shared; the answer 1 to
+         every sequence has 0.172 (one run, seed 0)
 """
 
 from dataclasses import dataclass
