@@ -4,10 +4,11 @@ Stage 3 (sequential data) - Sutskever et al. 2014, arXiv:1409.3215; Bahdanau et 
 2015, arXiv:1508.04025; Vaswani et al. 2017, arXiv:1706.03762
 Run:     tfdl run translate
          tfdl run translate --model transformer --variant tiny
-         tfdl run translate --data reverse --model transformer --variant nano --tokenizer words --length 16
+         tfdl run translate --data reverse --model transformer --variant nano --tokenizer words --length 16 \\
+             --batch-size 128 --learning-rate 5e-3 --epochs 8
          tfdl run translate --data /path/to/talk.tsv --source 0 --target 1
 Expect:  a validation perplexity below 10 per token of the Transformer; a trial of two epochs with 6,000 byte pairs
-         reached 10.3
+         reached 10.3.  Of the strings of digits every one of 500 is right (one trial)
 """
 
 import math

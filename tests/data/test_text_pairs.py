@@ -136,7 +136,7 @@ def test_words_are_split_from_signs_and_counted_in_lower_case():
 def test_reversals_are_different_strings_from_behind():
     splits = reversals(count=50, held_out=9)
     sources = [text for source, _ in splits.values() for text in source]
-    assert len(set(sources)) == len(sources) == 68
+    assert len(set(sources)) == len(sources) == 68 and {len(text.split()) for text in sources} == {8}
     assert all(target.split() == source.split()[::-1] for pair in splits.values() for source, target in zip(*pair))
     data = load("reverse", limit=5, tokenizer="words")
     assert data.counts == {"train": 5, "validation": 5, "test": 5} and len(data.source_tokenizer) == 14

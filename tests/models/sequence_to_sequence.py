@@ -17,6 +17,7 @@ def check_sequence_to_sequence(key, tmp_path, *, train=False):
     check_order_of_sight(model)
     check_padding_is_not_seen(model)
     check_cache_gives_the_same(model)
+    check_attention_map(model)
     inputs = {"source": SOURCE, "target_in": TARGET[:, :-1]}
     check_save_and_load(model, inputs, tmp_path)
     check_mixed_precision(key, inputs)
@@ -46,3 +47,13 @@ def check_cache_gives_the_same(model):
     for i in range(3, 7):
         step, cache = model.extend(TARGET[:, i : i + 1], cache, i)
         np.testing.assert_allclose(step[:, 0], whole[:, i], atol=1e-5)
+
+
+def check_attention_map(model):
+    """Each token of the target has weights over the source: none on padding, none that depend on later tokens."""
+    source = np.concatenate([SOURCE, np.full((3, 4), model.config.padding)], axis=1)
+    whole = np.array(model.attention_map({"source": source, "target_in": TARGET}))
+    assert whole.shape == (3, 7, 13) and np.all(whole[..., :9] > 0)
+    np.testing.assert_allclose(whole[..., :9].sum(-1), 1, atol=1e-5)
+    first = np.array(model.attention_map({"source": SOURCE, "target_in": TARGET[:, :3]}))
+    np.testing.assert_allclose(first, whole[:, :3, :9], atol=1e-5)

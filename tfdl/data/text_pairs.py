@@ -253,12 +253,10 @@ def tenths(pairs):
     }
 
 
-def reversals(count=20_000, held_out=500, shortest=4, longest=12):
+def reversals(count=20_000, held_out=500, digits=8):
     """Split -> different strings of digits, and the same from behind: "4 0 7 7" -> "7 7 0 4"."""
     rng = np.random.default_rng(0)
-    texts = {}  # a dict keeps its order and has each text once
-    while len(texts) < count + 2 * held_out:
-        texts[" ".join(map(str, rng.integers(0, 10, rng.integers(shortest, longest + 1))))] = None
-    texts = tuple(texts)
+    numbers = rng.choice(10**digits, count + 2 * held_out, replace=False)
+    texts = tuple(" ".join(f"{number:0{digits}}") for number in numbers.tolist())
     bounds = {"validation": (0, held_out), "test": (held_out, 2 * held_out), "train": (2 * held_out, len(texts))}
     return {key: (texts[a:b], tuple(text[::-1] for text in texts[a:b])) for key, (a, b) in bounds.items()}
