@@ -161,3 +161,12 @@ def test_word_pieces_depend_on_the_texts_alone():
     assert first.special == {"padding": 0, "unknown": 1, "start": 2, "end": 3, "mask": 4}
     spoken = first.encode("##a")  # letters inside of words are pieces, and no special tokens
     assert spoken.tolist() == [1, 1, first.tokenizer.token_to_id("a")]
+
+
+@pytest.mark.parametrize("text", ["To be,\nor not", "Zäh & süß 漢字 🙂", "\x00\x7f~", ""])
+def test_characters_and_bytes_are_the_same_in_a_tokenizer_file(text):
+    for own in (Characters.of("To be,\norntZähsüß漢🙂"), Bytes()):
+        kept = Pieces(tokenizers.Tokenizer.from_str(own.tokenizer.to_str()))
+        assert kept.encode(text).tolist() == own.encode(text).tolist() and len(kept) == len(own)
+        known = text if isinstance(own, Bytes) else "".join(c for c in text if c in own.characters)
+        assert kept.decode(own.encode(known)) == known

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import tfdl
+
 
 def parser_of(command, *, description, examples):
     """The parser of `tfdl COMMAND SOURCE`, whose help ends with `examples`."""
@@ -31,6 +33,14 @@ def add_model_options(parser):
     parser.add_argument(
         "--threads", type=positive, default=1, metavar="N", help="threads for a .tflite file; default: 1"
     )
+
+
+def loaded(args):
+    """The model that the options select.  Raises ValueError for one that writes texts."""
+    model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
+    if not hasattr(model, "answers"):
+        raise ValueError(f"{args.source} is a language model: use `tfdl generate {args.source} --prompt TEXT`.")
+    return model
 
 
 def positive(text):

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import tfdl
-from tfdl.commands.arguments import add_model_options, parser_of, positive
+from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl evaluate runs/digits_resnet --data digits
@@ -28,7 +27,7 @@ def main(argv):
     args = arguments(argv)
     from tfdl.inference.scores import evaluate
 
-    model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
+    model = loaded(args)
     if model.task.kind not in LOADERS:
         raise ValueError(f"The task of {args.source} is {model.task.kind}; `tfdl evaluate` needs a classifier.")
     data, batches = LOADERS[model.task.kind](model, args)

@@ -13,8 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import tfdl
-from tfdl.commands.arguments import add_model_options, parser_of, positive
+from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
@@ -39,7 +38,7 @@ def main(argv):
     args = arguments(argv)
     from tfdl.inference.inputs import Broken
 
-    model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
+    model = loaded(args)
     if args.out is not None and not hasattr(model.answers, "drawing"):
         raise ValueError(f"--out draws pictures, but {args.source} answers to {model.answers.UNIT}; leave it out.")
     words, total = listed(model, args.inputs)

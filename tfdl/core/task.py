@@ -8,7 +8,8 @@ import math
 from numbers import Integral, Real
 from pathlib import PurePath
 
-KINDS = ("classification", "text_classification")
+KINDS = ("classification", "text_classification", "text_generation")
+OF_TEXTS = KINDS[1:]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class Task:
         image_shape: (height, width, channels) of the input.
         input_range: smallest and largest value of a pixel in the model's input.
         tokenizer: of texts: the name of the file beside this one that turns them into tokens.
-        length: of texts: the most tokens, special ones included.
+        length: of texts: the most tokens that the model sees, special ones included.
         padding: the token behind a text's end.
         resize: how pictures are resized to `image_shape`, see `tfdl.core.pictures`: "stretch" ignores proportions.
 
@@ -51,7 +52,7 @@ class Task:
             raise ValueError(f"input_range is {limits!r}; give the smallest and the largest value of a pixel.")
         if not isinstance(self.resize, str):
             raise ValueError(f"resize is {self.resize!r}; give a name such as 'stretch'.")
-        if self.kind == "text_classification":
+        if self.kind in OF_TEXTS:
             self.check_texts()
 
     def check_texts(self):

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tfdl.core import static
 from tfdl.core.batches import PADDING
+from tfdl.core.task import Task
 from tfdl.data import sources
 from tfdl.data.order import Order, finalized, of_run
 from tfdl.data.tokenizers import TOKENIZERS
@@ -50,6 +51,14 @@ class TextData:
     def short_name(self):
         """For folders of runs and titles: "poem" for /some/where/poem.txt."""
         return short_name(self.name)
+
+    @property
+    def task(self):
+        """What a model of this text does; None with a tokenizer that has no tokenizer.json."""
+        if not hasattr(self.tokenizer, "tokenizer"):
+            return None
+        (tokens, _), padding = self.train.element_spec, self.tokenizer.special.get("padding", 0)
+        return Task(kind="text_generation", tokenizer="tokenizer.json", length=tokens.shape[1], padding=padding)
 
     def bigram_nats(self, split="validation"):
         """Nats per token of a model that knows the token before, by its counts in the training text.

@@ -43,6 +43,15 @@ class Characters:
     def __len__(self):
         return 2 + len(self.characters)
 
+    @property
+    def tokenizer(self):
+        """The same for `tokenizers`, whose tokenizer.json stands beside a trained model."""
+        pieces = dict(zip(("[PAD]", "[UNK]", *self.characters), range(len(self))))
+        tokenizer = tokenizers.Tokenizer(models.WordLevel(pieces, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
+        tokenizer.decoder = decoders.Fuse()
+        return tokenizer
+
     def encode(self, text):
         """Token numbers (T,) int32."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "uint32")
@@ -64,6 +73,17 @@ class Bytes:
 
     def __len__(self):
         return 256
+
+    @property
+    def tokenizer(self):
+        """The same for `tokenizers`, which writes each byte as the letter that GPT-2 has for it."""
+        shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+        others = [byte for byte in range(256) if byte not in shown]
+        letters = {chr(byte): byte for byte in shown} | {chr(256 + i): byte for i, byte in enumerate(others)}
+        tokenizer = tokenizers.Tokenizer(models.BPE(letters, []))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        return tokenizer
 
     def encode(self, text):
         """Token numbers (T,) int32."""

@@ -83,7 +83,8 @@ def generate(
         start: the token that an `EncoderDecoder` writes first.
         seed: of the draws of the first prompt, the next number for the next prompt, and so on: a prompt with its own
             seed gives the same text alone.
-        stream: a function of a list with the tokens that are new in each text, called every few tokens.
+        stream: a function of a list with the tokens that are new in each text, called every few tokens; where it gives
+            True, nothing more is written.
         compiled: by XLA, which takes seconds once for a batch size and a power of 2 of places, and is about twice as
             fast afterwards.
 
@@ -107,9 +108,10 @@ def generate(
         until = min(new_tokens, shown + STREAMED) if stream else new_tokens
         state = write(state, stops, tf.constant(until))
         refuse_nan(model, state["broken"])
-        if stream:
-            stream([row[shown:count] for row, count in zip(state["written"].numpy(), state["counts"].numpy())])
+        new = [row[shown:count] for row, count in zip(state["written"].numpy(), state["counts"].numpy())]
         shown = until
+        if stream and stream(new):
+            break
     counts = state["counts"].numpy()
     rows = zip(state["written"].numpy(), state["log_probabilities"].numpy(), counts)
     tokens, log_probabilities = zip(*((row[:count], values[:count]) for row, values, count in rows))

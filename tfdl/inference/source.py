@@ -23,11 +23,12 @@ from tfdl.core import pictures
 from tfdl.core.files import read_json, refuse_links
 from tfdl.core.graphs import FILE as SAVED_MODEL
 from tfdl.core.names import nearest
-from tfdl.core.task import Task
+from tfdl.core.task import OF_TEXTS, Task
 from tfdl.inference import inputs
 from tfdl.inference.backends import KerasBackend, SavedModelBackend, TFLiteBackend
 from tfdl.inference.inputs import Broken
 from tfdl.inference.kinds import ANSWERS
+from tfdl.inference.text_generation import TextWriter
 from tfdl.inference.texts import TextPredictor
 
 BEST = Path("checkpoints") / "best" / "model.keras"
@@ -35,7 +36,7 @@ TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a format that is decoded outsi
 PREFERRED = ("saved_model", "model.tflite", "model_float16.tflite", "model_uint8.tflite", "model_int8.tflite")
 
 
-def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "Predictor | TextPredictor":
+def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "Predictor | TextPredictor | TextWriter":
     """Opens a trained model.
 
     Args:
@@ -45,7 +46,7 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
         threads: of a TFLite file.
 
     Returns:
-        A `Predictor`, or a `TextPredictor` of a run on texts.
+        A `Predictor`; of a run on texts, a `TextPredictor` or, of a language model, a `TextWriter`.
 
     Raises:
         FileNotFoundError: there is no such source or file.
@@ -59,9 +60,10 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
     task = stored_task(path) or Task()
     if labels is not None:
         task = replace(task, labels=read_labels(labels))
-    if task.kind == "text_classification":
+    if task.kind in OF_TEXTS:
         refuse_links(path.parents[2], task.tokenizer)
-        return TextPredictor(path, task, path.parents[2])
+        reader = {"text_classification": TextPredictor, "text_generation": TextWriter}[task.kind]
+        return reader(path, task, path.parents[2])
     if path.is_dir():
         backend = SavedModelBackend(path)
     elif path.suffix.lower() == ".tflite":

@@ -1,0 +1,105 @@
+"""`tfdl generate` and what is behind it: a language model's folder, its tokenizer, texts that grow."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.models.language_models import moved
+from tfdl import __main__ as command_line
+from tfdl.core.files import write_json
+from tfdl.core.task import Task
+from tfdl.data.tokenizers import Characters
+from tfdl.inference.generation import Sampling
+from tfdl.inference.source import load
+from tfdl.inference.text_generation import Text
+
+LETTERS = Characters("".join(map(chr, range(32, 32 + 59))))  # 61 tokens, as the smallest gpt has
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "letters_gpt"
+    (folder / "checkpoints" / "best").mkdir(parents=True)
+    moved("gpt").save(folder / "checkpoints" / "best" / "model.keras")
+    task = Task(kind="text_generation", tokenizer="tokenizer.json", length=32)
+    write_json(folder / "task.json", task.to_json())
+    (folder / "tokenizer.json").write_text(LETTERS.tokenizer.to_str())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def writer(folder):
+    return load(folder)
+
+
+def run(*words):
+    return command_line.main(["generate", *map(str, words)])
+
+
+def test_text_goes_on_with_the_likeliest_letters(writer):
+    (text,) = writer.write(["HELLO"], new_tokens=9, compiled=False)
+    tokens = LETTERS.encode("HELLO" + text)[None]
+    assert np.argmax(writer.model(tokens)[0, 4:-1], axis=-1).tolist() == tokens[0, 5:].tolist()
+
+
+def test_text_may_be_longer_than_the_model_sees(writer):
+    long, short = (writer.write(["HELLO"], new_tokens=count, compiled=False)[0] for count in (70, 20))
+    assert long.startswith(short) and len(LETTERS.encode(long)) >= 70
+    (again,) = writer.write(["HELLO" + long[:27]], new_tokens=5, compiled=False)  # 32 letters: the second window
+    half = ("HELLO" + long[:27])[-16:]
+    assert again == writer.write([half], new_tokens=5, compiled=False)[0]
+
+
+def test_stream_gives_the_whole_text_and_a_stop_text_ends_it(writer):
+    hot = dict(sampling=Sampling(temperature=2.0), new_tokens=40, compiled=False)
+    (whole,) = writer.write(["A"], **hot)
+    stop, pieces = whole[11:13], []
+    (text,) = writer.write(["A"], **hot, stop=[stop], stream=lambda new: pieces.append(new[0]))
+    assert text == whole[: whole.index(stop)] == "".join(pieces)
+
+
+def test_letters_are_held_back_until_they_are_sure():
+    class Words:
+        def decode(self, tokens):
+            return "".join(["ab", "c#", "#d", "\ufffd"][token] for token in tokens)
+
+    text = Text(Words(), ["##"])
+    assert text.add(np.array([0])) == "a"  # b could begin a stop text of two letters
+    assert text.add(np.array([1])) == "bc"
+    assert text.add(np.array([2])) == "" and text.ended and text.shown == "abc"
+    assert text.add(np.array([0])) == "" and text.rest() == ""
+    half = Text(Words(), [])
+    assert (half.add(np.array([0])), half.add(np.array([3])), half.rest()) == ("ab", "", "\ufffd")
+
+
+def test_command_prints_prompt_and_text(folder, writer, capsys):
+    assert run(folder, "--prompt", "HELLO", "--new-tokens", "9") == 0
+    out, err = capsys.readouterr()
+    assert out == "HELLO" + writer.write(["HELLO"], new_tokens=9, compiled=False)[0] + "\n"
+    assert "9 tokens in" in err
+    flags = ("--temperature", "1.5", "--seed", "3", "--new-tokens", "9", "--json")
+    assert run(folder, "--prompt", "HELLO", "--prompt", "A B", *flags) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    hot = dict(sampling=Sampling(temperature=1.5), seed=3, new_tokens=9, compiled=False)
+    texts = writer.write(["HELLO", "A B"], **hot)
+    assert rows == [{"prompt": prompt, "text": text} for prompt, text in zip(("HELLO", "A B"), texts)]
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--prompt", ""], "error: A prompt is empty; give at least one letter to go on from."),
+        (["--prompt", "A", "--top-p", "2"], "error: top_p is 2.0; give more than 0 and at most 1."),
+    ],
+)
+def test_bad_input_is_one_sentence(folder, words, sentence, capsys):
+    assert run(folder, *words) == 2
+    assert capsys.readouterr().err.strip() == sentence
+
+
+def test_predict_says_who_answers_for_a_language_model_and_generate_for_others(folder, run_folder, capsys):
+    assert command_line.main(["predict", str(folder), "HELLO"]) == 2
+    assert f"is a language model: use `tfdl generate {folder} --prompt TEXT`." in capsys.readouterr().err
+    assert run(run_folder, "--prompt", "A") == 2
+    assert "is no language model; `tfdl predict` tells what it answers." in capsys.readouterr().err

@@ -1,0 +1,131 @@
+"""A trained language model with its tokenizer: it goes on where prompts end.
+
+writer = tfdl.load("runs/tiny_shakespeare_gpt")
+writer.write(["ROMEO:"], new_tokens=200, sampling=Sampling(temperature=0.8, top_k=20), stop=["\n\n"])
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from tfdl.core.saved import load_model
+from tfdl.core.token_rows import read_tokenizer
+from tfdl.inference.generation import Sampling
+
+APART = 1_000_003  # between the seeds of two windows
+
+
+class TextWriter:
+    """A model with what belongs to it.
+
+    Attributes:
+        path: of the file that runs.
+        task: `tfdl.core.task.Task`.
+        model: a `CausalDecoder`.
+        tokenizer: a `tokenizers.Tokenizer`.
+
+    Raises:
+        ValueError: the model does not write texts.
+    """
+
+    def __init__(self, path, task, folder):
+        self.path, self.task = path, task
+        self.tokenizer = read_tokenizer(Path(folder) / task.tokenizer)
+        self.model = load_model(path)
+        if not hasattr(self.model, "generate"):
+            raise ValueError(
+                f"{path} is a {self.model.name}, which has no cache to write texts with; a gpt, llama or mixtral has."
+            )
+
+    def write(self, prompts, *, new_tokens=128, sampling=None, stop=(), seed=0, stream=None, compiled=True):
+        """How each prompt goes on.
+
+        A text may be longer than the model sees: when its context is full, the model reads the last half of it again
+        and goes on from there.
+
+        Args:
+            prompts: texts, not empty.
+            new_tokens: the most tokens to write, 1 or more.
+            sampling: a `Sampling`; None takes the likeliest token at each step.
+            stop: texts before which the new text ends.
+            seed: of the first prompt; the next number for the next prompt.
+            stream: a function of a list with the new letters of each text, called every few tokens.
+            compiled: as for `generation.generate`.
+
+        Returns:
+            list of the new texts, without the prompts.
+
+        Raises:
+            ValueError: as `generation.generate`, or a prompt is empty.
+        """
+        if new_tokens < 1:
+            raise ValueError(f"new_tokens is {new_tokens}; give 1 or more.")
+        rows = [self.tokens(prompt) for prompt in prompts]
+        texts, context = [Text(self.tokenizer, stop) for _ in rows], self.model.config.context
+        end = self.tokenizer.token_to_id("<|endoftext|>")
+        left, window = new_tokens, 0
+        while left and not all(text.ended for text in texts):
+            kept = [row[-max(1, context // 2) :] if len(row) >= context else row for row in rows]
+            count = min(left, context - max(map(len, kept)))
+
+            def show(new):
+                pieces = [text.add(tokens) for text, tokens in zip(texts, new)]
+                if stream:
+                    stream(pieces)
+                return all(text.ended for text in texts)
+
+            answer = self.model.generate(
+                kept,
+                new_tokens=count,
+                sampling=sampling or Sampling(),
+                stop_tokens=() if end is None else (end,),
+                seed=seed + APART * window,
+                stream=show,
+                compiled=compiled,
+            )
+            for text, tokens in zip(texts, answer.tokens):
+                text.ended |= len(tokens) < count
+            rows = [np.concatenate([row, tokens]) for row, tokens in zip(rows, answer.tokens)]
+            left, window = left - count, window + 1
+        last = [text.rest() for text in texts]
+        if stream and any(last):
+            stream(last)
+        return [text.shown for text in texts]
+
+    def tokens(self, prompt):
+        """Token numbers (P,) of a prompt.  Raises ValueError for an empty one."""
+        tokens = np.array(self.tokenizer.encode(prompt, add_special_tokens=False).ids, "int32")
+        if not tokens.size:
+            raise ValueError("A prompt is empty; give at least one letter to go on from.")
+        return tokens
+
+
+class Text:
+    """A text that grows: what can be shown of it already, cut before the first of the `stop` texts."""
+
+    def __init__(self, tokenizer, stop):
+        self.tokenizer, self.stop = tokenizer, [text for text in stop if text]
+        self.written, self.shown, self.ended = [], "", False
+
+    def add(self, tokens):
+        """The letters that are sure after these tokens: none that a stop text may begin with, or half of a letter."""
+        if self.ended:
+            return ""
+        self.written += tokens.tolist()
+        text = self.tokenizer.decode(self.written)
+        places = [text.find(stop) for stop in self.stop if stop in text]
+        if places:
+            self.ended = True
+            return self.show(text[: min(places)])
+        held = max(map(len, self.stop), default=1) - 1
+        whole = text.rstrip("\ufffd")  # a letter of several bytes whose last ones are still missing
+        return self.show(whole[: len(whole) - held] if held else whole)
+
+    def rest(self):
+        """The letters that were held back."""
+        return "" if self.ended and self.stop else self.show(self.tokenizer.decode(self.written))
+
+    def show(self, text):
+        new = text[len(self.shown) :]
+        self.shown += new
+        return new
