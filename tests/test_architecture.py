@@ -59,6 +59,7 @@ IMPORTLIB_USERS = {
     "tfdl/commands/export.py",  # the module that --import names
     "tfdl/__init__.py",
     "tfdl/__main__.py",
+    "tfdl/core/model.py",  # a model generates texts by what stands above it
     "tfdl/core/quiet.py",  # finds TensorFlow, does not import it
     "tfdl/core/settings.py",  # whether Keras's backend is installed
     "tfdl/catalog.py",

@@ -31,7 +31,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
 }
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 NO_TASK = {"task.json"}  # `tfdl predict` does not answer yet for models of the data of these loaders
-OTHER_DATA = ("text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
+OTHER_DATA = ("corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
 PROMISED = {  # what a run folder holds if the recipe calls this
     "run.fit(": {"metrics.jsonl", "checkpoints", "figures", "task.json"},
     "run.compare(": {"variants"},

@@ -252,6 +252,9 @@ ESTIMATED_MINUTES = {
     "tfdl run translate --variant small_lstm": 3,
     "tfdl run translate": 6,
     "tfdl run translate --model transformer --variant tiny": 9,
+    "tfdl run train_gpt": 6,
+    "tfdl run train_gpt --model llama": 7,
+    "tfdl run train_gpt --model mixtral": 9,
     "tfdl run pretrain_masked": 4,
     "tfdl run pretrain_masked --model roberta": 4,
     "tfdl run pretrain_denoising --model t5 --data reverse": 3,
@@ -1111,6 +1114,7 @@ TOPICS = (
         4,
         "Transformers",
         prerequisites=("transformer",),
+        recipe="tfdl run train_gpt",
     ),
     Topic(
         "t5",
@@ -1150,6 +1154,7 @@ TOPICS = (
         4,
         "Language",
         prerequisites=("gpt",),
+        recipe="tfdl run train_gpt --model llama",
     ),
     Topic(
         "mixtral",
@@ -1159,6 +1164,7 @@ TOPICS = (
         4,
         "Language",
         prerequisites=("llama",),
+        recipe="tfdl run train_gpt --model mixtral",
     ),
     Topic(
         "instruction_tuning",
@@ -1218,11 +1224,12 @@ TOPICS = (
     Topic(
         "text_generation",
         "Text generation",
-        None,
+        "tfdl.inference.generation",
         "Holtzman et al. 2019, arXiv:1904.09751",
         4,
         "Language",
         prerequisites=("gpt",),
+        recipe="tfdl run train_gpt",
     ),
     Topic(
         "question_answering",
