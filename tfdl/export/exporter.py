@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_text
-from tfdl.core.task import Task
+from tfdl.core.task import OF_TEXTS, Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
 from tfdl.export.entry_points import entry_points, export_entry_points
@@ -320,8 +320,8 @@ def checked_labels(labels, task, signature):
 
 
 def range_from(task, input_range):
-    """The pixel range that the caller gives; None if the caller does not say it."""
-    if task is None:
+    """The pixel range that the caller gives; None if the caller does not say it, or of texts."""
+    if task is None or task.kind in OF_TEXTS:
         return input_range
     if input_range is not None and tuple(input_range) != tuple(task.input_range):
         raise ValueError(f"input_range is {input_range}, but task.input_range is {task.input_range}; give one of them.")
