@@ -14,6 +14,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*/*.py"))
 SMALLEST = {  # flags that make a recipe's smoke run quicker
     "add_numbers": ["--length", "8"],
     "classify_images": ["--variant", "nano"],
+    "classify_text": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--model", "bert", "--variant", "nano"],
     "compare_activations": ["--layers", "1"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "forecast": ["--data", "waves", "--length", "24", "--horizon", "12"],

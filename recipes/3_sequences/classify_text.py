@@ -1,0 +1,106 @@
+"""Train a classifier of texts from scratch: a recurrent network, or an encoder in BERT's way.
+
+Stage 3 (sequential data) - GRU: Cho et al. 2014, arXiv:1406.1078; both directions: Schuster & Paliwal 1997, IEEE Trans.
+Signal Processing 45; BERT: Devlin et al. 2018, arXiv:1810.04805; RoBERTa: Liu et al. 2019, arXiv:1907.11692
+Run:     tfdl run classify_text --data sst2
+         tfdl run classify_text --data reviews.csv --text review --label sentiment --model bert
+Expect:  test accuracy 0.0
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import keras
+
+import tfdl
+from tfdl.data import labeled_text
+from tfdl.session.defaults import TEXT_CLASSIFIERS, with_defaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Train a classifier of texts."""
+
+    DEFAULTS: ClassVar = TEXT_CLASSIFIERS
+
+    data: str = "sst2"
+    """sst2, ag_news_mini, a file .tsv, .csv or .jsonl, a folder with a file a split or a sub-folder a class"""
+    model: Literal["gru", "bilstm", "bert", "roberta"] = "gru"
+    """gated recurrent units, long short-term memory in both directions, or an encoder of attention"""
+    variant: str | None = None
+    """row of the model's VARIANTS: tfdl show rnn, tfdl show bert"""
+    text: str | None = None
+    """column of the texts, or several, as in title,description; default: the ones with a usual name"""
+    label: str | None = None
+    """column of the classes; default: the one with a usual name"""
+    labels: str | None = None
+    """names of the classes, separated by commas, where the data have numbers, in the order of these"""
+    tokenizer: str = "word_pieces"
+    """word_pieces (of the training texts), characters, bytes, or the file or folder of a published tokenizer"""
+    vocabulary_size: int | None = None
+    """word pieces at most"""
+    length: int | None = None
+    """tokens of a text at most; longer texts are cut"""
+    batch_size: int | None = None
+    """texts per update, over all devices"""
+    learning_rate: float | None = None
+    """peak of a linear warm-up over a tenth of the updates, followed by a cosine"""
+    weight_decay: float | None = None
+    """decoupled from the gradient, as in AdamW"""
+    clipnorm: float = 1.0
+    """largest norm of the gradients together"""
+    class_weights: bool = False
+    """weight the loss of each class by the inverse of its frequency"""
+    epochs: int | None = None
+    """passes over the training texts"""
+    patience: int | None = None
+    """stop after so many epochs without a lower validation loss; default: train to the end"""
+    run: tfdl.Run = tfdl.Run()
+
+
+def main(config: Config):
+    config = with_defaults(config)
+    run = config.run.start(config, name=f"{config.data}_{config.model}")
+
+    # Data
+    data = labeled_text.load(
+        config.data,
+        length=config.length,
+        batch_size=config.batch_size,
+        tokenizer=config.tokenizer,
+        vocabulary_size=config.vocabulary_size,
+        text=config.text,
+        label=config.label,
+        labels=config.labels.split(",") if config.labels else None,
+        run=run,
+    )
+
+    # Model
+    with run.scope():
+        options = {"vocabulary_size": len(data.tokenizer), "padding": data.padding, "num_classes": data.num_classes}
+        if config.model in ("bert", "roberta"):
+            options |= {"context": config.length, "head": "classifier"}
+        model = tfdl.build(TEXT_CLASSIFIERS[config.model].topic, config.variant, **options)
+        updates = run.updates(data, config.epochs)
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            0.0, updates, warmup_target=config.learning_rate, warmup_steps=updates // 10
+        )
+        model.compile(
+            optimizer=keras.optimizers.AdamW(
+                learning_rate, weight_decay=config.weight_decay, global_clipnorm=config.clipnorm
+            ),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+
+    # Train; afterwards the model has the weights of the best epoch
+    class_weight = data.class_weights() if config.class_weights else None
+    run.fit(model, data, epochs=config.epochs, patience=config.patience, class_weight=class_weight)
+
+    # Evaluate, beside classifiers that count single words
+    metrics = run.evaluate(model, data, "validation") | run.evaluate(model, data) | data.baselines()
+    return run.finish(model, metrics, cut=data.cut)
+
+
+if __name__ == "__main__":
+    tfdl.launch(main, Config)
