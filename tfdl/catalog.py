@@ -259,6 +259,8 @@ ESTIMATED_MINUTES = {
     "tfdl run pretrain_masked --model roberta": 4,
     "tfdl run pretrain_denoising --model t5 --data reverse": 3,
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
+    "tfdl run classify_text": 2,
+    "tfdl run classify_text --model bilstm": 3,
 }
 
 TOPICS = (
@@ -1004,6 +1006,7 @@ TOPICS = (
         3,
         "RNN",
         prerequisites=("recurrent_topology",),
+        recipe="tfdl run classify_text",
     ),
     Topic(
         "rnn",
@@ -1035,7 +1038,16 @@ TOPICS = (
         prerequisites=("rnn", "vanishing_gradients"),
         recipe="tfdl run read_images",
     ),
-    Topic("gru", "GRU", "tfdl.layers.recurrent", "Cho et al. 2014, arXiv:1406.1078", 3, "RNN", prerequisites=("lstm",)),
+    Topic(
+        "gru",
+        "GRU",
+        "tfdl.layers.recurrent",
+        "Cho et al. 2014, arXiv:1406.1078",
+        3,
+        "RNN",
+        prerequisites=("lstm",),
+        recipe="tfdl run classify_text",
+    ),
     Topic(
         "bidirectional_rnn",
         "Bidirectional RNN",
@@ -1044,6 +1056,7 @@ TOPICS = (
         3,
         "RNN",
         prerequisites=("lstm",),
+        recipe="tfdl run classify_text --model bilstm",
     ),
     Topic(
         "recurrent_regressor",

@@ -4,7 +4,8 @@ Stage 3 (sequential data) - GRU: Cho et al. 2014, arXiv:1406.1078; both directio
 Signal Processing 45; BERT: Devlin et al. 2018, arXiv:1810.04805; RoBERTa: Liu et al. 2019, arXiv:1907.11692
 Run:     tfdl run classify_text --data sst2
          tfdl run classify_text --data reviews.csv --text review --label sentiment --model bert
-Expect:  test accuracy 0.0
+Expect:  beside the test accuracy, those of naive Bayes (0.821 on sst2) and logistic regression (0.792) on single words;
+         the networks' own are not recorded yet
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Config:
     """peak of a linear warm-up over a tenth of the updates, followed by a cosine"""
     weight_decay: float | None = None
     """decoupled from the gradient, as in AdamW"""
+    word_dropout: float | None = None
+    """part of the training words that are hidden, others in each epoch"""
     clipnorm: float = 1.0
     """largest norm of the gradients together"""
     class_weights: bool = False
@@ -69,6 +72,7 @@ def main(config: Config):
         batch_size=config.batch_size,
         tokenizer=config.tokenizer,
         vocabulary_size=config.vocabulary_size,
+        word_dropout=config.word_dropout,
         text=config.text,
         label=config.label,
         labels=config.labels.split(",") if config.labels else None,

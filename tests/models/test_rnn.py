@@ -149,3 +149,12 @@ def test_errors_name_the_value_and_the_remedy():
         RecurrentConfig(vocabulary_size=0, embedding=3, units=4)
     with pytest.raises(ValueError, match="unroll=True needs a fixed length"):
         rnn("nano", unroll=True)
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_padding_is_the_token_that_the_config_says(padding):
+    network = rnn(replace(NANO, head="classifier", cell="gru"), padding=padding, num_classes=3)
+    tokens = np.array([[5, 2, 7]], "int32")
+    padded = np.pad(tokens, [(0, 0), (2, 1)], constant_values=padding)
+    np.testing.assert_allclose(network(tokens), network(padded), atol=1e-6)
+    assert np.abs(network(tokens) - network(np.pad(tokens, [(0, 0), (0, 1)], constant_values=6))).max() > 1e-4

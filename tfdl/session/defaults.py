@@ -149,6 +149,8 @@ class TextDefaults:
     """AdamW's peak"""
     weight_decay: float = 0.01
     """as Devlin et al. 2018, appendix A.2"""
+    word_dropout: float = 0.2
+    """part of the words that are hidden in training; Iyyer et al. 2015 take 0.3"""
     epochs: int = 6
     """validation loss rises after the third or fourth: so few texts are soon learned by heart"""
 

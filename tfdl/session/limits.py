@@ -13,6 +13,7 @@ LIMITS = {
     "learning_rate": (1e-12, 1e6, "a number above 0, such as 0.001"),
     "weight_decay": (0.0, 1e3, "0 or more, such as 0.05"),
     "label_smoothing": (0.0, 0.999, "a fraction from 0 to below 1"),
+    "word_dropout": (0.0, 0.999, "a fraction from 0 to below 1"),
     "dropout": (0.0, 0.999, "a fraction from 0 to below 1"),
     "augmentation": (0.0, 1.0, "a fraction from 0 to 1"),
     "fraction": (1e-9, 1.0, "a fraction above 0 and up to 1"),

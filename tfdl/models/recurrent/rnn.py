@@ -99,7 +99,7 @@ def rnn(
     Raises:
         ValueError: an unknown variant, or an argument out of range.
     """
-    c = choose_variant(variant, VARIANTS, model="rnn", vocabulary_size=vocabulary_size)
+    c = choose_variant(variant, VARIANTS, model="rnn", vocabulary_size=vocabulary_size, padding=padding)
     check_num_classes(num_classes)
     if unroll and length is None:
         raise ValueError("unroll=True needs a fixed length, such as length=64.")
