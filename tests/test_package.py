@@ -153,7 +153,7 @@ MISTAKES = {
     "tfdl.topics()[0].kye": '"Topic" has no attribute "kye"',
     "tfdl.load_weights(object())": 'Missing positional argument "source"',
     "tfdl.export_model(object())": 'Missing positional argument "folder"',
-    'tfdl.load("runs/x").predcit("a.png")': 'no attribute "predcit"; maybe "predict"?',
+    'tfdl.load("runs/x").predcit("a.png")': 'has no attribute "predcit"',
     'tfdl.Run().start(None, name="x").fitt()': 'no attribute "fitt"; maybe "fit"?',
 }
 
