@@ -99,7 +99,7 @@ def test_built_topic_has_its_file_and_recipe(topic):
 @pytest.mark.parametrize("topic", [t for t in catalog.TOPICS if t.recipe], ids=lambda topic: topic.key)
 def test_recipe_s_model_and_variant_exist(topic):
     flags = dict(itertools.pairwise(shlex.split(topic.recipe)))
-    if "--variant" in flags:
+    if {"--model", "--variant"} <= flags.keys():
         model = catalog.find(flags["--model"])
         source = (ROOT / (model.module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
         assert "--variant" not in flags or flags["--variant"] in show.variants(source)

@@ -158,8 +158,10 @@ class TextDefaults:
 TEXT_CLASSIFIERS = {
     "gru": TextDefaults(topic="rnn", variant="gru_classifier"),
     "bilstm": TextDefaults(topic="rnn", variant="bilstm_classifier"),
-    "bert": TextDefaults(topic="bert", variant="small_texts"),
-    "roberta": TextDefaults(topic="roberta", variant="small_texts"),
+    # Validation accuracy of SST-2 rose until the fifth of five epochs with 0.3 (0.81), and fell after the second with
+    # less dropout of words (0.79).
+    "bert": TextDefaults(topic="bert", variant="small_texts", word_dropout=0.3, epochs=8),
+    "roberta": TextDefaults(topic="roberta", variant="small_texts", word_dropout=0.3, epochs=8),
 }
 
 

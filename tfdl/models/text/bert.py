@@ -48,7 +48,7 @@ VARIANTS = {
     "base_cased": BertConfig(vocabulary_size=28996, width=768, depth=12, heads=12),
     "large": BertConfig(width=1024, depth=24, heads=16),
     # Ours, to be trained from scratch on a few thousand texts: strong dropout, or they are learned by heart.
-    "small_texts": BertConfig(vocabulary_size=8000, context=64, width=64, depth=1, heads=4, dropout=0.5),
+    "small_texts": BertConfig(vocabulary_size=8000, context=64, width=128, depth=1, heads=4, dropout=0.5),
     "minilm_l6": BertConfig(width=384, depth=6, heads=12),  # of all-MiniLM-L6-v2, for sentences as vectors
 }
 # What a model gives, for sequences (B, T); every number is float32.

@@ -16,7 +16,7 @@ VARIANTS = {
     "tiny": BertConfig(width=128, depth=2, heads=2, **ROBERTA),  # ours, of BERT-Tiny's size
     # Ours, to be trained from scratch on a few thousand texts.
     "small_texts": BertConfig(
-        width=64, depth=1, heads=4, context=64, dropout=0.5, **ROBERTA | {"vocabulary_size": 8000}
+        width=128, depth=1, heads=4, context=64, dropout=0.5, **ROBERTA | {"vocabulary_size": 8000}
     ),
     "base": BertConfig(width=768, depth=12, heads=12, **ROBERTA),
     "large": BertConfig(width=1024, depth=24, heads=16, **ROBERTA),
