@@ -4,7 +4,8 @@ Stage 4 (transformers) - Radford et al. 2019, "Language models are unsupervised 
 al. 2023, arXiv:2302.13971; Mixtral: Jiang et al. 2024, arXiv:2401.04088
 Run:     tfdl run train_gpt
          tfdl run train_gpt --model llama --data /path/to/texts
-Expect:  nats per character of Shakespeare's plays where pairs of characters have 2.473; measured below 1.9
+Expect:  1.72 nats per character of the last tenth of Shakespeare's plays after 13 minutes on two CPU cores that other
+         programs shared, where pairs of characters have 2.48 and nanoGPT's training on a CPU gives 1.88 (seed 0)
 """
 
 from dataclasses import dataclass
