@@ -42,9 +42,10 @@ def test_scores_count_what_is_the_same_and_say_that_bleu_is_missing(capsys):
         translation_scores([], ["a"])
 
 
+@pytest.mark.extras
 def test_bleu_is_that_of_papineni(capsys):
     """Brevity penalty and clipped counts by hand: 6, 4, 2, 1 of 7, 6, 5, 4 n-grams, against 8 words."""
-    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed: pip install 'tfdl[translation]'")
+    pytest.importorskip("sacrebleu", reason="sacrebleu is not installed: `make test-extras` has it")
     scores = translation_scores(["the cat sat on a mat today"], ["the cat sat on the mat today yes"])
     expected = 100 * np.exp(1 - 8 / 7) * (6 / 7 * 4 / 6 * 2 / 5 * 1 / 4) ** 0.25
     assert scores["bleu"] == pytest.approx(expected, rel=1e-6)
