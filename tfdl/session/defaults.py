@@ -114,22 +114,24 @@ class PretrainingDefaults:
     """How a small network learns from damaged text within a few minutes on two cores."""
 
     variant: str
-    vocabulary_size: int = 1000
-    length: int = 64
-    batch_size: int = 32
+    vocabulary_size: int
+    length: int
+    batch_size: int = 64
     learning_rate: float = 2e-3
     epochs: int
 
 
+# In blocks of 16 short pieces an encoder does better than the pieces' frequencies after 150 updates, in blocks of 64 not
+# after 300: it first has to find out which of its positions are neighbors.
 MASKED_MODELS = {
-    "bert": PretrainingDefaults(variant="tiny", epochs=6),
-    "roberta": PretrainingDefaults(variant="tiny", epochs=6),
+    "bert": PretrainingDefaults(variant="tiny", vocabulary_size=300, length=16, epochs=2),
+    "roberta": PretrainingDefaults(variant="tiny", vocabulary_size=300, length=16, epochs=2),
 }
 
 DENOISING_MODELS = {
-    "t5": PretrainingDefaults(variant="mini", learning_rate=4e-3, epochs=6),
+    "t5": PretrainingDefaults(variant="mini", vocabulary_size=300, length=32, epochs=6),
     # For captions, of which 19 in 20 have at most 42 pieces of so small a vocabulary
-    "bart": PretrainingDefaults(variant="mini", vocabulary_size=500, length=44, epochs=3),
+    "bart": PretrainingDefaults(variant="mini", vocabulary_size=500, length=44, batch_size=32, epochs=3),
 }
 
 

@@ -49,7 +49,9 @@ VARIANTS = {
         largest=20,
         dropout=0.0,
     ),  # ours, for tests
-    "mini": T5Config(width=128, depth=2, heads=4, head_width=32, inner=512, dropout=0.0),  # ours, for two cores
+    "mini": T5Config(
+        width=128, depth=2, heads=4, head_width=32, inner=512, buckets=64, dropout=0.0
+    ),  # ours, for two cores: distances up to 15 have buckets of their own
     "small": T5Config(width=512, depth=6, heads=8, inner=2048),
     "base": T5Config(width=768, depth=12, heads=12, inner=3072),
     "large": T5Config(width=1024, depth=24, heads=16, inner=4096),
