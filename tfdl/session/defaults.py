@@ -121,8 +121,8 @@ class PretrainingDefaults:
     epochs: int
 
 
-# In blocks of 16 short pieces an encoder does better than the pieces' frequencies after 150 updates, in blocks of 64 not
-# after 300: it first has to find out which of its positions are neighbors.
+# In blocks of 16 short pieces an encoder does better than the pieces' frequencies after 150 updates, in blocks of 64
+# not after 300: it first has to find out which of its positions are neighbors.
 MASKED_MODELS = {
     "bert": PretrainingDefaults(variant="tiny", vocabulary_size=300, length=16, epochs=2),
     "roberta": PretrainingDefaults(variant="tiny", vocabulary_size=300, length=16, epochs=2),
