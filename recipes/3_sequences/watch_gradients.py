@@ -4,7 +4,9 @@ Stage 3 (sequential data) - Hochreiter 1991; Bengio et al. 1994, IEEE Trans. Neu
 arXiv:1211.5063, section 2
 Run:     tfdl run watch_gradients
 Expect:  untrained, each step back multiplies the gradient by 0.79 where all singular values are 0.8 (the bound), by
-         0.96 where they are 1 and by 1.04 where they are 1.2, by 0.82 in an LSTM and by 0.63 in a GRU (seed 0)
+         0.96 where they are 1 and by 1.04 where they are 1.2, by 0.82 in an LSTM and by 0.63 in a GRU; trained, by 0.99
+         in the LSTM and 0.98 in the GRU, which learn to add, and by less than 0.6 in the others, which do not; in 4.9
+         minutes on two CPU cores that other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass
