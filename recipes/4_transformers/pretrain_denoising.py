@@ -5,7 +5,8 @@ arXiv:1910.13461, section 2.2
 Run:     tfdl run pretrain_denoising --data multi30k_en_de --column 0
          tfdl run pretrain_denoising --model t5
          tfdl run pretrain_denoising --model t5 --data reverse
-Expect:  token accuracy 0.90 on held-out captions, the right tokens before it given
+Expect:  not recorded yet; in a trial T5 had 24 % of the digits right after 900 updates, those before them given; to be
+         reached are 99 %, and 90 % of the tokens of captions by BART
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,8 @@ Stage 4 (transformers) - Devlin et al. 2018, arXiv:1810.04805, section 3.1; RoBE
 section 4.1
 Run:     tfdl run pretrain_masked
          tfdl run pretrain_masked --model roberta --masking static
-Expect:  test loss below 5.5 nats per masked token
+Expect:  not recorded yet; in a trial RoBERTa's validation loss was 3.71 nats per masked token after 400 updates, where
+         the tokens' frequencies have 4.18
 """
 
 from dataclasses import dataclass
