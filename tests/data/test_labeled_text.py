@@ -10,6 +10,7 @@ from tfdl.core import static
 from tfdl.core.batches import check
 from tfdl.core.token_rows import encode, padded
 from tfdl.data.labeled_text import TOKENIZERS, load
+from tfdl.data.tokenizers import Pieces
 
 WORDS = ["red", "green", "blue"]
 
@@ -87,6 +88,9 @@ def test_published_tokenizer_and_ones_own(file, tmp_path):
     loaded = load(file, length=40, tokenizer=tmp_path).tokenizer
     assert loaded.encode("red 5").tolist() == made.encode("red 5").tolist()
     assert load(file, length=40, tokenizer=made).tokenizer is made
+    Pieces.trained(["red 5"], 300, "byte_pairs").save(tmp_path / "gpt.json")
+    with pytest.raises(ValueError, match="has no tokens for padding and for what is unknown"):
+        load(file, tokenizer=tmp_path / "gpt.json")
     with pytest.raises(FileNotFoundError, match="words has no tokenizer"):
         load(file, tokenizer="words")
 

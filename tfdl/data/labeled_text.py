@@ -331,10 +331,10 @@ def tokenizer_for(wanted, texts, size):
         wanted = TOKENIZERS[wanted](texts, size)
     elif not isinstance(wanted, Pieces):
         wanted = load_tokenizer(wanted)
-    if not isinstance(wanted, Pieces) or "padding" not in wanted.special:
+    if not isinstance(wanted, Pieces) or not {"padding", "unknown"} <= wanted.special.keys():
         raise ValueError(
-            f"The tokenizer {wanted!r} has no token for padding, or is no tokenizer.json; choose one of a model that"
-            f" classifies texts, such as BERT's, or {', '.join(TOKENIZERS)}."
+            f"The tokenizer {wanted!r} has no tokens for padding and for what is unknown, or is no tokenizer.json;"
+            f" choose one of a model that classifies texts, such as BERT's, or {', '.join(TOKENIZERS)}."
         )
     return wanted
 
