@@ -35,7 +35,7 @@ def test_each_text_of_a_batch_is_the_likeliest_by_itself_and_the_loop_is_traced_
 
 
 class Countdown:
-    """Writes its source's number, and one less each time, to 4 and then the end; counts its steps."""
+    """Writes its source's number, and one less each time, past the end too; counts its steps."""
 
     def __init__(self):
         self.steps = tf.Variable(0)
@@ -45,7 +45,7 @@ class Countdown:
 
     def extend(self, tokens, cache, position):
         self.steps.assign_add(1)
-        return tf.one_hot(tf.maximum(cache, END), 10), cache - 1
+        return tf.one_hot(tf.maximum(cache, 0), 10), cache - 1
 
 
 def test_texts_end_each_at_its_end_and_the_loop_after_the_last():
