@@ -7,6 +7,7 @@ from safetensors.numpy import load_file, save_file
 import tfdl
 from tests.models.decoders import TOKENS
 from tests.models.language_models import moved
+from tfdl.data.tokenizers import Bytes
 
 
 def test_gpt_has_queries_keys_and_values_side_by_side_and_kernels_as_ours(tmp_path):
@@ -90,3 +91,20 @@ def test_head_that_the_model_lacks_is_left_out_and_said(tmp_path, capsys):
     model = tfdl.build("bert", "nano", head="embedding", weights=str(tmp_path / "b.safetensors"))
     assert "since this model has no such head: pooler.dense" in capsys.readouterr().out
     np.testing.assert_array_equal(model.encode(TOKENS), before.encode(TOKENS))
+
+
+def test_folder_for_transformers_names_what_it_has_no_config_for(tmp_path):
+    with pytest.raises(ValueError, match="no config.json for a 'bert' yet, only for gpt, llama, mixtral; give a file"):
+        tfdl.save_weights(moved("bert"), tmp_path / "bert", layout="transformers")
+    with pytest.raises(ValueError, match="is one file, which cannot hold a tokenizer"):
+        tfdl.save_weights(moved("gpt"), tmp_path / "a.safetensors", layout="transformers", tokenizer=Bytes())
+    with pytest.raises(ValueError, match="The tokenizer object has no tokenizer.json; copy its own file instead"):
+        tfdl.save_weights(moved("gpt"), tmp_path / "gpt", layout="transformers", tokenizer=object())
+    assert not list(tmp_path.iterdir())
+    tfdl.save_weights(moved("gpt"), tmp_path / "gpt", layout="transformers", tokenizer=Bytes())
+    assert sorted(file.name for file in (tmp_path / "gpt").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]

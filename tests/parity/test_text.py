@@ -1,10 +1,12 @@
 """Language models of ours and of Hugging Face with the same weights: the same logits, in both directions."""
 
+import keras
 import numpy as np
 import pytest
 
 import tfdl
 from tests.parity.references import torch, transformers
+from tfdl.data.tokenizers import Characters
 from tfdl.interop.layouts import Layout, entries
 from tfdl.models.text.bart import BartConfig
 from tfdl.models.text.bert import BertConfig
@@ -323,3 +325,36 @@ def spread(model):
     with torch().no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch().randn_like(parameter)
+
+
+SMALL = OURS | {"vocabulary_size": 61}
+FOLDERS = {
+    "gpt": GPTConfig(vocabulary_size=61, context=24, width=20, depth=2, heads=4),
+    "gpt without biases": GPTConfig(vocabulary_size=61, context=24, width=20, depth=2, heads=4, use_bias=False),
+    "llama": LlamaConfig(
+        **OURS | {"vocabulary_size": 61}, groups=3, context=128, long_context=LongContext(), tied=True
+    ),
+    "mistral": LlamaConfig(**SMALL, groups=2, context=64, window=5),
+    "qwen2": LlamaConfig(**SMALL, groups=2, context=64, base=1e6, attention_bias=True),
+    "mixtral": LlamaConfig(**SMALL, groups=2, context=64, experts=3),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_folder_of_ours_is_opened_by_auto_classes_with_its_tokenizer(kind, tmp_path):
+    family = kind.split()[0].replace("mistral", "llama").replace("qwen2", "llama")
+    keras.utils.set_random_seed(0)
+    ours = tfdl.build(family, FOLDERS[kind])
+    for weight in ours.trainable_variables:
+        weight.assign(weight + np.random.default_rng(1).normal(0, 0.1, weight.shape))
+    letters = Characters("".join(map(chr, range(32, 32 + 59))))
+    tfdl.save_weights(ours, tmp_path / "folder", layout="transformers", tokenizer=letters)
+    theirs = transformers().AutoModelForCausalLM.from_pretrained(tmp_path / "folder").eval()
+    # AutoTokenizer takes Qwen2's own pieces for every Qwen2, as `transformers_folder` says
+    opener = transformers().PreTrainedTokenizerFast if kind == "qwen2" else transformers().AutoTokenizer
+    tokenizer = opener.from_pretrained(tmp_path / "folder")
+    text = "TO BE, OR NOT TO BE"
+    tokens = tokenizer(text).input_ids
+    assert tokens == letters.encode(text).tolist() and tokenizer.decode(tokens) == text
+    expected = theirs(torch().tensor([tokens])).logits.detach().numpy()
+    np.testing.assert_allclose(ours(np.array([tokens])), expected, atol=1e-4)

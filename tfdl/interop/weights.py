@@ -22,6 +22,7 @@ from tfdl.interop import g2p_en, keras_applications, keras_hub, own, presets, ti
 from tfdl.interop.files import hub
 from tfdl.interop.files.archives import READERS, Arrays, read_arrays, write_arrays
 from tfdl.interop.layouts import HEAD, TOP, Layout, check_conventions, entries
+from tfdl.interop.transformers_folder import write_folder
 from tfdl.layers.pixels import normalization_of
 
 MODULES = (own, torchvision, timm, transformers, keras_applications, keras_hub, g2p_en)
@@ -74,17 +75,30 @@ def load_weights(model, source, *, layout=None, family=None, skip_head=False, em
     return put(read(source, layout, ema), model, family, skip_head, adapt_channels)
 
 
-def save_weights(model, path, *, layout=own.LAYOUT.name, family=None):
+def save_weights(model, path, *, layout=own.LAYOUT.name, family=None, tokenizer=None):
     """Writes the weights of `model` to `path` as `load_weights` reads them; the suffix chooses the kind of file.
 
+    Args:
+        model: from `tfdl.build`.
+        path: a file; with the layout "transformers" also a folder, which transformers then opens as a whole.
+        layout: whose names the weights get, a key of LAYOUTS.
+        family: catalog key of the model; only needed if the model was given another name.
+        tokenizer: to be written into the folder, from `tfdl.data.tokenizers`.
+
     Raises:
-        ValueError: unknown layout, family or suffix.
+        ValueError: unknown layout, family or suffix; or see `transformers_folder.write_folder`.
         OSError: the file can't be written; what stood there before is unchanged.
     """
     pieces = {}  # their name -> entries that share it
     for entry in entries(model, chosen(layout), family):
         pieces.setdefault(entry.theirs, []).append(entry)
-    write_arrays(path, {name: joined(sharing) for name, sharing in pieces.items()})
+    arrays = {name: joined(sharing) for name, sharing in pieces.items()}
+    if layout == transformers.LAYOUT.name and not Path(path).suffix:
+        write_folder(path, model, family or model.name, arrays, tokenizer)
+    elif tokenizer is not None:
+        raise ValueError(f"{path} is one file, which cannot hold a tokenizer; give a folder and layout='transformers'.")
+    else:
+        write_arrays(path, arrays)
 
 
 def joined(sharing):
