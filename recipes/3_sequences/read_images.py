@@ -3,7 +3,7 @@
 Stage 3 (sequential data) - Hochreiter & Schmidhuber 1997, Neural Computation 9(8), with the forget gate of Gers et al.
 2000, Neural Computation 12(10)
 Run:     tfdl run read_images
-Expect:  test accuracy 0.987 in 3 minutes (a trial, seed 0)
+Expect:  test accuracy 0.987 in 4 minutes on two CPU cores that other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass
