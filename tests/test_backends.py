@@ -54,4 +54,6 @@ def test_a_model_computes_what_it_does_on_tensorflow_and_learns(results, backend
         np.testing.assert_allclose(found[f"{name}/{what}"], expected, rtol=0, atol=1e-5 * max(1, largest), err_msg=what)
     np.testing.assert_allclose(found[f"{name}/mixed"], expected, rtol=0, atol=0.05 * largest)
     assert np.isfinite(found[f"{name}/losses"]).all()
-    assert len(found[f"{name}/still"]) <= FEW, found[f"{name}/still"]
+    # A bias of keys adds the same to all scores of a query, so that no loss depends on it
+    still = [path for path in found[f"{name}/still"] if not path.endswith("attention/key/bias")]
+    assert len(still) <= FEW, still
