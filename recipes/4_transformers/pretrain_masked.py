@@ -3,9 +3,10 @@
 Stage 4 (transformers) - Devlin et al. 2018, arXiv:1810.04805, section 3.1; RoBERTa: Liu et al. 2019, arXiv:1907.11692,
 section 4.1
 Run:     tfdl run pretrain_masked
+         tfdl run pretrain_masked --model roberta
          tfdl run pretrain_masked --model roberta --masking static
-Expect:  not recorded yet; in a trial RoBERTa's validation loss was 3.71 nats per masked token after 400 updates, where
-         the tokens' frequencies have 4.18
+Expect:  RoBERTa: test loss 2.464 nats per masked token in 4 minutes on two CPU cores, where the frequencies of the
+         tokens have 4.210; 35 % of the tokens right (one run, seed 0)
 """
 
 from dataclasses import dataclass
