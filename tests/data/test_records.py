@@ -111,7 +111,7 @@ def test_names_are_looked_for_below_the_data_directory_and_the_nearest_are_told(
 def test_folder_that_datasets_has_saved_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)  # so that importing it fails
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
-    with pytest.raises(ImportError, match="Hugging Face's package datasets: pip install datasets"):
+    with pytest.raises(ImportError, match="Hugging Face's package datasets: pip install 'tfdl\[datasets\]'"):
         read(tmp_path)
 
 

@@ -263,7 +263,9 @@ def read_saved(folder):
     try:
         import datasets
     except ImportError:
-        raise ImportError(f"{folder} is a set of Hugging Face's package datasets: pip install datasets.") from None
+        raise ImportError(
+            f"{folder} is a set of Hugging Face's package datasets: pip install 'tfdl[datasets]'."
+        ) from None
     loaded = datasets.load_from_disk(str(folder))
     tables = loaded if isinstance(loaded, dict) else {"train": loaded}
     return {
