@@ -86,7 +86,7 @@ def test_json_values_are_strings_and_whole_numbers(tmp_path):
         ("t.csv", b'a,b\n"two\nlines",1\n1,2,3\n', "t.csv, line 4, has 3 fields"),
         ("t.csv", b'a,b\n1,"2\n', "t.csv, line 2, is no CSV"),
         ("t.tsv", b"a\tb\ncaf\xe9\t1\n", "t.tsv, line 2, is no UTF-8; convert"),
-        ("t.tsv.gz", gzip.compress(b"a\tb\n1\t2\n" * 99)[:-9], "t.tsv.gz cannot be unpacked"),
+        ("t.tsv.gz", gzip.compress(b"a\tb\n1\t2\n" * 99, mtime=0)[:-9], "t.tsv.gz cannot be unpacked"),
         ("t.tsv.gz", b"a\tb\n", "t.tsv.gz cannot be unpacked"),
         ("t.csv", b"\n \n", "t.csv has no rows"),
         ("t.xml", b"<a/>", "t.xml is none of .tsv, .csv, .jsonl"),
@@ -100,7 +100,7 @@ def test_errors_name_file_and_line(tmp_path, name, content, message):
 
 def test_names_are_looked_for_below_the_data_directory_and_the_nearest_are_told(tmp_path):
     (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "reviews.train.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}'))
+    (tmp_path / "text" / "reviews.train.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}', mtime=0))
     expected = {"train": [{"text": "a"}]}
     assert read("reviews", data_dir=tmp_path) == read("text/reviews", data_dir=tmp_path) == expected
     assert names_in(tmp_path) == ["reviews"]
