@@ -23,7 +23,7 @@ help:
 	@echo "make test-pythons   install and try tfdl on each of Python 3.11, 3.12 and 3.13 that is here"
 	@echo "make parity     our models against torchvision, timm and transformers, in an environment of their own"
 	@echo "make test-backends   every model on Keras's JAX and PyTorch backends, in the same environment"
-	@echo "make test-extras     the same, and JAX's layouts, Ray and MediaPipe"
+	@echo "make test-extras     the same on PyTorch alone, and JAX's layouts, Ray and MediaPipe"
 	@echo "make lint       ruff, ruff format --check, import-linter, mypy on the public names"
 	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (40 minutes)"
 	@echo "make venv       only install into .venv"
@@ -79,7 +79,7 @@ parity: .venv-parity/installed
 
 # A file's tests stay in one process: they share what takes long to make.
 test-extras: .venv-parity/installed
-	$(ONE_THREAD) $(PARITY)/python -m pytest -m extras --numprocesses 2 --dist loadfile
+	$(ONE_THREAD) $(PARITY)/python -m pytest -m "extras and not slow" --numprocesses 2 --dist loadfile
 
 test-backends: .venv-parity/installed
 	$(ONE_THREAD) $(PARITY)/python -m pytest -m extras tests/test_backends.py

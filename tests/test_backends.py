@@ -45,7 +45,7 @@ def results(tmp_path_factory):
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])  # compiling takes minutes
 def test_a_model_computes_what_it_does_on_tensorflow_and_learns(results, backend, name):
     expected, found = results("tensorflow")[f"{name}/outputs"], results(backend)
     assert f"{name}/error" not in found, str(found[f"{name}/error"])[-1500:]
