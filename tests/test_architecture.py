@@ -48,7 +48,6 @@ OPTIONAL_EXTRAS = {
     "mediapipe",
     "mlflow",
     "ray",
-    "sacrebleu",
     "timm",
     "torch",
     "torchvision",

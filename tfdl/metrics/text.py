@@ -7,6 +7,7 @@ Shapes: B batch, T tokens, V vocabulary.
 
 import keras
 from keras import ops
+from sacrebleu.metrics import BLEU
 
 from tfdl.core.batches import PADDING
 from tfdl.core.serial import serializable
@@ -39,8 +40,7 @@ class Perplexity(keras.metrics.Mean):
 def translation_scores(translations, references, *, lowercase=False):
     """How translations compare with those of people.
 
-    Prints sacrebleu's signature, which says what was compared, or that BLEU is left out because the package is not
-    installed.
+    Prints sacrebleu's signature, which says what was compared.
 
     Args:
         translations, references: as many texts, as people write them: sacrebleu splits words from signs itself.
@@ -57,13 +57,7 @@ def translation_scores(translations, references, *, lowercase=False):
     if lowercase:
         translations, references = ([text.lower() for text in texts] for texts in (translations, references))
     alike = (written.split() == text.split() for written, text in zip(translations, references))
-    scores = {"exact_accuracy": sum(alike) / len(references)}
-    try:
-        from sacrebleu.metrics import BLEU
-    except ImportError:
-        print("BLEU is left out: pip install 'tfdl[translation]'")
-        return scores
     metric = BLEU(lowercase=lowercase)  # which its signature then says
-    scores["bleu"] = metric.corpus_score(list(translations), [list(references)]).score
+    bleu = metric.corpus_score(list(translations), [list(references)]).score
     print(f"BLEU {metric.get_signature()}")
-    return scores
+    return {"exact_accuracy": sum(alike) / len(references), "bleu": bleu}
