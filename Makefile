@@ -88,6 +88,7 @@ bench: .venv/installed
 	$(BIN)/python tools/bench_step.py
 	$(BIN)/python tools/bench_vision.py
 	$(BIN)/python tools/bench_text.py
+	$(BIN)/python tools/bench_generate.py
 	$(BIN)/python tools/bench_scaling.py
 
 clean:

@@ -71,6 +71,16 @@ which `python tools/bench_text.py` writes.
 |---|---|---|---|
 """
 
+SPEED_OF_WRITING = """
+### Writing tokens with GPT-2's shapes
+
+32 tokens after prompts of 32, ours over theirs; `memory` is the time of reading all weights once for each token, a limit.
+From [results/bench_generate.json](results/bench_generate.json), which `python tools/bench_generate.py` writes.
+
+| against | batch | ratio | target |
+|---|---|---|---|
+"""
+
 SCALING = """
 ## Several workers
 
@@ -181,6 +191,8 @@ def page(folder):
         text += SPEED + "".join(speed_line(row) for row in files["bench_vision"]["rows"])
     if "bench_text" in files:
         text += SPEED_OF_TEXT + "".join(text_line(row) for row in files["bench_text"]["rows"])
+    if "bench_generate" in files:
+        text += SPEED_OF_WRITING + "".join(writing_line(row) for row in files["bench_generate"]["rows"])
     if "bench_scaling" in files:
         text += SCALING + "".join(scaling_line(row) for row in files["bench_scaling"]["rows"])
     if "bench_statistics" in files:
@@ -229,6 +241,11 @@ def speed_line(row):
 def text_line(row):
     """The same of a text model."""
     return f"| {row['model']} | {row['against']} | {ratio(row)} | ≥ {row['target']:g} |\n"
+
+
+def writing_line(row):
+    """The same of writing tokens."""
+    return f"| {row['against']} | {row['batch']} | {ratio(row)} | ≥ {row['target']:g} |\n"
 
 
 def ratio(row):
