@@ -74,7 +74,7 @@ which `python tools/bench_text.py` writes.
 SPEED_OF_WRITING = """
 ### Writing tokens with GPT-2's shapes
 
-32 tokens after prompts of 32, ours over theirs; `memory` is the time of reading all weights once for each token, a limit.
+32 tokens after prompts of 32, ours over theirs; `memory` is the time of reading all weights for each token, a limit.
 From [results/bench_generate.json](results/bench_generate.json), which `python tools/bench_generate.py` writes.
 
 | against | batch | ratio | target |
