@@ -29,12 +29,22 @@ class FeedForward(layers.Layer):
         gated: compute down(activation(gate(x)) * up(x)) instead, with one more dense layer: Shazeer 2020,
             arXiv:2002.05202, eq. 6; SwiGLU if the activation is swish.
         use_bias: whether the dense layers have a bias.
+        initializer: a function that gives the initializer of a kernel.
 
     Raises:
         ValueError: unknown activation.
     """
 
-    def __init__(self, expansion=4.0, activation="gelu", dropout=0.0, gated=False, use_bias=True, **kwargs):
+    def __init__(
+        self,
+        expansion=4.0,
+        activation="gelu",
+        dropout=0.0,
+        gated=False,
+        use_bias=True,
+        initializer=truncated_normal,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         check_activation(activation, owner="FeedForward")
         self.expansion = expansion
@@ -42,20 +52,30 @@ class FeedForward(layers.Layer):
         self.dropout = dropout
         self.gated = gated
         self.use_bias = use_bias
+        self.initializer = initializer
 
     def build(self, shape):
         width = shape[-1]
         inner = round(self.expansion * width)
-        options = dict(use_bias=self.use_bias, kernel_initializer=truncated_normal(), dtype=self.dtype_policy)
         activation = ACTIVATIONS[self.activation]
-        self.up = layers.Dense(inner, activation=None if self.gated else activation, name="up", **options)
+        self.up = self.dense(inner, "up", None if self.gated else activation)
         if self.gated:
-            self.gate = layers.Dense(inner, activation=activation, name="gate", **options)
+            self.gate = self.dense(inner, "gate", activation)
             self.gate.build(shape)
         self.drop = layers.Dropout(self.dropout, dtype=self.dtype_policy, name="drop")
-        self.down = layers.Dense(width, name="down", **options)
+        self.down = self.dense(width, "down")
         self.up.build(shape)
         self.down.build((*shape[:-1], inner))
+
+    def dense(self, units, name, activation=None):
+        return layers.Dense(
+            units,
+            activation=activation,
+            use_bias=self.use_bias,
+            kernel_initializer=self.initializer(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
 
     def call(self, x, training=False):
         y = self.up(x)

@@ -5,6 +5,9 @@ whose logits have weights of their own: Shazeer 2020, arXiv:2002.05202, and the 
 Shapes: B batch, S tokens of the source, T of the target, V vocabulary, D width, h heads.
 """
 
+import functools
+
+import keras
 from keras import layers, ops
 
 from tfdl.core.config import choose_variant, config
@@ -12,7 +15,7 @@ from tfdl.core.serial import serializable
 from tfdl.layers.encoder_decoder import EncoderDecoder
 from tfdl.layers.multi_head_attention import MultiHeadAttention
 from tfdl.layers.positions import DistanceBias
-from tfdl.layers.transformer import FeedForward, truncated_normal
+from tfdl.layers.transformer import FeedForward
 from tfdl.layers.transformer_block import TransformerBlock, normalization
 
 
@@ -79,7 +82,10 @@ class T5(EncoderDecoder):
         super().__init__(config, **kwargs)
         c = config
         self.tokens = layers.ReversibleEmbedding(
-            c.vocabulary_size, c.width, embeddings_initializer=truncated_normal(), name="tokens"
+            c.vocabulary_size,
+            c.width,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),
+            name="tokens",
         )
         self.drop = layers.Dropout(c.dropout, name="drop")
         self.biases = [  # one for all blocks of a side
@@ -89,9 +95,7 @@ class T5(EncoderDecoder):
         self.decoder = [block(c, f"decoder{i}", cross=True) for i in range(c.depth)]
         self.norms = [normalization("rms", epsilon=c.epsilon, name=f"{side}_norm") for side in SIDES]
         if c.gated:
-            self.head = layers.Dense(
-                c.vocabulary_size, use_bias=False, kernel_initializer=truncated_normal(), name="logits"
-            )
+            self.head = layers.Dense(c.vocabulary_size, use_bias=False, kernel_initializer=by_inputs(), name="logits")
 
     def embed(self, tokens, positions, side, training):
         return self.drop(self.tokens(tokens), training=training)
@@ -111,9 +115,27 @@ class T5(EncoderDecoder):
 SIDES = ("encoder", "decoder")
 
 
+def by_inputs(scale=1.0):
+    """Normal with variance `scale` over the number of inputs, by which the paper's program starts all kernels.
+
+    Embeddings start with variance 1 there: their logits, which are divided by the root of the width, then do so too.
+    """
+    return keras.initializers.VarianceScaling(scale, "fan_in", "untruncated_normal")
+
+
 def block(c, name, cross=False):
-    """Section 2.1: normalization first, without a mean; no biases; scores are not divided by the root of the width."""
-    options = dict(head_width=c.head_width, use_bias=False, scale=1.0, dropout=c.dropout)
+    """Section 2.1: normalization first, without a mean; no biases.
+
+    Scores are not divided by the root of the heads' width; the queries' kernels start smaller by it instead.
+    """
+    options = dict(
+        head_width=c.head_width,
+        use_bias=False,
+        scale=1.0,
+        dropout=c.dropout,
+        initializer=by_inputs,
+        query_initializer=functools.partial(by_inputs, 1 / c.head_width),
+    )
     return TransformerBlock(
         MultiHeadAttention(c.heads, name="attention", **options),
         FeedForward(
@@ -122,6 +144,7 @@ def block(c, name, cross=False):
             dropout=c.dropout,
             gated=c.gated,
             use_bias=False,
+            initializer=by_inputs,
             name="feed_forward",
         ),
         MultiHeadAttention(c.heads, name="cross_attention", **options) if cross else None,
