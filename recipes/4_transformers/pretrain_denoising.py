@@ -5,8 +5,8 @@ arXiv:1910.13461, section 2.2
 Run:     tfdl run pretrain_denoising --data multi30k_en_de --column 0
          tfdl run pretrain_denoising --model t5
          tfdl run pretrain_denoising --model t5 --data reverse
-Expect:  not recorded yet; in a trial T5 had 24 % of the digits right after 900 updates, those before them given; to be
-         reached are 99 %, and 90 % of the tokens of captions by BART
+Expect:  T5 writes all strings of digits backwards (the tokens before given) after 7 minutes on two CPU cores that other
+         programs shared (one run, seed 0); T5 and BART on texts are not recorded yet
 """
 
 from dataclasses import dataclass
