@@ -54,8 +54,8 @@ class LanguageModelDefaults:
     """How a causal language model is trained from scratch on the characters of a small text.
 
     nanoGPT's training on a CPU takes 2,000 updates of 12 blocks of 64 characters, 1.5 epochs of Shakespeare's plays;
-    these updates are larger.  After one epoch of them GPT had 2.05 nats on the last tenth and LLaMA 1.83, after three GPT
-    had 1.72.
+    these updates are larger.  After one epoch of them GPT had 2.05 nats on the last tenth and LLaMA 1.83, after three
+    GPT had 1.72.
     """
 
     variant: str = "char_small"
