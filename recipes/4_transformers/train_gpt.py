@@ -38,7 +38,7 @@ class Config:
     batch_size: int | None = None
     """blocks per update, over all devices"""
     learning_rate: float | None = None
-    """peak of a linear warm-up over 5 %% of the updates, followed by a cosine to zero"""
+    """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""
     weight_decay: float | None = None
     """decoupled from the gradient, as in AdamW"""
     clipnorm: float = 1.0
