@@ -219,6 +219,7 @@ MINUTES = {
     "tfdl run add_numbers": 5,
     "tfdl run forecast": 1,
     "tfdl run classify_text": 2,
+    "tfdl run classify_text --model bilstm": 3,
     "tfdl run train_gpt": 13,
     "tfdl run pretrain_denoising --model t5 --data reverse": 7,
     "tfdl run classify_images --model mobilenet --variant v2_small_images": 1,
@@ -260,7 +261,6 @@ ESTIMATED_MINUTES = {
     "tfdl run train_gpt --model llama": 14,
     "tfdl run train_gpt --model mixtral": 16,
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
-    "tfdl run classify_text --model bilstm": 3,
 }
 
 TOPICS = (
