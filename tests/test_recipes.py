@@ -30,6 +30,8 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "translate": ["--data", "reverse", "--model", "transformer", "--variant", "nano", "--length", "16"],
     "watch_gradients": ["--length", "6", "--singular-values", "0.9"],
 }
+# Trainings as others have them; test_recipe_plans says what they ask for.
+SHOWN_BY_OTHERS = {"regularize", "transfer"}
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 NO_TASK = {"task.json"}  # `tfdl predict` does not answer yet for models of the data of these loaders
 OTHER_DATA = ("corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
@@ -47,6 +49,11 @@ def config_fields(file):
     return {n.target.id: ast.unparse(n.value) for n in body if isinstance(n, ast.AnnAssign)}
 
 
+def smoke_case(recipe):
+    """A recipe as a test's parameter; those that take longest and show nothing of their own are run as slow tests."""
+    return pytest.param(recipe, id=recipe.stem, marks=[pytest.mark.slow] if recipe.stem in SHOWN_BY_OTHERS else [])
+
+
 def smoke_flags(recipe):
     """Flags for a smoke run that needs no data directory."""
     smallest = SMALLEST.get(recipe.stem, [])
@@ -54,7 +61,7 @@ def smoke_flags(recipe):
     return smallest + (["--data", "digits"] if needs_data else [])
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("recipe", [smoke_case(recipe) for recipe in RECIPES])
 def test_smoke_run_leaves_a_whole_run_folder(recipe, tmp_path):
     done = forked.run(
         recipe.stem, "--run.smoke", "--run.out", str(tmp_path / "run"), *smoke_flags(recipe), cwd=tmp_path

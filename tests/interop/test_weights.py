@@ -29,7 +29,7 @@ def arrays_of(model, layout):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tfdl.interop.weights.write_arrays", keep)
-        save_weights(model, "unused", layout=layout)
+        save_weights(model, "unused.safetensors", layout=layout)
     return kept
 
 
