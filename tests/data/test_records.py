@@ -117,7 +117,7 @@ def test_folder_that_datasets_has_saved_names_the_package(tmp_path, monkeypatch)
 
 @pytest.mark.extras
 def test_folder_that_datasets_has_saved_is_read(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed: pip install 'tfdl[datasets]'")
     label = datasets.ClassLabel(names=["neg", "pos"])
     features = datasets.Features({"text": datasets.Value("string"), "label": label})
     table = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, -1]}, features=features)

@@ -30,7 +30,7 @@ class MultiHeadAttention(layers.Layer):
         output_bias: of the last dense layer; None is `use_bias`.
         scale: factor of the scores; None is 1 / sqrt(d).
         dropout: rate at which attention weights are set to 0 in training.
-        initializer: a function that gives the initializer of a kernel.
+        initializer: a function that gives the initializer of a kernel; None is `truncated_normal`.
         query_initializer: the same of the queries'; None is `initializer`.
 
     Call:
@@ -52,7 +52,7 @@ class MultiHeadAttention(layers.Layer):
         output_bias=None,
         scale=None,
         dropout=0.0,
-        initializer=truncated_normal,
+        initializer=None,
         query_initializer=None,
         **kwargs,
     ):
@@ -64,7 +64,8 @@ class MultiHeadAttention(layers.Layer):
         self.output_bias = output_bias
         self.scale = scale
         self.dropout = dropout
-        self.initializer, self.query_initializer = initializer, query_initializer or initializer
+        self.initializer = initializer
+        self.query_initializer = query_initializer
 
     def build(self, shape):
         width, heads, groups = shape[-1], self.heads, self.groups or self.heads
@@ -75,12 +76,14 @@ class MultiHeadAttention(layers.Layer):
         head_width = self.head_width or width // heads
         output_bias = self.use_bias if self.output_bias is None else self.output_bias
 
-        def dense(name, units, use_bias, initializer=self.initializer):
+        initializer = self.initializer or truncated_normal
+
+        def dense(name, units, use_bias, initializer=initializer):
             return layers.Dense(
                 units, use_bias=use_bias, kernel_initializer=initializer(), dtype=self.dtype_policy, name=name
             )
 
-        self.query = dense("query", heads * head_width, self.use_bias, self.query_initializer)
+        self.query = dense("query", heads * head_width, self.use_bias, self.query_initializer or initializer)
         self.key = dense("key", groups * head_width, self.use_bias)
         self.value = dense("value", groups * head_width, self.use_bias)
         self.output_projection = dense("output", width, output_bias)

@@ -29,7 +29,7 @@ class FeedForward(layers.Layer):
         gated: compute down(activation(gate(x)) * up(x)) instead, with one more dense layer: Shazeer 2020,
             arXiv:2002.05202, eq. 6; SwiGLU if the activation is swish.
         use_bias: whether the dense layers have a bias.
-        initializer: a function that gives the initializer of a kernel.
+        initializer: a function that gives the initializer of a kernel; None is `truncated_normal`.
 
     Raises:
         ValueError: unknown activation.
@@ -42,7 +42,7 @@ class FeedForward(layers.Layer):
         dropout=0.0,
         gated=False,
         use_bias=True,
-        initializer=truncated_normal,
+        initializer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,7 +72,7 @@ class FeedForward(layers.Layer):
             units,
             activation=activation,
             use_bias=self.use_bias,
-            kernel_initializer=self.initializer(),
+            kernel_initializer=(self.initializer or truncated_normal)(),
             dtype=self.dtype_policy,
             name=name,
         )
