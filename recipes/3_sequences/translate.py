@@ -7,9 +7,9 @@ Run:     tfdl run translate
          tfdl run translate --data reverse --model transformer --variant nano --tokenizer words --length 16 \\
              --batch-size 128 --learning-rate 5e-3 --epochs 6
          tfdl run translate --data /path/to/talk.tsv --source 0 --target 1
-Expect:  the smallest Transformer writes all of 500 strings of digits from behind, in 2 minutes on two CPU cores (one
-         run, seed 0).  Translations are not recorded yet: two epochs of a trial with 6,000 byte pairs reached a
-         validation perplexity of 10.3 per token
+Expect:  on Multi30k, after 2 epochs in 13 minutes on two CPU cores that other programs shared: test perplexity 27 with
+         attention, 34 of a GRU that sees the encoder's last state, 68 of an LSTM that only starts from it.  The
+         smallest Transformer writes all of 500 strings of digits from behind in 2 minutes (one run each, seed 0)
 """
 
 import math
