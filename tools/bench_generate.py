@@ -109,8 +109,10 @@ def of_keras_hub(config, tokens):
 
 def of_transformers(config, tokens):
     import torch
-    import transformers
 
+    from tests.parity.references import transformers as library  # with torchvision's operators
+
+    transformers = library()
     theirs = transformers.GPT2Config(
         vocab_size=config.vocabulary_size,
         n_positions=config.context,

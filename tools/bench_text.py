@@ -175,15 +175,17 @@ def bert_of_keras_hub(size, tokens, labels):
 
 
 def gpt_of_transformers(size, tokens, labels):
-    import transformers
+    from tests.parity.references import transformers as library  # with torchvision's operators
 
+    transformers = library()
     config = transformers.GPT2Config(n_embd=size.width, n_layer=size.depth, n_head=size.heads)
     return torch_step(transformers.GPT2LMHeadModel(config), tokens, labels)
 
 
 def bert_of_transformers(size, tokens, labels):
-    import transformers
+    from tests.parity.references import transformers as library  # with torchvision's operators
 
+    transformers = library()
     config = transformers.BertConfig(
         hidden_size=size.width,
         num_hidden_layers=size.depth,
