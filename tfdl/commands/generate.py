@@ -75,7 +75,7 @@ def arguments(argv):
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws; default: 0")
     parser.add_argument(
-        "--compile", action="store_true", help="compile by XLA first: seconds at the start, twice the speed afterwards"
+        "--compile", action="store_true", help="compile by XLA first: seconds at the start, faster afterwards"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line: prompt and text")
     return parser.parse_args(argv)
