@@ -34,6 +34,7 @@ def alignments(weights, sources, targets, *, columns=2, title=None):
         axes.set_yticks(range(len(target)), target)
         axes.tick_params(length=0, labelsize=8, labeltop=True, labelbottom=False)
         axes.grid(False)
+        axes.set(xlabel="source", ylabel="target")
     figure.colorbar(picture, ax=panels, shrink=0.5, label="weight")
     heading(figure, title)
     return figure
