@@ -14,6 +14,7 @@ import keras
 import tfdl
 from tfdl.data import augment, images
 from tfdl.session.defaults import with_defaults
+from tfdl.train.schedules import WarmUp, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +85,8 @@ def main(config: Config):
             weights=config.weights or None,
         )
         updates = run.updates(data, config.epochs)
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            0.0, updates, warmup_target=config.learning_rate, warmup_steps=updates // 10
-        )
+        warm_up = updates // 10
+        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
         model.compile(
             optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -17,6 +17,7 @@ import keras
 import tfdl
 from tfdl.data import labeled_text
 from tfdl.session.defaults import TEXT_CLASSIFIERS, with_defaults
+from tfdl.train.schedules import WarmUp, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +88,8 @@ def main(config: Config):
             options |= {"context": config.length, "head": "classifier"}
         model = tfdl.build(TEXT_CLASSIFIERS[config.model].topic, config.variant, **options)
         updates = run.updates(data, config.epochs)
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            0.0, updates, warmup_target=config.learning_rate, warmup_steps=updates // 10
-        )
+        warm_up = updates // 10
+        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
         model.compile(
             optimizer=keras.optimizers.AdamW(
                 learning_rate, weight_decay=config.weight_decay, global_clipnorm=config.clipnorm

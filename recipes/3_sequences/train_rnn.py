@@ -15,6 +15,7 @@ import keras
 
 import tfdl
 from tfdl.data import text
+from tfdl.train.schedules import WarmUp, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +49,8 @@ def main(config: Config):
     with run.scope():
         model = tfdl.build("rnn", config.variant, vocabulary_size=len(data.tokenizer), length=config.length)
         updates = run.updates(data, config.epochs)
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            0.0, updates, warmup_target=config.learning_rate, warmup_steps=updates // 10
-        )
+        warm_up = updates // 10
+        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
         model.compile(
             optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=config.clipnorm),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=text.PADDING),
