@@ -964,7 +964,7 @@ TOPICS = (
     Topic(
         "blaze_face",
         "BlazeFace (MediaPipe)",
-        None,
+        "tfdl.models.pose.blaze_face",
         "Bazarevsky et al. 2019, arXiv:1907.05047",
         2,
         "Vision",

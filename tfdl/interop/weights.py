@@ -18,14 +18,24 @@ import keras
 import numpy as np
 
 from tfdl.core.outline import outline
-from tfdl.interop import g2p_en, keras_applications, keras_hub, own, presets, timm, torchvision, transformers
+from tfdl.interop import (
+    blazeface_pytorch,
+    g2p_en,
+    keras_applications,
+    keras_hub,
+    own,
+    presets,
+    timm,
+    torchvision,
+    transformers,
+)
 from tfdl.interop.files import hub
 from tfdl.interop.files.archives import READERS, Arrays, read_arrays, write_arrays
 from tfdl.interop.layouts import HEAD, TOP, Layout, check_conventions, entries
 from tfdl.interop.transformers_folder import write_folder
 from tfdl.layers.pixels import normalization_of
 
-MODULES = (own, torchvision, timm, transformers, keras_applications, keras_hub, g2p_en)
+MODULES = (own, torchvision, timm, transformers, keras_applications, keras_hub, g2p_en, blazeface_pytorch)
 LAYOUTS = {module.LAYOUT.name: module.LAYOUT for module in MODULES}
 LISTED = 12  # differences of each kind in an error message
 

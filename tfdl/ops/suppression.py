@@ -12,6 +12,9 @@ step without a loop:
 
 where s' has no threshold.
 
+Blended: boxes that greedy suppression leaves out are averaged into the one that they overlap with, weighted by their
+scores, Bazarevsky et al. 2019, arXiv:1907.05047 (BlazeFace), section 4.1.
+
 All shapes are static: results are padded with labels of -1.
 Shapes: B images, N boxes, C classes, K candidates, D detections.
 """
@@ -89,6 +92,48 @@ def matrix_nms(
     order = ops.argsort(-lowered, axis=-1)
     found = {name: taken(values, order) for name, values in found.items()}
     return detections(found, taken(lowered, order), max_detections)
+
+
+def blended_suppression(
+    values, scores, *, iou_threshold=0.3, score_threshold=0.5, max_detections=100, candidates=CANDIDATES
+):
+    """Greedy suppression in which a box that is left out is averaged into the first box that it overlaps with.
+
+    Args:
+        values: (B, N, V), of each box its corners xyxy and any other numbers, such as key points.
+        scores: (B, N) in [0, 1]; the weights.
+        Others as of `non_max_suppression`.
+
+    Returns:
+        dict: values (B, D, V), averages; scores (B, D), the mean score of the boxes that were averaged; and labels
+        (B, D) int32, 0, or -1 where padded.
+    """
+    check(iou_threshold, score_threshold, max_detections, candidates)
+    found = best(values, scores[..., None], candidates)
+    is_good = found["scores"] >= score_threshold  # (B, K)
+    overlapping = pairwise_iou(found["boxes"][..., :4], found["boxes"][..., :4]) > iou_threshold
+    overlapping = ops.logical_and(overlapping, is_good[:, None, :])
+    place = ops.arange(overlapping.shape[1])
+    itself = ops.equal(place[:, None], place)
+    kept = kept_greedily(ops.logical_and(overlapping, place[:, None] < place))
+    kept = ops.logical_and(kept, is_good)
+    claims = ops.logical_or(itself, ops.logical_and(overlapping, place[:, None] < place))
+    claims = ops.cast(ops.logical_and(claims, kept[:, :, None]), "int32")  # (B, K, K): the row kept, and the column its
+    owned = ops.logical_and(ops.equal(claims, 1), ops.equal(ops.cumsum(claims, axis=1), 1))  # by the first that claims
+    owned = ops.cast(owned, scores.dtype)
+    weights = owned * found["scores"][:, None, :]
+    total = ops.maximum(ops.sum(weights, axis=-1), 1e-9)  # (B, K)
+    averages = ops.matmul(weights, found["boxes"]) / total[..., None]
+    means = total / ops.maximum(ops.sum(owned, axis=-1), 1.0)
+    rank = ops.where(kept, found["scores"], -1.0)
+    order = ops.argsort(-rank, axis=-1)
+    rows = {"boxes": averages, "scores": means, "labels": found["labels"], "index": found["index"]}
+    rows = detections({name: taken(x, order) for name, x in rows.items()}, taken(rank, order), max_detections)
+    means = taken(ops.pad(means, [(0, 0), (0, 1)]), order)
+    count = min(max_detections, means.shape[1])
+    scores = ops.pad(means[:, :count], [(0, 0), (0, max_detections - count)])
+    scores = ops.where(rows["labels"] >= 0, scores, 0.0)
+    return {"values": rows["boxes"], "scores": scores, "labels": rows["labels"]}
 
 
 # Parts

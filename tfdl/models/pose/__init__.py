@@ -1,0 +1,1 @@
+"""Networks that find people's faces, bodies and their key points."""
