@@ -79,7 +79,7 @@ def main(config: Config):
     metrics["last_tenth_loss"] = (metrics["validation_loss"] + metrics["test_loss"]) / 2
     for split in ("validation", "test"):
         metrics[f"{split}_loss/pairs"] = data.bigram_nats(split)
-    run.export(model, data, formats=("savedmodel", "tflite", "tflite_float16", "tflite_dynamic"))
+    run.export(model, data)
     return run.finish(model, metrics)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import tfdl
-from tfdl.core.files import model_file, read_json
+from tfdl.core.files import model_file, read_json, refuse_links
 from tfdl.core.task import Task
 
 INT8 = "tflite_int8"
@@ -73,6 +73,8 @@ def main(argv):
             model,
             args.folder,
             formats=args.formats,
+            task=task,
+            tokenizer=tokenizer_of(args.source, task),
             input_range=args.input_range,
             softmax=args.softmax,
             batch_size=args.batch_size,
@@ -86,6 +88,7 @@ def main(argv):
         formats=formats,
         representative=samples,
         task=task if args.input_range is None else None,
+        tokenizer=tokenizer_of(args.source, task),
         labels=task.labels if task is not None and task.labels else None,
         input_range=args.input_range,
         softmax=args.softmax,
@@ -134,6 +137,16 @@ def task_of(source):
         return Task.from_json(read_json(file, kind=dict))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file} is damaged ({error}); restore it.") from None
+
+
+def tokenizer_of(source, task):
+    """The tokenizer of a run folder on texts; None for anything else."""
+    if task is None or task.tokenizer is None:
+        return None
+    from tfdl.core.token_rows import read_tokenizer
+
+    refuse_links(source, task.tokenizer)
+    return read_tokenizer(source / task.tokenizer)
 
 
 def trained_on(source):

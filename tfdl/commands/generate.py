@@ -10,6 +10,7 @@ from tfdl.commands.arguments import parser_of, positive
 EXAMPLES = """examples:
   tfdl generate runs/tiny_shakespeare_gpt --prompt "ROMEO:" --temperature 0.8 --top-k 20
   tfdl generate runs/tiny_shakespeare_gpt --prompt "KING" --prompt "QUEEN" --new-tokens 200 --json
+  tfdl generate runs/tiny_shakespeare_gpt --file model_dynamic.tflite --prompt "ROMEO:"
   echo "To be" | tfdl generate runs/tiny_shakespeare_gpt --prompt - --stop "."
 
 Without --temperature each token is the likeliest one.  Several prompts are written side by side and printed at the end.
@@ -23,7 +24,7 @@ def main(argv):
     from tfdl.inference.generation import Sampling
     from tfdl.inference.text_generation import TextWriter
 
-    writer = tfdl.load(args.source)
+    writer = tfdl.load(args.source, file=args.file)
     if not isinstance(writer, TextWriter):
         raise ValueError(f"{args.source} is no language model; `tfdl predict` tells what it answers.")
     prompts = [sys.stdin.read().rstrip("\n") if prompt == "-" else prompt for prompt in args.prompt]
@@ -61,6 +62,7 @@ def main(argv):
 
 def arguments(argv):
     parser = parser_of("generate", description=__doc__, examples=EXAMPLES)
+    parser.add_argument("--file", metavar="NAME", help="of an export: which file, such as model_dynamic.tflite")
     parser.add_argument(
         "--prompt", action="append", required=True, metavar="TEXT", help="where to go on from; - reads standard input"
     )

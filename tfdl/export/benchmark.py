@@ -83,8 +83,13 @@ def measured(invoke, *, runs=50, warmup=5, seconds=2.0):
 
 
 def noise(random, detail):
-    """Uniform values in [0, 1) for a float input, in the lower half of the range for an integer one."""
+    """Uniform values in [0, 1) for a float input, in the lower half of the range for an integer one.
+
+    One integer for the whole batch is a position, which is 0: from another, a prompt might not fit the cache.
+    """
     shape, dtype = detail["shape"], np.dtype(detail["dtype"])
+    if not len(shape) and dtype.kind == "i":
+        return np.zeros(shape, dtype)
     if dtype.kind == "f":
         return random.random(shape, dtype="float32").astype(dtype)
     if dtype.kind == "b":

@@ -26,7 +26,7 @@ from tfdl.export.graph import saved
 from tfdl.export.parity import Reference, check, first, together, wrong_outputs
 from tfdl.export.precision import in_float32, is_plain
 from tfdl.export.quantize import as_inputs, check_finite
-from tfdl.export.report import facts, npz, precision, timed
+from tfdl.export.report import as_json, facts, is_of_texts, npz, precision, timed, write_tokenizer
 from tfdl.export.savedmodel import load_entry_points, write_entry_points
 from tfdl.export.signatures import NAME, Signature, sample_by_sample
 from tfdl.export.tflite import FLOATS, operators, run_tflite
@@ -117,7 +117,7 @@ def entry_points(model, sizes=None):
     Raises:
         ValueError: a size that the model does not have, or `signatures` returns something else.
     """
-    if not callable(getattr(model, "signatures", None)):
+    if not has_entry_points(model):
         if sizes:
             raise ValueError(f"sizes are {sizes}, but {model.name!r} has no `signatures` to take them; leave them out.")
         return []
@@ -139,8 +139,13 @@ def entry_points(model, sizes=None):
     return points
 
 
+def has_entry_points(model):
+    """Whether the model names its entry points itself."""
+    return callable(getattr(model, "signatures", None))
+
+
 def checked_sizes(model, sizes):
-    """All sizes of the model's files, {name: number}, with its own where none is given."""
+    """The sizes of the model's files, {name: number}: those that are given, and its own defaults that are numbers."""
     own = {name: row.default for name, row in inspect.signature(model.signatures).parameters.items()}
     for name, value in sizes.items():
         if name not in own:
@@ -148,13 +153,14 @@ def checked_sizes(model, sizes):
             raise ValueError(f"{model.name!r} has no size {name!r}; {known}.")
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"The size {name} is {value!r}; give a whole number of 1 or more.")
-    return {**own, **sizes}
+    return {name: value for name, value in (own | sizes).items() if value is not None}
 
 
-def export_entry_points(model, folder, *, formats, representative, sizes, say):
+def export_entry_points(model, folder, *, formats, representative, texts, sizes, say):
     """Writes and checks the files of a model with `signatures`; see `tfdl.export_model` for the arguments.
 
     representative: {entry point: {input name: array (N, ...)}} in place of noise, for as many of them as you like.
+    texts: (task, tokenizer) of a model of texts, each may be None.
     """
     formats = checked_formats(formats)
     if formats != ("savedmodel",):
@@ -175,7 +181,7 @@ def export_entry_points(model, folder, *, formats, representative, sizes, say):
             "held_out": max(len(values) for arrays in samples.values() for values in arrays.values()),
         },
         "labels": None,
-        "task": None,
+        "task": as_json(texts[0]) if is_of_texts(texts[0]) else None,
         "softmax": False,
         "left_out": {},
         "precision": precision(model, lambda: flat(evaluate(entry_points(model, sizes), samples))),
@@ -189,6 +195,7 @@ def export_entry_points(model, folder, *, formats, representative, sizes, say):
         for name, row, found in files(fresh, model, points, formats, references, say):
             report["artifacts"][name], outputs[name] = row, found
         write_bytes(fresh / "probe.npz", npz(probe(points, references, outputs), packed=True))
+        write_tokenizer(fresh, *texts)
         report["files"] = checksums(fresh)
         report["digest"] = digest(report)
         write_json(fresh / "report.json", report)

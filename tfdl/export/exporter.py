@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_text
-from tfdl.core.task import OF_TEXTS, Task
+from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
 from tfdl.export.entry_points import entry_points, export_entry_points
@@ -28,7 +28,7 @@ from tfdl.export.parity import Reference, check, first, wrong_outputs
 from tfdl.export.precision import in_float32
 from tfdl.export.probabilities import with_softmax
 from tfdl.export.quantize import FEWEST, agree, convert_int8, enough_samples, gather, halves, with_pixels
-from tfdl.export.report import facts, npz, precision, timed
+from tfdl.export.report import as_json, facts, is_of_texts, npz, precision, timed, write_tokenizer
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
 from tfdl.export.signatures import evaluate, functional, signature_of
 from tfdl.export.tflite import FLOATS, operators, run_tflite
@@ -54,6 +54,7 @@ def export_model(
     representative=None,
     labels=None,
     task=None,
+    tokenizer=None,
     input_range=None,
     softmax=False,
     batch_size=1,
@@ -65,8 +66,8 @@ def export_model(
     Args:
         model: a Keras model; a subclass of `keras.Model` needs `representative`, an array, a dict or a dataset, which
             shows what it takes.  For one with several entry points (see `tfdl.core.model.ConfiguredModel`) only
-            `formats`, `representative` and `sizes` are meant.  Free sizes and texts as inputs are for "savedmodel"
-            alone.  A model that computes in float16 or bfloat16 is exported in float32.
+            `formats`, `representative`, `sizes` and, of texts, `task` and `tokenizer` are meant.  Free sizes and texts
+            as inputs are for "savedmodel" alone.  A model that computes in float16 or bfloat16 is exported in float32.
         folder: an earlier export in it is replaced once the new one is complete and right.
         formats: of `FORMATS`, all by default, and of `MORE`; for several entry points those of
             `tfdl.export.entry_points`.
@@ -75,7 +76,8 @@ def export_model(
             calibrates; the second half is held out and measures the agreement.  With fewer than 8 samples, and for
             networks with loops that cannot be unrolled, these files are left out, and the report says so.
         labels: class names in the order of the outputs; by default those of `task`.
-        task: a `tfdl.core.task.Task`: what the model answers and how its pictures are prepared.
+        task: a `tfdl.core.task.Task`: what the model answers and how its pictures or texts are prepared.
+        tokenizer: of a task with texts, a `tokenizers.Tokenizer`, which is written beside the files.
         input_range: smallest and largest pixel value that the model takes, for models of pictures without a `task`.
             Models of the catalog say it themselves: (0, 1).
         softmax: the files give probabilities, as apps expect them, in place of logits.
@@ -95,12 +97,20 @@ def export_model(
         refuse(
             model,
             labels=labels,
-            task=task,
+            task=None if is_of_texts(task) else task,
             input_range=input_range,
             softmax=softmax or None,
             batch_size=None if batch_size == 1 else batch_size,
         )
-        return export_entry_points(model, folder, formats=formats, representative=representative, sizes=sizes, say=say)
+        return export_entry_points(
+            model,
+            folder,
+            formats=formats,
+            representative=representative,
+            texts=(task, tokenizer),
+            sizes=sizes,
+            say=say,
+        )
     formats = checked_formats(FORMATS if formats is None else formats, representative)
     model = functional(model, representative)
     signature = signature_of(model, input_range=range_from(task, input_range))
@@ -151,6 +161,7 @@ def export_model(
         if labels is not None:
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")
         write_bytes(fresh / "probe.npz", npz(probe))
+        write_tokenizer(fresh, task, tokenizer)
         report["files"] = checksums(fresh)
         report["digest"] = digest(report)
         write_json(fresh / "report.json", report)
@@ -321,7 +332,7 @@ def checked_labels(labels, task, signature):
 
 def range_from(task, input_range):
     """The pixel range that the caller gives; None if the caller does not say it, or of texts."""
-    if task is None or task.kind in OF_TEXTS:
+    if task is None or is_of_texts(task):
         return input_range
     if input_range is not None and tuple(input_range) != tuple(task.input_range):
         raise ValueError(f"input_range is {input_range}, but task.input_range is {task.input_range}; give one of them.")
@@ -329,7 +340,9 @@ def range_from(task, input_range):
 
 
 def task_of(task, labels, signature):
-    """What report.json says of the task; None for a model that does not classify pictures."""
+    """What report.json says of the task; None for a model of something else than pictures and texts."""
+    if is_of_texts(task):
+        return as_json(replace(task, labels=tuple(labels or task.labels)))
     if not signature.is_image_model:
         return None
     ((shape, _),) = signature.inputs.values()
@@ -341,8 +354,7 @@ def task_of(task, labels, signature):
         raise ValueError(f"The task is for images of {task.image_shape}, but the model takes {shape}.")
     if None not in shape:
         task = replace(task, image_shape=shape)
-    task = replace(task, labels=tuple(labels or task.labels))
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in task.to_json().items()}
+    return as_json(replace(task, labels=tuple(labels or task.labels)))
 
 
 def len_of(arrays):

@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 import numpy as np
 
+from tfdl.core.files import write_text
+from tfdl.core.task import OF_TEXTS
 from tfdl.export.parity import TOLERANCES, ExportError, compare, failures
 from tfdl.export.precision import in_float32, is_plain
 from tfdl.export.verify import SCHEMAS
@@ -47,6 +49,22 @@ def npz(parts, *, packed=False):
     arrays = {f"{part}/{name}": values for part, tensors in parts.items() for name, values in tensors.items()}
     (np.savez_compressed if packed else np.savez)(content, **arrays)
     return content.getvalue()
+
+
+def is_of_texts(task):
+    """Whether it is a `Task` on texts; None is none."""
+    return task is not None and task.kind in OF_TEXTS
+
+
+def as_json(task):
+    """A `Task` as report.json has it."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in task.to_json().items()}
+
+
+def write_tokenizer(folder, task, tokenizer):
+    """The file that `task` names, so that the export answers to texts by itself; nothing for a task on pictures."""
+    if is_of_texts(task) and tokenizer is not None:
+        write_text(folder / task.tokenizer, tokenizer.to_str())
 
 
 @contextmanager

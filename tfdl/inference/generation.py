@@ -97,20 +97,23 @@ def generate(
     """
     sampling = sampling or Sampling()
     places = cache_length(new_tokens, model.config.context)
-    state, shown = first_state(read(model, prompts, new_tokens, start), places, sampling, seed), 0
+    stops = tf.constant(list(stop_tokens), tf.int32)
+    begin = kept_by(model, (sampling, "begin"), lambda: tf.function(beginner(sampling), autograph=False))
     write = kept_by(
         model,
         (sampling, compiled),
         lambda: tf.function(writer(model, sampling), jit_compile=compiled, autograph=False),
     )
-    stops = tf.constant(list(stop_tokens), tf.int32)
-    while shown < new_tokens and not np.all(state["ended"]):
+    prompts = read(model, prompts, new_tokens, start)
+    state, shown = begin(prompts.logits, first_state(prompts, places, sampling, seed), stops), 0
+    while shown < new_tokens:
         until = min(new_tokens, shown + STREAMED) if stream else new_tokens
-        state = write(state, stops, tf.constant(until))
+        if not np.all(state["ended"]):
+            state = write(state, stops, tf.constant(until))
         refuse_nan(model, state["broken"])
         new = [row[shown:count] for row, count in zip(state["written"].numpy(), state["counts"].numpy())]
         shown = until
-        if stream and stream(new):
+        if (stream and stream(new)) or np.all(state["ended"]):
             break
     counts = state["counts"].numpy()
     rows = zip(state["written"].numpy(), state["log_probabilities"].numpy(), counts)
@@ -197,15 +200,18 @@ def checked(model, prompts, new_tokens, start):
 
 
 def first_state(prompts, places, sampling, seed):
-    """Of the loop, before the first token: what was `read`, and (B, N) and (B,) for what will be written."""
-    batch = prompts.seen.shape[0]
+    """Of the loop, before the first token: what was `read`, and what will be written."""
+    read = {"cache": prompts.cache, "position": prompts.position, "starts": prompts.starts}
+    return read | unwritten(prompts.seen, places, sampling, seed)
+
+
+def unwritten(seen, places, sampling, seed):
+    """Of texts that have no token yet: (B, N) and (B,) for what will be written after prompts with `seen` (B, V)."""
+    batch = seen.shape[0]
     return {
-        "logits": prompts.logits,
-        "cache": prompts.cache,
-        "position": prompts.position,
-        "starts": prompts.starts,
+        "tokens": tf.zeros(batch, tf.int32),
         "step": tf.constant(0),
-        "seen": prompts.seen if sampling.repetition_penalty != 1 else tf.zeros((batch, 0), tf.bool),
+        "seen": seen if sampling.repetition_penalty != 1 else tf.zeros((batch, 0), tf.bool),
         "seeds": tf.constant(seed, tf.int64) + tf.range(batch, dtype=tf.int64),
         "written": tf.zeros((batch, places), tf.int32),
         "log_probabilities": tf.zeros((batch, places)),
@@ -237,8 +243,9 @@ def prompt_reader(model):
 
     @tf.function(autograph=False, reduce_retracing=True)  # one trace for prompts of every length
     def reader(tokens, cache, starts):
-        logits, cache = model.extend(tokens, cache, 0, starts)
-        return logits[:, -1], cache
+        last = tf.fill(tf.shape(starts), tf.shape(tokens)[1] - 1)
+        logits, cache = model.extend(tokens, cache, 0, starts, last)
+        return logits[:, 0], cache
 
     return reader
 
@@ -262,35 +269,46 @@ def extended(model, tokens, cache, position, starts):
 
 
 def writer(model, sampling):
-    """The loop: (state, stop tokens, last step) -> state."""
+    """The loop: (state, stop tokens, how many tokens there will be) -> state."""
 
     def write(state, stops, until):
         def goes_on(state):
             return (state["step"] < until) & ~tf.reduce_all(state["ended"])
 
         def step(state):
-            logits, ended, i = state["logits"], state["ended"], state["step"]
-            tokens = chosen(logits, state["seen"], state["seeds"], i, sampling)  # (B,)
-            ended |= tf.reduce_any(tokens[:, None] == stops, axis=1)
-            values = tf.gather(tf.nn.log_softmax(logits), tokens, batch_dims=1)
-            here = (tf.range(state["written"].shape[1]) == i)[None] & ~ended[:, None]  # (B, N)
-            new = {
-                "step": i + 1,
-                "position": state["position"] + 1,
-                "ended": ended,
-                "counts": state["counts"] + tf.cast(~ended, tf.int32),
-                "written": tf.where(here, tokens[:, None], state["written"]),
-                "log_probabilities": tf.where(here, values[:, None], state["log_probabilities"]),
-                "broken": state["broken"] | tf.reduce_any(tf.math.is_nan(logits)),
-            }
-            if sampling.repetition_penalty != 1:
-                new["seen"] = state["seen"] | tf.one_hot(tokens, logits.shape[-1], True, False, dtype=tf.bool)
-            logits, cache = extended(model, tokens, state["cache"], state["position"], state["starts"])
-            return (state | new | {"logits": logits, "cache": cache},)
+            logits, cache = extended(model, state["tokens"], state["cache"], state["position"], state["starts"])
+            state = state | {"cache": cache, "position": state["position"] + 1}
+            return (with_next(state, logits, stops, sampling),)
 
         return tf.while_loop(goes_on, step, (state,))[0]
 
     return write
+
+
+def beginner(sampling):
+    """(logits (B, V) after the prompts, first state, stop tokens) -> state with the first token of each text."""
+    return lambda logits, state, stops: with_next(state, logits, stops, sampling)
+
+
+def with_next(state, logits, stops, sampling):
+    """The state with one more token of each text, which the model has not read yet."""
+    ended, i = state["ended"], state["step"]
+    tokens = chosen(logits, state["seen"], state["seeds"], i, sampling)  # (B,)
+    ended |= tf.reduce_any(tokens[:, None] == stops, axis=1)
+    values = tf.gather(tf.nn.log_softmax(logits), tokens, batch_dims=1)
+    here = (tf.range(state["written"].shape[1]) == i)[None] & ~ended[:, None]  # (B, N)
+    new = {
+        "tokens": tokens,
+        "step": i + 1,
+        "ended": ended,
+        "counts": state["counts"] + tf.cast(~ended, tf.int32),
+        "written": tf.where(here, tokens[:, None], state["written"]),
+        "log_probabilities": tf.where(here, values[:, None], state["log_probabilities"]),
+        "broken": state["broken"] | tf.reduce_any(tf.math.is_nan(logits)),
+    }
+    if sampling.repetition_penalty != 1:
+        new["seen"] = state["seen"] | tf.one_hot(tokens, logits.shape[-1], True, False, dtype=tf.bool)
+    return state | new
 
 
 def chosen(logits, seen, seeds, step, sampling):

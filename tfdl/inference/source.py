@@ -61,9 +61,10 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
     if labels is not None:
         task = replace(task, labels=read_labels(labels))
     if task.kind in OF_TEXTS:
-        refuse_links(path.parents[2], task.tokenizer)
+        folder = path.parents[2] if is_best(path) else path.parent
+        refuse_links(folder, task.tokenizer)
         reader = {"text_classification": TextPredictor, "text_generation": TextWriter}[task.kind]
-        return reader(path, task, path.parents[2])
+        return reader(path, task, folder)
     if path.is_dir():
         backend = SavedModelBackend(path)
     elif path.suffix.lower() == ".tflite":
@@ -232,6 +233,8 @@ def exported(folder, file):
     """A file of an export folder: `file`, or the first of `PREFERRED` that is there."""
     here = [name for name in artifacts(folder) if (folder / name).exists()]
     if file is None:
+        if "signatures" in read_json(folder / "report.json", kind=dict):  # LiteRT is several times as fast at these
+            here = [name for name in here if name.endswith(".tflite")] or here
         wanted = [name for name in (*PREFERRED, *here) if name in here]
         if not wanted:
             raise FileNotFoundError(f"{folder} holds none of the files that its report.json names; export again.")
@@ -248,14 +251,18 @@ def artifacts(folder):
     return [name for name in rows if name == Path(name).name] if isinstance(rows, dict) else []
 
 
+def is_best(path):
+    """Whether it is the checkpoint in a run folder."""
+    return path.parts[-3:] == BEST.parts
+
+
 def stored_task(path):
     """The `Task` of a model, from the run or export folder that it lies in; None for a file by itself.
 
     Raises:
         ValueError: what is stored describes no task; the message names the file.
     """
-    is_best = path.parts[-3:] == BEST.parts
-    file = (path.parents[2] if is_best else path) / "task.json"
+    file = (path.parents[2] if is_best(path) else path) / "task.json"
     if file.is_file():
         return task_from(read_json(file), file)
     file = path.parent / "report.json"

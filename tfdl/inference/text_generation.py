@@ -10,6 +10,7 @@ import numpy as np
 
 from tfdl.core.saved import load_model
 from tfdl.core.token_rows import read_tokenizer
+from tfdl.inference.exported_generation import ExportedWriter
 from tfdl.inference.generation import Sampling
 
 APART = 1_000_003  # between the seeds of two windows
@@ -21,17 +22,22 @@ class TextWriter:
     Attributes:
         path: of the file that runs.
         task: `tfdl.core.task.Task`.
-        model: a `CausalDecoder`.
+        model: a `CausalDecoder`, or an `ExportedWriter`.
         tokenizer: a `tokenizers.Tokenizer`.
 
     Raises:
-        ValueError: the model does not write texts.
+        ValueError: the model does not write texts, or is a SavedModel.
     """
 
     def __init__(self, path, task, folder):
         self.path, self.task = path, task
         self.tokenizer = read_tokenizer(Path(folder) / task.tokenizer)
-        self.model = load_model(path)
+        if Path(path).is_dir():
+            raise ValueError(f"{path} is a SavedModel; tfdl writes texts with the .tflite files beside it.")
+        if Path(path).suffix == ".tflite":
+            self.model = ExportedWriter(path, padding=task.padding)
+        else:
+            self.model = load_model(path)
         if not hasattr(self.model, "generate"):
             raise ValueError(
                 f"{path} is a {self.model.name}, which has no cache to write texts with; a gpt, llama or mixtral has."

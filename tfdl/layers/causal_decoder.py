@@ -5,6 +5,8 @@
     logits, cache = model.extend(prompt, cache, 0)           # reads the prompt
     logits, cache = model.extend(token, cache, position)     # one more token: (B, 1)
 
+`tfdl.export_model` writes both as entry points of one file, see `CausalDecoder.signatures`.
+
 Source: Radford et al. 2018, "Improving language understanding by generative pre-training", section 3.1, for the
 model; the cache is folklore, described in Shazeer 2019, arXiv:1911.02150, section 2.
 Shapes: B batch, T tokens, S places of the cache, V vocabulary, D width, g groups of heads, d width of a head.
@@ -12,8 +14,11 @@ Shapes: B batch, T tokens, S places of the cache, V vocabulary, D width, g group
 
 from keras import layers, ops
 
-from tfdl.core.model import TextModel
+from tfdl.core.model import Argument, TextModel
 from tfdl.ops.visibility import both, causal
+
+CHUNK = 32  # tokens of a prompt that an exported file reads at a time
+PLACES = 512  # of an exported file's cache, where the model sees as many
 
 
 class CausalDecoder(TextModel):
@@ -43,9 +48,10 @@ class CausalDecoder(TextModel):
 
     def call(self, tokens, training=False):
         positions = ops.arange(ops.shape(tokens)[1])
-        return self.through_blocks(tokens, positions, causal(positions, positions, self.window), training=training)[0]
+        visible = causal(positions, positions, self.window)
+        return self.logits(self.through_blocks(tokens, positions, visible, training=training)[0])
 
-    def extend(self, tokens, cache, position, starts=None):
+    def extend(self, tokens, cache, position, starts=None, last=None):
         """Logits of new tokens, whose predecessors a cache remembers.
 
         Args:
@@ -53,9 +59,10 @@ class CausalDecoder(TextModel):
             cache: from `empty_cache` or an earlier call.
             position: int32 scalar, how many places of the cache are taken.
             starts: (B,) int32, the place of each row's first token, where shorter prompts were padded on the left.
+            last: (B,) int32, in each row the one of `tokens` whose logits are wanted; None for those of all.
 
         Returns:
-            logits (B, T, V) float32, and the new cache.
+            logits (B, T, V) float32, or (B, 1, V), and the new cache.
         """
         places = position + ops.arange(ops.shape(tokens)[1])  # (T,)
         keys = ops.arange(cache[0][0].shape[2])  # (S,)
@@ -63,10 +70,13 @@ class CausalDecoder(TextModel):
         if starts is not None:
             visible = both(visible, (keys[None] >= starts[:, None])[:, None, None])  # (B, 1, T, S)
             positions = ops.maximum(places[None] - starts[:, None], 0)  # (B, T)
-        return self.through_blocks(tokens, positions, visible, cache, position)
+        x, cache = self.through_blocks(tokens, positions, visible, cache, position)
+        if last is not None:  # the logits of one token cost as much as a block or two of GPT-2
+            x = ops.take_along_axis(x, last[:, None, None], axis=1)  # (B, 1, D)
+        return self.logits(x), cache
 
     def through_blocks(self, tokens, positions, visible, cache=None, position=None, training=False):
-        """Logits, and keys and values of every block."""
+        """The last block's outputs (B, T, D), and keys and values of every block."""
         x = self.embed(tokens, positions, training)
         rotation, kept = self.rotation(positions), []
         for i, block in enumerate(self.blocks):
@@ -75,7 +85,53 @@ class CausalDecoder(TextModel):
                 x, cache=own, position=position, visible=visible, rotation=rotation, training=training
             )
             kept.append(keys_values)
-        return self.logits(x), kept
+        return x, kept
+
+    def signatures(self, *, chunk=None, cache_length=None):
+        """Entry points of exported files: "prefill" reads a piece of a prompt, "step" one more token.
+
+        Both take and give the cache, "keys_0", "values_0", "keys_1" ..., each (B, g, S, d), and give the logits (B, V)
+        of the token that follows.  "prefill" takes `chunk` tokens, of which the first `length` (B,) count; the rest is
+        padding, whose places the next tokens take.  A longer prompt is read in pieces, each at its `position`.
+
+        Args:
+            chunk: tokens that "prefill" takes.
+            cache_length: S, places of the cache.
+        """
+        cache = named(self.empty_cache(1, cache_length or min(PLACES, self.config.context)))
+        places = cache["keys_0"].shape[2]
+        chunk = min(chunk or CHUNK, places)
+        token = range(self.config.vocabulary_size)
+        state = {name: Argument((None, *rows.shape[1:])) for name, rows in cache.items()}
+        return {
+            "prefill": (
+                self.prefill,
+                {
+                    "tokens": Argument((None, chunk), "int32", token),
+                    "length": Argument((None,), "int32", range(1, chunk + 1)),
+                    "position": Argument((), "int32", range(places - chunk + 1)),
+                    **state,
+                },
+            ),
+            "step": (
+                self.step,
+                {
+                    "tokens": Argument((None, 1), "int32", token),
+                    "position": Argument((), "int32", range(places)),
+                    **state,
+                },
+            ),
+        }
+
+    def prefill(self, tokens, length, position, **cache):
+        """The entry point of that name."""
+        logits, cache = self.extend(tokens, paired(cache), position, last=length - 1)
+        return {"logits": logits[:, 0], **named(cache)}
+
+    def step(self, tokens, position, **cache):
+        """The entry point of that name."""
+        logits, cache = self.extend(tokens, paired(cache), position)
+        return {"logits": logits[:, 0], **named(cache)}
 
     @property
     def window(self):
@@ -101,3 +157,13 @@ def empty_keys_values(model, blocks, batch, length):
         shape = (batch, groups, length, attention.key.units // groups)
         caches.append(tuple(ops.zeros(shape, model.compute_dtype) for _ in range(2)))
     return caches
+
+
+def named(cache):
+    """[(keys, values), ...] -> {"keys_0": keys, "values_0": values, "keys_1": ...}, as entry points have them."""
+    return {f"{kind}_{i}": rows for i, pair in enumerate(cache) for kind, rows in zip(("keys", "values"), pair)}
+
+
+def paired(cache):
+    """The inverse of `named`."""
+    return [(cache[f"keys_{i}"], cache[f"values_{i}"]) for i in range(len(cache) // 2)]

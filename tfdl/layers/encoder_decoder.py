@@ -10,8 +10,8 @@ Shapes: B batch, S tokens of the source, T of the target, L places of the cache,
 
 from keras import layers, ops
 
-from tfdl.core.model import TextModel
-from tfdl.layers.causal_decoder import empty_keys_values
+from tfdl.core.model import Argument, TextModel
+from tfdl.layers.causal_decoder import PLACES, empty_keys_values, named, paired
 from tfdl.ops.visibility import causal, present
 
 
@@ -101,6 +101,52 @@ class EncoderDecoder(TextModel):
         logits, own = self.decode(tokens, places, keys, cache["memory"], cache["visible"], cache["own"], position)
         return logits, cache | {"own": own}
 
+    def signatures(self, *, source_length=None, cache_length=None):
+        """Entry points of exported files: "encode" reads the source, "step" writes one more token of the target.
+
+        "encode" gives what "step" takes with every token: the source's keys and values, "memory_keys_0",
+        "memory_values_0", "memory_keys_1" ..., each (B, g, S, d), and "visible" (B, 1, 1, S), false where the source is
+        padded.  "step" takes and gives the target's own, "keys_0", "values_0" ..., each (B, g, L, d), and gives the
+        logits (B, V) of the token that follows.
+
+        Args:
+            source_length: S, tokens of the source; shorter ones are padded behind their end.
+            cache_length: L, the most tokens of the target.
+        """
+        context = self.config.context
+        longest, length = source_length or min(PLACES, context), cache_length or min(PLACES, context)
+        own = named(empty_keys_values(self, self.decoder, 1, length))
+        memory = memory_named(empty_keys_values(self, self.decoder, 1, longest))
+        token = range(self.config.vocabulary_size)
+        state = {name: Argument((None, *rows.shape[1:])) for name, rows in (own | memory).items()}
+        return {
+            "encode": (self.read_source, {"source": Argument((None, longest), "int32", token)}),
+            "step": (
+                self.step,
+                {
+                    "tokens": Argument((None, 1), "int32", token),
+                    "position": Argument((), "int32", range(length)),
+                    "visible": Argument((None, 1, 1, longest), "bool"),
+                    **state,
+                },
+            ),
+        }
+
+    def read_source(self, source):
+        """The entry point "encode"."""
+        encoded, visible = self.encode(source)
+        return memory_named([block.cross_attention.keys_values(encoded) for block in self.decoder]) | {
+            "visible": visible
+        }
+
+    def step(self, tokens, position, visible, **state):
+        """The entry point of that name."""
+        memory = {name.removeprefix(MEMORY): rows for name, rows in state.items() if name.startswith(MEMORY)}
+        own = {name: rows for name, rows in state.items() if not name.startswith(MEMORY)}
+        cache = {"own": paired(own), "memory": paired(memory), "visible": visible}
+        logits, cache = self.extend(tokens, cache, position)
+        return {"logits": logits[:, 0], **named(cache["own"])}
+
     def attention_map(self, inputs):
         """Where the decoder's last block looks at each token of the target, (B, T, S): the mean of its heads."""
         source, target = inputs["source"], inputs["target_in"]
@@ -113,3 +159,11 @@ class EncoderDecoder(TextModel):
             x, _ = block(x, memory=block.cross_attention.keys_values(encoded), **options)
         weights = last.cross_attention_map(x, memory=last.cross_attention.keys_values(encoded), **options)
         return ops.mean(weights, axis=1)
+
+
+MEMORY = "memory_"  # before the names of the source's keys and values
+
+
+def memory_named(keys_values):
+    """The source's, as entry points have them."""
+    return {MEMORY + name: rows for name, rows in named(keys_values).items()}

@@ -32,6 +32,7 @@ from tfdl.core import static
 from tfdl.core.files import write_bytes, write_json, write_text
 from tfdl.distribution import multi_worker, strategies
 from tfdl.export.card import write_card
+from tfdl.export.entry_points import has_entry_points
 from tfdl.export.exporter import FORMATS, export_model
 from tfdl.figures.style import write_png
 from tfdl.session import display
@@ -389,21 +390,19 @@ class Session:
         """Writes export/ (SavedModel and TFLite files, each compared with the live model) and MODEL_CARD.md.
 
         Args:
-            formats: of `tfdl.export.exporter.FORMATS`; None takes all that the number of validation examples allows.
+            formats: of `tfdl.export.exporter.FORMATS`; None takes all that the number of validation examples allows,
+                or all that there are for a model with several entry points.
 
         Returns:
             the report, see `tfdl.export_model`.
         """
         self.open()
-        labels = getattr(data, "labels", None)
-        report = export_model(
-            model,
-            self.folder / "export",
-            formats=formats or FORMATS,
-            representative=data.validation,
-            labels=labels,
-            task=getattr(data, "task", None),
-        )
+        labels, task = getattr(data, "labels", None), getattr(data, "task", None)
+        options = {"formats": formats or FORMATS, "representative": data.validation, "labels": labels}
+        if has_entry_points(model):  # these draw samples of their own
+            options = {"formats": formats}
+        tokenizer = data.tokenizer.tokenizer if task is not None and task.tokenizer else None
+        report = export_model(model, self.folder / "export", task=task, tokenizer=tokenizer, **options)
         self.card = {
             "report": report,
             "summary": f"Answers: {', '.join(labels)}." if labels else getattr(data, "answers", ""),
