@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*/*.py"))
 SMALLEST = {  # flags that make a recipe's smoke run quicker
     "add_numbers": ["--length", "8"],
+    "answer_questions": ["--data", str(ROOT / "tests/data/travels.jsonl"), "--variant", "nano", "--length", "40"],
     "classify_images": ["--variant", "nano"],
     "classify_text": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--model", "bert", "--variant", "nano"],
     "compare_activations": ["--layers", "1"],

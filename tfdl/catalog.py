@@ -261,6 +261,7 @@ ESTIMATED_MINUTES = {
     "tfdl run train_gpt --model llama": 14,
     "tfdl run train_gpt --model mixtral": 16,
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
+    "tfdl run answer_questions": 5,
 }
 
 TOPICS = (
@@ -1247,11 +1248,12 @@ TOPICS = (
     Topic(
         "question_answering",
         "Question answering (BERT, RoBERTa)",
-        None,
+        "tfdl.inference.question_answering",
         "Rajpurkar et al. 2016, arXiv:1606.05250",
         4,
         "Language",
         prerequisites=("bert",),
+        recipe="tfdl run answer_questions",
     ),
     Topic(
         "roberta",

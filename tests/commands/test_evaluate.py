@@ -147,9 +147,9 @@ def test_pictures_are_resized_as_in_prediction(resize, run_folder, tmp_path, mon
         return -np.mean([np.log(answer.probabilities[number]) for number, answer in enumerate(answers)])
 
     found = []
-    monkeypatch.setattr(command, "write", lambda out, scores, about: (out.mkdir(), found.append(scores)))
+    monkeypatch.setattr(command, "write", lambda out, document, drawn: (out.mkdir(), found.append(document)))
     assert run(folder, "--data", f"folder:{tmp_path / 'photos'}") == 0
-    assert found[0].metrics["loss"] == pytest.approx(cross_entropy(folder), rel=1e-5)
+    assert found[0]["metrics"]["loss"] == pytest.approx(cross_entropy(folder), rel=1e-5)
     assert cross_entropy(folder) != pytest.approx(cross_entropy(run_folder), rel=0.1)  # whose task says "stretch"
 
 
@@ -157,9 +157,9 @@ def test_an_export_gets_no_foreign_files(run_folder, digit_names, tmp_path, caps
     folder = shutil.copytree(run_folder / "export", tmp_path / "export")
     words = ["--data", "digits", "--labels", digit_names, "--limit", 30]
 
-    def write(out, scores, about):
+    def write(out, document, drawn):
         out.mkdir()
-        (out / "metrics.json").write_text(json.dumps(about))
+        (out / "metrics.json").write_text(json.dumps(document))
 
     monkeypatch.setattr(command, "write", write)  # drawing takes its time
     assert run(folder, *words) == 0

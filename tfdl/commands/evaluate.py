@@ -1,20 +1,23 @@
-"""`tfdl evaluate SOURCE --data X`: metrics, confusions and mistakes of a trained model on labeled images or texts."""
+"""`tfdl evaluate SOURCE --data X`: metrics and mistakes of a trained model on labeled images or texts, or questions."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl evaluate runs/digits_resnet --data digits
   tfdl evaluate runs/sst2_gru --data sst2 --split validation
+  tfdl evaluate runs/xquad_bert --data dev-v1.1.json --split train
   tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
 
 X is a data set as for `tfdl run --data`: a prepared set, or folder:PATH with a sub-folder for each class; of texts also
-a file .tsv, .csv or .jsonl.  Classes are
-matched by name, so the data may have fewer of them, or the same in another order.  Pictures are resized as the model's
-task says.
+a file .tsv, .csv or .jsonl.  Classes are matched by name, so the data may have fewer of them, or the same in another
+order.  Pictures are resized as the model's task says.  Answers to questions are compared by SQuAD's rules.
 
-DIR gets metrics.json (all numbers), confusion.png and, of images, mistakes.png (the 16 most confident mistakes).
+DIR gets metrics.json (all numbers, and mistakes), of classes confusion.png, and of images mistakes.png (the 16 most
+confident mistakes).
 """
 SPLITS = ("train", "validation", "test")
 METRICS = "metrics.json"
@@ -25,21 +28,57 @@ ROWS = 40  # largest number of classes in the table; of more, the worst are show
 
 def main(argv):
     args = arguments(argv)
-    from tfdl.inference.scores import evaluate
-
     model = loaded(args)
-    if model.task.kind not in LOADERS:
-        raise ValueError(f"The task of {args.source} is {model.task.kind}; `tfdl evaluate` needs a classifier.")
-    data, batches = LOADERS[model.task.kind](model, args)
-    scores = evaluate(model, batches, data.labels)
-    print(report(scores))
-    out = args.out or default_folder(args.source, data)
+    if model.task.kind not in EVALUATIONS:
+        raise ValueError(f"The task of {args.source} is {model.task.kind}, which `tfdl evaluate` does not know.")
+    found = EVALUATIONS[model.task.kind](model, args)
+    print(found.report)
+    out = args.out or default_folder(args.source, found.data)
     if out is None:
         print("\nNothing was written; --out DIR keeps the numbers and pictures.")
     else:
-        write(out, scores, facts(args, model))
+        write(out, facts(args, model) | found.document, found.figures)
         print(f"\n{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0
+
+
+class Evaluation(NamedTuple):
+    """What was found: the data, text for the terminal, JSON for the file, and a function that draws name -> figure."""
+
+    data: object
+    report: str
+    document: dict
+    figures: Callable = dict
+
+
+def of_classes(model, args):
+    """Of a classifier of images or texts."""
+    from tfdl.inference.scores import evaluate
+
+    data, batches = LOADERS[model.task.kind](model, args)
+    scores = evaluate(model, batches, data.labels)
+    return Evaluation(data, report(scores), as_json(scores), lambda: figures(scores))
+
+
+def of_answers(model, args):
+    """Of a model that answers questions."""
+    from tfdl.data import question_answering
+    from tfdl.metrics.answers import answer_scores, exact_match
+
+    data = question_answering.load(
+        args.data, length=model.task.length, tokenizer=model.tokenizer_path, limit=args.limit
+    )
+    questions, references = data.questions[args.split], data.references(args.split)
+    found = model.predict([(question.text, question.paragraph) for question in questions], args.batch_size)
+    texts = [answer.answer for answer in found]
+    metrics = answer_scores(texts, references)
+    wrong = [
+        {"question": question.text, "answer": text, "probability": answer.probability, "references": wanted}
+        for question, text, answer, wanted in zip(questions, texts, found, references)
+        if not any(exact_match(text, reference) for reference in wanted or ("",))
+    ]
+    document = {"questions": len(questions), "metrics": metrics, "mistakes": wrong}
+    return Evaluation(data, numbers("questions", len(questions), metrics), document)
 
 
 def images_of(model, args):
@@ -76,6 +115,11 @@ def texts_of(model, args):
 
 
 LOADERS = {"classification": images_of, "text_classification": texts_of}
+EVALUATIONS = {
+    "classification": of_classes,
+    "text_classification": of_classes,
+    "question_answering": of_answers,
+}
 
 
 def arguments(argv):
@@ -124,8 +168,13 @@ def report(scores):
 
 
 def overall(scores):
-    lines = [f"{scores.unit:<16}{scores.count:>9,}"]
-    for name, value in scores.metrics.items():
+    return numbers(scores.unit, scores.count, scores.metrics)
+
+
+def numbers(unit, count, metrics):
+    """A line with the number of examples, and one for each metric."""
+    lines = [f"{unit:<16}{count:>9,}"]
+    for name, value in metrics.items():
         text = f"{value:.4f}" if name == "loss" else f"{100 * value:.2f} %"
         lines.append(f"{name.replace('_', ' '):<16}{text:>9}")
     return "\n".join(lines)
@@ -208,16 +257,21 @@ def label(scores, number, most=32):
 # In files
 
 
-def write(out, scores, about):
-    """Writes metrics.json, confusion.png and, if there are mistakes on images, mistakes.png: all of them or none."""
+def write(out, document, drawn):
+    """Writes metrics.json and the figures that `drawn()` gives by name: all of them or none."""
     from tfdl.core.files import replaced, write_json
     from tfdl.figures.style import write_png
 
     with replaced(out, marker=METRICS) as folder:
-        write_json(folder / METRICS, about | as_json(scores))
-        write_png(confusion(scores), folder / "confusion.png")
-        if scores.mistakes and scores.unit == "images":
-            write_png(mistakes(scores), folder / "mistakes.png")
+        write_json(folder / METRICS, document)
+        for name, figure in drawn().items():
+            write_png(figure, folder / f"{name}.png")
+
+
+def figures(scores):
+    """Name -> figure: confusions, and the mistakes on images if there are any."""
+    drawn = {"confusion": confusion(scores)}
+    return drawn | {"mistakes": mistakes(scores)} if scores.mistakes and scores.unit == "images" else drawn
 
 
 def as_json(scores):

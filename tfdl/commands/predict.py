@@ -1,7 +1,9 @@
 """`tfdl predict SOURCE INPUT...`: a trained model's predictions for pictures or texts: a table, JSON, CSV or drawings.
 
 Of pictures, INPUT is a file, a folder, a pattern, or - for a list of files.  Of texts, it is a text, a file .txt with
-one on each line, a file .jsonl with a "text" on each line, or - for lines of standard input.
+one on each line, a file .jsonl with a "text" on each line, or - for lines of standard input.  Of questions, each of
+these is a question on the text of --context FILE; else a question, a tab and its paragraph, or in a file .jsonl a
+"question" and a "context".
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from tfdl.commands.arguments import add_model_options, loaded, parser_of, positi
 EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
   tfdl predict runs/sst2_gru "a stirring, funny film" reviews.txt --json
+  tfdl predict runs/xquad_bert "Who wrote it?" "When?" --context page.txt --top 3
   find . -name "*.png" | tfdl predict exported - --file model_int8.tflite --json > answers.jsonl
 
 SOURCE contains the labels, size and preprocessing that were stored in training, so they need not be given here.  Only a
@@ -41,7 +44,7 @@ def main(argv):
     model = loaded(args)
     if args.out is not None and not hasattr(model.answers, "drawing"):
         raise ValueError(f"--out draws pictures, but {args.source} answers to {model.answers.UNIT}; leave it out.")
-    words, total = listed(model, args.inputs)
+    words, total = listed(model, args)
     shown = Shown(model.answers, args.top, args.format)
     progress = Progress(total, model.answers.UNIT)
     broken = answered = 0
@@ -70,25 +73,39 @@ def arguments(argv):
         help="picture, folder (with all inside it), pattern in quotes, or - for a list of files on standard input; or"
         " text, .txt, .jsonl, or - for lines",
     )
-    parser.add_argument("--top", type=positive, default=5, metavar="K", help="classes of each picture; default: 5")
+    parser.add_argument("--top", type=positive, default=5, metavar="K", help="answers to each input; default: 5")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="format", action="store_const", const="json", help="a JSON object on each line")
     form.add_argument("--csv", dest="format", action="store_const", const="csv", help="comma-separated values")
+    parser.add_argument("--context", type=Path, metavar="FILE", help="text that all questions are about")
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"write annotated pictures and {SHEET} there")
     add_model_options(parser)
     return parser.parse_args(argv)
 
 
-def listed(model, inputs):
+def listed(model, args):
     """The paths or texts and their number; for standard input an iterator and None."""
     from tfdl.inference.inputs import STANDARD_INPUT
 
-    if STANDARD_INPUT in inputs:
+    options = {}
+    if args.context is not None:
+        if model.task.kind != "question_answering":
+            raise ValueError(f"--context is for questions, but {args.source} answers to {model.answers.UNIT}.")
+        options["paragraph"] = paragraph_of(args.context)
+    if STANDARD_INPUT in args.inputs:
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="surrogateescape")  # file names are bytes, not always UTF-8
-        return model.found(inputs, sys.stdin), None
-    paths = list(model.found(inputs))
+        return model.found(args.inputs, sys.stdin, **options), None
+    paths = list(model.found(args.inputs, **options))
     return paths, len(paths)
+
+
+def paragraph_of(file):
+    """The text of a file that questions are about."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no text in UTF-8 ({error}); convert it.") from error
 
 
 def batches(results, size):

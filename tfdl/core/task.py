@@ -8,8 +8,8 @@ import math
 from numbers import Integral, Real
 from pathlib import PurePath
 
-KINDS = ("classification", "text_classification", "text_generation")
-OF_TEXTS = KINDS[1:]
+OF_TEXTS = ("text_classification", "text_generation", "question_answering", "masked_words", "tagging")
+KINDS = ("classification", *OF_TEXTS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class Task:
         tokenizer: of texts: the name of the file beside this one that turns them into tokens.
         length: of texts: the most tokens that the model sees, special ones included.
         padding: the token behind a text's end.
+        abstains: of questions: whether a paragraph may hold no answer.
         resize: how pictures are resized to `image_shape`, see `tfdl.core.pictures`: "stretch" ignores proportions.
 
     Raises:
@@ -38,6 +39,7 @@ class Task:
     tokenizer: str | None = None
     length: int | None = None
     padding: int = 0
+    abstains: bool = False
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -62,6 +64,8 @@ class Task:
         for name, value, least in (("length", self.length, 1), ("padding", self.padding, 0)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} is {value!r}; give a whole number from {least} on.")
+        if not isinstance(self.abstains, bool):
+            raise ValueError(f"abstains is {self.abstains!r}; give True or False.")
 
     def to_json(self):
         """A dict for `json.dumps`."""

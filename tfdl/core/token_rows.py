@@ -38,10 +38,15 @@ def encode(tokenizer, texts, length):
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
     try:
-        rows = tokenizer.encode_batch([text.encode(errors="replace").decode() for text in texts])
+        rows = tokenizer.encode_batch(list(map(readable, texts)))
     finally:
         tokenizer.no_truncation()
     return [(np.array(row.ids, "int32"), bool(row.overflowing)) for row in rows]
+
+
+def readable(text):
+    """The text with a question mark for what no UTF-8 can hold, as half of a pair of surrogates."""
+    return text.encode(errors="replace").decode()
 
 
 def padded(rows, length, padding=0):

@@ -21,7 +21,7 @@ from tokenizers import models, pre_tokenizers
 
 from tfdl.core import static
 from tfdl.core.task import Task
-from tfdl.core.token_rows import MULTIPLE, encode
+from tfdl.core.token_rows import MULTIPLE, encode, readable
 from tfdl.data import classes, folders, records, sources
 from tfdl.data.order import Order, finalized, of_run
 from tfdl.data.tokenizers import BERT_TOKENS, Pieces, around
@@ -264,13 +264,8 @@ def read(name, text, label, data_dir, download):
                 f"The split {key!r} of {name!r} has no column {lacking[0]!r}; it has {', '.join(split[0])}."
             )
         if key == "train" or (not lacking and any(is_label(row[label]) for row in split)):
-            found[key] = [(whole(" ".join(str(row[column]) for column in texts)), str(row[label])) for row in split]
+            found[key] = [(readable(" ".join(str(row[column]) for column in texts)), str(row[label])) for row in split]
     return found
-
-
-def whole(text):
-    """The text with a question mark for what no UTF-8 can hold, as half of a pair of surrogates."""
-    return text.encode(errors="replace").decode()
 
 
 def is_label(value):

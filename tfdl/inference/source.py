@@ -29,10 +29,15 @@ from tfdl.inference.backends import KerasBackend, SavedModelBackend, TFLiteBacke
 from tfdl.inference.inputs import Broken
 from tfdl.inference.kinds import ANSWERS
 from tfdl.inference.text_generation import TextWriter
-from tfdl.inference.texts import TextPredictor
+from tfdl.inference.texts import QuestionPredictor, TextPredictor
 
 BEST = Path("checkpoints") / "best" / "model.keras"
 TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a format that is decoded outside of graphs only
+READERS = {
+    "text_classification": TextPredictor,
+    "text_generation": TextWriter,
+    "question_answering": QuestionPredictor,
+}
 PREFERRED = ("saved_model", "model.tflite", "model_float16.tflite", "model_uint8.tflite", "model_int8.tflite")
 
 
@@ -63,8 +68,7 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
     if task.kind in OF_TEXTS:
         folder = path.parents[2] if is_best(path) else path.parent
         refuse_links(folder, task.tokenizer)
-        reader = {"text_classification": TextPredictor, "text_generation": TextWriter}[task.kind]
-        return reader(path, task, folder)
+        return READERS[task.kind](path, task, folder)
     if path.is_dir():
         backend = SavedModelBackend(path)
     elif path.suffix.lower() == ".tflite":

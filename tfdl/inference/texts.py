@@ -1,8 +1,9 @@
-"""A trained classifier of texts with its tokenizer: it takes texts and gives answers.
+"""A trained model of texts with its tokenizer: it takes texts, or questions with paragraphs, and gives answers.
 
 model = tfdl.load("runs/sst2_gru")
 for answer in model.predict(["a stirring film", "dull"]):
     print(answer.text, answer.label, answer.probability)
+tfdl.load("runs/xquad_bert").predict([("Who wrote it?", "It was written by Ada.")])[0].answer
 """
 
 import json
@@ -19,10 +20,15 @@ from tfdl.inference.inputs import STANDARD_INPUT, Broken, content
 from tfdl.inference.kinds import ANSWERS
 
 LINES, OBJECTS = ".txt", ".jsonl"  # a text on each line; a JSON object with a "text" on each line
+NO_PARAGRAPH = "no paragraph: write QUESTION, a tab and PARAGRAPH, a .jsonl with both, or --context FILE"
 
 
 class TokensBackend:
-    """A network on tokens in a .keras file: tokens (B, T) int32 -> {name: (B, classes) float32}.
+    """A network on tokens in a .keras file: tokens (B, T) int32 -> {name: (B, ...) float32}.
+
+    Args:
+        file: of the network.
+        fields: of its input, each (B, T) int32; several of them are given as a dict.
 
     Raises:
         ValueError: the model does not take tokens, or gives something else.
@@ -30,20 +36,21 @@ class TokensBackend:
 
     step = 0.0
 
-    def __init__(self, file):
-        self.model = load_model(file)
-        self.run = tf.function(self.forward, input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    def __init__(self, file, fields=("tokens",)):
+        self.model, self.fields = load_model(file), fields
+        self.run = tf.function(self.forward, input_signature=[tf.TensorSpec((None, None), tf.int32) for _ in fields])
         try:
             shape = self.run.get_concrete_function().output_shapes
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file} takes no tokens (B, T): {error}") from error
         self.outputs = {"logits": tuple(shape[1:])}
 
-    def forward(self, tokens):
-        return tf.cast(self.model(tokens, training=False), tf.float32)
+    def forward(self, *inputs):
+        inputs = inputs[0] if len(inputs) == 1 else dict(zip(self.fields, inputs))
+        return tf.cast(self.model(inputs, training=False), tf.float32)
 
-    def __call__(self, tokens):
-        return {"logits": self.run(tokens).numpy()}
+    def __call__(self, *inputs):
+        return {"logits": self.run(*inputs).numpy()}
 
 
 class TextPredictor:
@@ -56,27 +63,30 @@ class TextPredictor:
         answers: the file of `tfdl.inference` for this kind of task.
     """
 
+    fields = ("tokens",)
+
     def __init__(self, path, task, folder):
         self.path, self.task, self.tokenizer_path = path, task, Path(folder) / task.tokenizer
         self.answers = ANSWERS[task.kind]
         self.tokenizer = read_tokenizer(self.tokenizer_path)
-        self.backend = TokensBackend(path)
+        self.backend = TokensBackend(path, self.fields)
         self.reader = self.answers.Reader(task, self.backend)
 
     @staticmethod
-    def found(words, lines=()):
+    def found(words, lines=(), keys=("text",)):
         """Texts, or `Broken`, one by one.
 
         Args:
             words: texts, files .txt with one on each line, files .jsonl with a "text" on each line, and "-" for
                 `lines`.  Empty lines of files are empty texts.
+            keys: of JSON lines; of several, a tuple of their texts is given.
         """
         for word in map(os.fspath, words):
             suffix = Path(word).suffix.lower()
             if word == STANDARD_INPUT:
                 yield from (line.rstrip("\r\n") for line in lines)
             elif suffix in (LINES, OBJECTS) and (os.path.lexists(word) or not word.split(" ", 1)[1:]):
-                yield from texts_of(word, suffix)
+                yield from texts_of(word, suffix, keys)
             else:
                 yield word
 
@@ -91,9 +101,13 @@ class TextPredictor:
         texts = iter(texts)
         while batch := list(islice(texts, batch_size)):
             whole = [text for text in batch if not isinstance(text, Broken)]
-            results = iter(self.reader(self.outputs(whole)) if whole else ())
+            results = iter(self.answered(whole) if whole else ())
             for text in batch:
-                yield text if isinstance(text, Broken) else replace(next(results), text=text)
+                yield text if isinstance(text, Broken) else next(results)
+
+    def answered(self, texts):
+        """A result for each of a batch of texts."""
+        return [replace(result, text=text) for result, text in zip(self.reader(self.outputs(texts)), texts)]
 
     def outputs(self, texts):
         """The network's own outputs for some texts: {name: (B, classes) float32}."""
@@ -101,7 +115,42 @@ class TextPredictor:
         return self.backend(padded(rows, self.task.length, self.task.padding))
 
 
-def texts_of(path, suffix):
+class QuestionPredictor(TextPredictor):
+    """A model that points at answers, as a `TextPredictor` of pairs (question, paragraph)."""
+
+    fields = ("tokens", "segments")
+
+    @staticmethod
+    def found(words, lines=(), paragraph=None):
+        """Pairs (question, paragraph), or `Broken`, one by one.
+
+        Args:
+            words: questions, files .txt with one on each line, files .jsonl with a "question" and a "context" on each
+                line, and "-" for `lines`.
+            paragraph: of all questions; without one a text is a question, a tab and its paragraph.
+        """
+        for text in TextPredictor.found(words, lines, keys=("question",) if paragraph else ("question", "context")):
+            if isinstance(text, Broken | tuple):
+                yield text
+            elif paragraph is not None:
+                yield text, paragraph
+            else:
+                question, tab, own = text.partition("\t")
+                yield (question, own) if tab else Broken(text, NO_PARAGRAPH)
+
+    def predict(self, pairs, batch_size=32):
+        """An `Answer` for each pair (question, paragraph), in their order; a single pair is a list of one."""
+        is_one = isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(text, str) for text in pairs)
+        return list(self.stream([pairs] if is_one else pairs, batch_size))
+
+    def answered(self, pairs):
+        def logits(tokens, segments):
+            return self.backend(tokens, segments)["logits"]
+
+        return self.reader(self.tokenizer, logits, pairs)
+
+
+def texts_of(path, suffix, keys):
     """The texts in a file, or one `Broken`."""
     try:
         lines = content(path).decode("utf-8-sig").split("\n")
@@ -117,15 +166,18 @@ def texts_of(path, suffix):
         return
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield text_in(line, f"{path}, line {number:,}")
+            yield text_in(line, f"{path}, line {number:,}", keys)
 
 
-def text_in(line, where):
-    """The text in a JSON object, or `Broken`."""
+def text_in(line, where, keys):
+    """The text in a JSON object, or a tuple of several, or `Broken`."""
     try:
-        text = json.loads(line)["text"]
+        row = json.loads(line)
+        texts = tuple(row[key] for key in keys)
     except (ValueError, RecursionError) as error:
         return Broken(where, f"no JSON ({error})")
     except (KeyError, TypeError):
-        return Broken(where, 'no object with a "text"')
-    return text if isinstance(text, str) else Broken(where, f'its "text" is {text!r}')
+        return Broken(where, f"no object with a {' and a '.join(map(json.dumps, keys))}")
+    if wrong := next(((key, text) for key, text in zip(keys, texts) if not isinstance(text, str)), None):
+        return Broken(where, f'its "{wrong[0]}" is {wrong[1]!r}')
+    return texts if len(texts) > 1 else texts[0]

@@ -168,6 +168,28 @@ TEXT_CLASSIFIERS = {
 }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuestionDefaults:
+    """How a network learns from scratch to point at answers, from a thousand questions."""
+
+    variant: str = "small_texts"
+    vocabulary_size: int = 8000
+    length: int = 192
+    """tokens of the question and a part of the paragraph: half of XQuAD's paragraphs fit whole"""
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    """AdamW's peak; for published weights take 1e-4 or less"""
+    weight_decay: float = 0.01
+    """as Devlin et al. 2018, appendix A.2"""
+    epochs: int = 8
+
+
+QUESTION_ANSWERERS = {
+    "bert": QuestionDefaults(),
+    "roberta": QuestionDefaults(),
+}
+
+
 def with_defaults(config):
     """`config` with the row of its `model` in place of each None, from its `DEFAULTS`, or from `CLASSIFIERS`.
 
