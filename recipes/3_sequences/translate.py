@@ -8,8 +8,9 @@ Run:     tfdl run translate
              --batch-size 128 --learning-rate 5e-3 --epochs 6
          tfdl run translate --data /path/to/talk.tsv --source 0 --target 1
 Expect:  on Multi30k, after 2 epochs in 13 minutes on two CPU cores that other programs shared: test perplexity 27 with
-         attention, 34 of a GRU that sees the encoder's last state, 68 of an LSTM that only starts from it.  The
-         smallest Transformer writes all of 500 strings of digits from behind in 2 minutes (one run each, seed 0)
+         attention, 34 of a GRU that sees the encoder's last state, 68 of an LSTM that only starts from it; BLEU 7 and
+         less.  A Transformer has 7.9 per byte pair and a BLEU of 33.4 after 3 epochs in 16 minutes; the smallest one
+         writes all of 500 strings of digits from behind in 2 minutes (one run each, seed 0)
 """
 
 import math
