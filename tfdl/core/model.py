@@ -52,6 +52,15 @@ class TextModel(ConfiguredModel):
         """The likeliest of several hypotheses for each prompt: see `tfdl.inference.beam_search.beam_search`."""
         return importlib.import_module("tfdl.inference.beam_search").beam_search(self, prompts, **options)
 
+    def contrastive_search(self, prompts, **options):
+        """A text that does not repeat itself: see `tfdl.inference.contrastive_search.contrastive_search`."""
+        module = importlib.import_module("tfdl.inference.contrastive_search")
+        return module.contrastive_search(self, prompts, **options)
+
+    def speculate(self, draft, prompts, **options):
+        """What `generate` gives, guessed by a smaller model: see `tfdl.inference.speculative_decoding.speculate`."""
+        return importlib.import_module("tfdl.inference.speculative_decoding").speculate(self, draft, prompts, **options)
+
 
 @dataclass(frozen=True)
 class Argument:

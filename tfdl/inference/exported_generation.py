@@ -25,6 +25,7 @@ from tfdl.inference.generation import (
     cache_length,
     checked,
     kept_by,
+    occurring,
     refuse_nan,
     unwritten,
 )
@@ -114,8 +115,7 @@ class ExportedWriter:
     def write(self, prompt, new_tokens, sampling, stop_tokens, start, seed, show):
         """One text: its tokens (N,) and their log-probabilities (N,)."""
         following = kept_by(self, sampling, lambda: tf.function(beginner(sampling), autograph=False))
-        seen = np.zeros((1, self.config.vocabulary_size), bool)
-        seen[0, prompt if start is None else start] = True
+        seen = occurring([prompt if start is None else [start]], self.config.vocabulary_size)
         places = cache_length(new_tokens, self.config.context)
         state, stops = unwritten(tf.constant(seen), places, sampling, seed), tf.constant(list(stop_tokens), tf.int32)
         logits, position, shown = *self.read(prompt, start), 0

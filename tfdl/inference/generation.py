@@ -63,10 +63,12 @@ class Generated:
         tokens: for each prompt, the new tokens (N,) int32 without the stop token.
         log_probabilities: for each prompt, the model's own log-probability of each of them (N,) float32, before
             temperature and cuts.
+        accepted: of speculative decoding, for each prompt the share of the draft's guesses that the model accepted.
     """
 
     tokens: list[np.ndarray]
     log_probabilities: list[np.ndarray]
+    accepted: list[float] | None = None
 
 
 def generate(
@@ -158,17 +160,28 @@ def read(model, prompts, new_tokens, start, copies=1):
         reader = kept_by(model, "encoder", lambda: encoder_reader(model))
         logits, cache = reader(tf.constant(tokens), tf.constant(np.stack(rows)), places)
     else:
-        tokens = np.zeros((batch, longest), "int32")
-        starts, position = np.array([longest - len(row) for row in rows], "int32"), longest
-        for row, values, begin in zip(tokens, rows, starts):
-            row[begin:] = values
+        (tokens, starts), position = left_padded(rows), longest
         empty = model.empty_cache(batch, cache_length(longest + new_tokens, model.config.context))
-        reader = kept_by(model, "prompt", lambda: prompt_reader(model))
-        logits, cache = reader(tf.constant(tokens), empty, tf.constant(starts))
-    seen = np.zeros((batch, model.config.vocabulary_size), bool)
+        logits, cache = reader_of(model)(tf.constant(tokens), empty, tf.constant(starts))
+    seen = occurring(rows, model.config.vocabulary_size)
+    return Read(logits, cache, tf.constant(position), tf.constant(starts), tf.constant(seen))
+
+
+def left_padded(rows):
+    """Token numbers (B, P) int32 with zeros before shorter rows, and how many there are, (B,) int32."""
+    longest = max(map(len, rows))
+    tokens, starts = np.zeros((len(rows), longest), "int32"), np.array([longest - len(row) for row in rows], "int32")
+    for row, values, begin in zip(tokens, rows, starts):
+        row[begin:] = values
+    return tokens, starts
+
+
+def occurring(rows, size):
+    """(B, V) bool: which tokens each row has."""
+    seen = np.zeros((len(rows), size), bool)
     for row, values in zip(seen, rows):
         row[values] = True
-    return Read(logits, cache, tf.constant(position), tf.constant(starts), tf.constant(seen))
+    return seen
 
 
 def checked(model, prompts, new_tokens, start):
@@ -238,16 +251,16 @@ def kept_by(model, key, make):
     return kept[key]
 
 
-def prompt_reader(model):
-    """(tokens (B, P), empty cache, starts (B,)) -> logits (B, V) and cache."""
+def reader_of(model):
+    """(tokens (B, P), empty cache, starts (B,)) -> logits (B, V) of the next token and cache."""
 
-    @tf.function(autograph=False, reduce_retracing=True)  # one trace for prompts of every length
-    def reader(tokens, cache, starts):
+    def read(tokens, cache, starts):
         last = tf.fill(tf.shape(starts), tf.shape(tokens)[1] - 1)
         logits, cache = model.extend(tokens, cache, 0, starts, last)
         return logits[:, 0], cache
 
-    return reader
+    # One trace for prompts of every length
+    return kept_by(model, "prompt", lambda: tf.function(read, autograph=False, reduce_retracing=True))
 
 
 def encoder_reader(model):

@@ -24,17 +24,21 @@ PLACES = 512  # of an exported file's cache, where the model sees as many
 class CausalDecoder(TextModel):
     """Abstract: tokens (B, T) int32 -> logits (B, T, V) float32 of the token that follows each.
 
-    A model makes `blocks` (list of `TransformerBlock`) in its constructor and says `embed`, `logits`, and `rotation` if
-    it turns its queries and keys.  Its config has `context`, the most tokens that it sees, and may have `window`, the
-    most that one layer sees.
+    A model makes `blocks` (list of `TransformerBlock`) in its constructor and says `embed`, `logits`, `last` if it
+    normalizes at the end, and `rotation` if it turns its queries and keys.  Its config has `context`, the most tokens
+    that it sees, and may have `window`, the most that one layer sees.
     """
 
     def embed(self, tokens, positions, training):
         """Tokens (B, T) at positions (T,) or (B, T) -> (B, T, D)."""
         raise NotImplementedError
 
+    def last(self, x):
+        """After the last block: (B, T, D) -> same."""
+        return x
+
     def logits(self, x):
-        """(B, T, D) -> (B, T, V) float32."""
+        """(B, T, D), what `last` gave -> (B, T, V) float32."""
         raise NotImplementedError
 
     def rotation(self, positions):
@@ -64,19 +68,23 @@ class CausalDecoder(TextModel):
         Returns:
             logits (B, T, V) float32, or (B, 1, V), and the new cache.
         """
+        x, cache = self.extended_vectors(tokens, cache, position, starts)
+        if last is not None:  # the logits of one token cost as much as a block or two of GPT-2
+            x = ops.take_along_axis(x, last[:, None, None], axis=1)  # (B, 1, D)
+        return self.logits(x), cache
+
+    def extended_vectors(self, tokens, cache, position, starts=None):
+        """The same, but (B, T, D) from which `logits` makes the logits."""
         places = position + ops.arange(ops.shape(tokens)[1])  # (T,)
         keys = ops.arange(cache[0][0].shape[2])  # (S,)
         visible, positions = causal(places, keys, self.window), places
         if starts is not None:
             visible = both(visible, (keys[None] >= starts[:, None])[:, None, None])  # (B, 1, T, S)
             positions = ops.maximum(places[None] - starts[:, None], 0)  # (B, T)
-        x, cache = self.through_blocks(tokens, positions, visible, cache, position)
-        if last is not None:  # the logits of one token cost as much as a block or two of GPT-2
-            x = ops.take_along_axis(x, last[:, None, None], axis=1)  # (B, 1, D)
-        return self.logits(x), cache
+        return self.through_blocks(tokens, positions, visible, cache, position)
 
     def through_blocks(self, tokens, positions, visible, cache=None, position=None, training=False):
-        """The last block's outputs (B, T, D), and keys and values of every block."""
+        """What `last` gives, (B, T, D), and keys and values of every block."""
         x = self.embed(tokens, positions, training)
         rotation, kept = self.rotation(positions), []
         for i, block in enumerate(self.blocks):
@@ -85,7 +93,7 @@ class CausalDecoder(TextModel):
                 x, cache=own, position=position, visible=visible, rotation=rotation, training=training
             )
             kept.append(keys_values)
-        return x, kept
+        return self.last(x), kept
 
     def signatures(self, *, chunk=None, cache_length=None):
         """Entry points of exported files: "prefill" reads a piece of a prompt, "step" one more token.

@@ -77,8 +77,10 @@ class GPT(CausalDecoder):
     def embed(self, tokens, positions, training):
         return self.drop(self.tokens(tokens) + self.positions(positions), training=training)  # (B, T, D)
 
+    def last(self, x):
+        return self.norm(x) if self.config.norm_first else x
+
     def logits(self, x):
-        x = self.norm(x) if self.config.norm_first else x
         return ops.cast(self.tokens(x, reverse=True), "float32")  # (B, T, V), by the embeddings themselves
 
 

@@ -117,8 +117,10 @@ class Llama(CausalDecoder):
     def rotation(self, positions):
         return rotations(positions, self.speeds)
 
+    def last(self, x):
+        return self.norm(x)
+
     def logits(self, x):
-        x = self.norm(x)
         x = self.tokens(x, reverse=True) if self.config.tied else self.head(x)
         return ops.cast(x, "float32")  # (B, T, V)
 
