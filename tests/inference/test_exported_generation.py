@@ -10,6 +10,7 @@ from tests.commands.test_generate import LETTERS
 from tests.models.language_models import moved
 from tfdl.__main__ import main
 from tfdl.core.task import Task
+from tfdl.inference.constraints import Constraint
 from tfdl.inference.exported_generation import ExportedWriter
 from tfdl.inference.generation import Sampling
 
@@ -84,3 +85,11 @@ def test_bad_input_is_one_sentence(folder, bart, tmp_path):
         ExportedWriter(folder / "model.tflite").generate([[1] * 15], new_tokens=2)
     with pytest.raises(ValueError, match="more than the 12 tokens that model.tflite reads"):
         bart[1].generate([[1] * 13], new_tokens=2, start=2)
+
+
+def test_a_constraint_is_followed_too(gpt, folder):
+    constraint = Constraint.matching("[A-F][0-9]{2,4};", LETTERS.tokenizer)
+    answer = ExportedWriter(folder / "model.tflite").generate(PROMPTS, new_tokens=6, constraint=constraint)
+    live = gpt.generate(PROMPTS, new_tokens=6, constraint=constraint, compiled=False)
+    assert [row.tolist() for row in answer.tokens] == [row.tolist() for row in live.tokens]
+    assert answer.matched == live.matched

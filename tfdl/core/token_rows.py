@@ -5,6 +5,8 @@ rows = encode(tokenizer, ["a stirring film", "no"], length=64)    # with the spe
 tokens = padded([row for row, _ in rows], length=64)              # (2, 16) int32
 """
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +58,45 @@ def padded(rows, length, padding=0):
     used = np.arange(size) < np.array([len(row) for row in rows])[:, None]
     tokens[used] = np.concatenate(rows)
     return tokens
+
+
+def byte_letters():
+    """{letter: byte}: the letters that stand for bytes in GPT-2's vocabulary, Radford et al. 2019, section 2.2."""
+    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in shown]
+    return {chr(byte): byte for byte in shown} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+def pieces_as_bytes(tokenizer):
+    """{number: the bytes that the token adds to a text} of a `tokenizers.Tokenizer`; none for special tokens.
+
+    Raises:
+        ValueError: what a token adds depends on its neighbors, as in WordPiece.
+    """
+    facts = json.loads(tokenizer.to_str())
+    decoder = facts["decoder"] or {"type": "none"}
+    kinds = {row["type"] for row in decoder.get("decoders", [decoder])}
+    special = {token["id"] for token in facts["added_tokens"] if token["special"]}
+    if facts["model"]["type"] == "WordLevel":
+        special |= {number for piece, number in tokenizer.get_vocab().items() if re.fullmatch(r"\[[A-Z]+\]", piece)}
+    letters = byte_letters()
+    pieces = {}
+    for piece, number in tokenizer.get_vocab().items():
+        if number in special:
+            continue
+        if "ByteLevel" in kinds:
+            pieces[number] = (
+                bytes(letters[letter] for letter in piece) if set(piece) <= set(letters) else piece.encode()
+            )
+        elif "ByteFallback" in kinds and (found := re.fullmatch(r"<0x([0-9A-F]{2})>", piece)):
+            pieces[number] = bytes([int(found[1], 16)])
+        elif kinds & {"Metaspace", "Replace", "ByteFallback"}:
+            pieces[number] = piece.replace("▁", " ").encode()
+        elif "Fuse" in kinds:
+            pieces[number] = piece.encode()
+        else:
+            raise ValueError(
+                f"What a token of this tokenizer adds to a text depends on its neighbors (its decoder is"
+                f" {', '.join(sorted(kinds))}); use one of characters, bytes, byte pairs or SentencePiece."
+            )
+    return pieces

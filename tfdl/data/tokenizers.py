@@ -23,6 +23,8 @@ import sentencepiece
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from tfdl.core.token_rows import byte_letters
+
 
 @dataclass(frozen=True)
 class Characters:
@@ -77,10 +79,7 @@ class Bytes:
     @property
     def tokenizer(self):
         """The same for `tokenizers`, which writes each byte as the letter that GPT-2 has for it."""
-        shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-        others = [byte for byte in range(256) if byte not in shown]
-        letters = {chr(byte): byte for byte in shown} | {chr(256 + i): byte for i, byte in enumerate(others)}
-        tokenizer = tokenizers.Tokenizer(models.BPE(letters, []))
+        tokenizer = tokenizers.Tokenizer(models.BPE(byte_letters(), []))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.decoder = decoders.ByteLevel()
         return tokenizer

@@ -22,11 +22,14 @@ from tfdl.inference.generation import (
     Generated,
     Sampling,
     beginner,
+    begun,
     cache_length,
     checked,
     kept_by,
+    matched,
     occurring,
     refuse_nan,
+    rules_of,
     unwritten,
 )
 
@@ -90,6 +93,7 @@ class ExportedWriter:
         new_tokens=64,
         sampling=None,
         stop_tokens=(),
+        constraint=None,
         start=None,
         seed=0,
         stream=None,
@@ -109,18 +113,20 @@ class ExportedWriter:
             show = (
                 None if stream is None else (lambda new, i=i: stream([new if j == i else [] for j in range(len(rows))]))
             )
-            answers.append(self.write(row, new_tokens, sampling, stop_tokens, start, seed + i, show))
-        return Generated(*map(list, zip(*answers)))
+            answers.append(self.write(row, new_tokens, sampling, stop_tokens, constraint, start, seed + i, show))
+        tokens, log_probabilities, whole = map(list, zip(*answers))
+        return Generated(tokens, log_probabilities, matched=None if constraint is None else sum(whole, []))
 
-    def write(self, prompt, new_tokens, sampling, stop_tokens, start, seed, show):
-        """One text: its tokens (N,) and their log-probabilities (N,)."""
+    def write(self, prompt, new_tokens, sampling, stop_tokens, constraint, start, seed, show):
+        """One text: its tokens (N,), their log-probabilities (N,), and whether it matches the constraint."""
         following = kept_by(self, sampling, lambda: tf.function(beginner(sampling), autograph=False))
         seen = occurring([prompt if start is None else [start]], self.config.vocabulary_size)
         places = cache_length(new_tokens, self.config.context)
-        state, stops = unwritten(tf.constant(seen), places, sampling, seed), tf.constant(list(stop_tokens), tf.int32)
+        state = unwritten(tf.constant(seen), places, sampling, seed) | begun(constraint, 1)
+        stops, rules = tf.constant(list(stop_tokens), tf.int32), rules_of(constraint)
         logits, position, shown = *self.read(prompt, start), 0
         for count in range(1, new_tokens + 1):
-            state = following(tf.constant(logits), state, stops)
+            state = following(tf.constant(logits), state, stops, rules)
             refuse_nan(self, state["broken"])
             ended = bool(state["ended"][0])
             if show and (ended or count == new_tokens or count % STREAMED == 0):
@@ -132,7 +138,8 @@ class ExportedWriter:
                 break
             logits, position = self.step(int(state["tokens"][0]), position), position + 1
         count = int(state["counts"][0])
-        return state["written"][0, :count].numpy(), state["log_probabilities"][0, :count].numpy()
+        tokens, values = state["written"][0, :count].numpy(), state["log_probabilities"][0, :count].numpy()
+        return tokens, values, matched(constraint, state)
 
     def read(self, prompt, start):
         """Has the model read a prompt (P,): logits (1, V) after it, and the places that are taken."""

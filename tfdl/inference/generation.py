@@ -64,15 +64,27 @@ class Generated:
         log_probabilities: for each prompt, the model's own log-probability of each of them (N,) float32, before
             temperature and cuts.
         accepted: of speculative decoding, for each prompt the share of the draft's guesses that the model accepted.
+        matched: with a constraint, for each prompt whether the new text is whole; it may have been longer than allowed.
     """
 
     tokens: list[np.ndarray]
     log_probabilities: list[np.ndarray]
     accepted: list[float] | None = None
+    matched: list[bool] | None = None
 
 
 def generate(
-    model, prompts, *, new_tokens=64, sampling=None, stop_tokens=(), start=None, seed=0, stream=None, compiled=True
+    model,
+    prompts,
+    *,
+    new_tokens=64,
+    sampling=None,
+    stop_tokens=(),
+    constraint=None,
+    start=None,
+    seed=0,
+    stream=None,
+    compiled=True,
 ):
     """What `model` writes after, or in answer to, each of `prompts`.
 
@@ -82,6 +94,7 @@ def generate(
         new_tokens: the most tokens to write, 1 or more.
         sampling: a `Sampling`; None takes the likeliest token at each step.
         stop_tokens: token numbers that end a text.
+        constraint: a `tfdl.inference.constraints.Constraint` on the new texts; a text ends where nothing may follow.
         start: the token that an `EncoderDecoder` writes first.
         seed: of the draws of the first prompt, the next number for the next prompt, and so on: a prompt with its own
             seed gives the same text alone.
@@ -100,6 +113,7 @@ def generate(
     sampling = sampling or Sampling()
     places = cache_length(new_tokens, model.config.context)
     stops = tf.constant(list(stop_tokens), tf.int32)
+    rules = rules_of(constraint)
     begin = kept_by(model, (sampling, "begin"), lambda: tf.function(beginner(sampling), autograph=False))
     write = kept_by(
         model,
@@ -107,11 +121,12 @@ def generate(
         lambda: tf.function(writer(model, sampling), jit_compile=compiled, autograph=False),
     )
     prompts = read(model, prompts, new_tokens, start)
-    state, shown = begin(prompts.logits, first_state(prompts, places, sampling, seed), stops), 0
+    state = first_state(prompts, places, sampling, seed) | begun(constraint, len(prompts.starts))
+    state, shown = begin(prompts.logits, state, stops, rules), 0
     while shown < new_tokens:
         until = min(new_tokens, shown + STREAMED) if stream else new_tokens
         if not np.all(state["ended"]):
-            state = write(state, stops, tf.constant(until))
+            state = write(state, stops, tf.constant(until), rules)
         refuse_nan(model, state["broken"])
         new = [row[shown:count] for row, count in zip(state["written"].numpy(), state["counts"].numpy())]
         shown = until
@@ -120,7 +135,7 @@ def generate(
     counts = state["counts"].numpy()
     rows = zip(state["written"].numpy(), state["log_probabilities"].numpy(), counts)
     tokens, log_probabilities = zip(*((row[:count], values[:count]) for row, values, count in rows))
-    return Generated(list(tokens), list(log_probabilities))
+    return Generated(list(tokens), list(log_probabilities), matched=matched(constraint, state))
 
 
 def refuse_nan(model, broken):
@@ -234,6 +249,21 @@ def unwritten(seen, places, sampling, seed):
     }
 
 
+def rules_of(constraint):
+    """What the loop needs of a constraint: (table (Q, V), final states (Q,)), or None."""
+    return None if constraint is None else (tf.constant(constraint.table), tf.constant(constraint.final))
+
+
+def begun(constraint, batch):
+    """The part of the state that follows a constraint."""
+    return {} if constraint is None else {"rule": tf.fill(batch, constraint.start)}
+
+
+def matched(constraint, state):
+    """Whether each text is one that the constraint allows as a whole."""
+    return None if constraint is None else constraint.final[state["rule"].numpy()].tolist()
+
+
 def is_encoder_decoder(model):
     return hasattr(model, "start")
 
@@ -282,16 +312,16 @@ def extended(model, tokens, cache, position, starts):
 
 
 def writer(model, sampling):
-    """The loop: (state, stop tokens, how many tokens there will be) -> state."""
+    """The loop: (state, stop tokens, how many tokens there will be, rules) -> state."""
 
-    def write(state, stops, until):
+    def write(state, stops, until, rules):
         def goes_on(state):
             return (state["step"] < until) & ~tf.reduce_all(state["ended"])
 
         def step(state):
             logits, cache = extended(model, state["tokens"], state["cache"], state["position"], state["starts"])
             state = state | {"cache": cache, "position": state["position"] + 1}
-            return (with_next(state, logits, stops, sampling),)
+            return (with_next(state, logits, stops, sampling, rules),)
 
         return tf.while_loop(goes_on, step, (state,))[0]
 
@@ -299,15 +329,21 @@ def writer(model, sampling):
 
 
 def beginner(sampling):
-    """(logits (B, V) after the prompts, first state, stop tokens) -> state with the first token of each text."""
-    return lambda logits, state, stops: with_next(state, logits, stops, sampling)
+    """(logits (B, V) after the prompts, first state, stop tokens, rules) -> state with each text's first token."""
+    return lambda logits, state, stops, rules: with_next(state, logits, stops, sampling, rules)
 
 
-def with_next(state, logits, stops, sampling):
+def with_next(state, logits, stops, sampling, rules):
     """The state with one more token of each text, which the model has not read yet."""
-    ended, i = state["ended"], state["step"]
-    tokens = chosen(logits, state["seen"], state["seeds"], i, sampling)  # (B,)
-    ended |= tf.reduce_any(tokens[:, None] == stops, axis=1)
+    ended, i, allowed = state["ended"], state["step"], logits
+    if rules is not None:
+        following = tf.gather(rules[0], state["rule"])  # (B, V)
+        may_stop = tf.gather(rules[1], state["rule"])[:, None] & is_any(tf.range(logits.shape[1]), stops)
+        may_follow = may_stop | (following >= 0)
+        allowed = tf.where(may_follow, logits, IMPOSSIBLE)
+        ended |= ~tf.reduce_any(may_follow, axis=1)
+    tokens = chosen(allowed, state["seen"], state["seeds"], i, sampling)  # (B,)
+    ended |= is_any(tokens, stops)
     values = tf.gather(tf.nn.log_softmax(logits), tokens, batch_dims=1)
     here = (tf.range(state["written"].shape[1]) == i)[None] & ~ended[:, None]  # (B, N)
     new = {
@@ -319,9 +355,17 @@ def with_next(state, logits, stops, sampling):
         "log_probabilities": tf.where(here, values[:, None], state["log_probabilities"]),
         "broken": state["broken"] | tf.reduce_any(tf.math.is_nan(logits)),
     }
+    if rules is not None:
+        after = tf.gather(following, tokens, batch_dims=1)
+        new["rule"] = tf.where(ended, state["rule"], after)
     if sampling.repetition_penalty != 1:
         new["seen"] = state["seen"] | tf.one_hot(tokens, logits.shape[-1], True, False, dtype=tf.bool)
     return state | new
+
+
+def is_any(tokens, of):
+    """Which of `tokens` (n,) are among `of` (m,)."""
+    return tf.reduce_any(tokens[:, None] == of, axis=1)
 
 
 def chosen(logits, seen, seeds, step, sampling):
