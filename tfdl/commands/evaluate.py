@@ -14,7 +14,8 @@ EXAMPLES = """examples:
 
 X is a data set as for `tfdl run --data`: a prepared set, or folder:PATH with a sub-folder for each class; of texts also
 a file .tsv, .csv or .jsonl.  Classes are matched by name, so the data may have fewer of them, or the same in another
-order.  Pictures are resized as the model's task says.  Answers to questions are compared by SQuAD's rules.
+order.  Pictures are resized as the model's task says.  Answers to questions are compared by SQuAD's rules.  Of a model
+of masked words, X is a text, or records with --column; of a tagger, a file with a word and its tag on each line.
 
 DIR gets metrics.json (all numbers, and mistakes), of classes confusion.png, and of images mistakes.png (the 16 most
 confident mistakes).
@@ -81,6 +82,48 @@ def of_answers(model, args):
     return Evaluation(data, numbers("questions", len(questions), metrics), document)
 
 
+def of_tags(model, args):
+    """Of a tagger of words."""
+    from tfdl.data import tagged_text
+    from tfdl.metrics.tags import tag_scores
+
+    options = dict(length=model.task.length, tokenizer=model.tokenizer_path, limit=args.limit)
+    data = tagged_text.load(args.data, casing=args.column, **options)
+    sentences = data.sentences[args.split]
+    found = model.predict([sentence.words for sentence in sentences], args.batch_size)
+    metrics = tag_scores([result.tags for result in found], [sentence.tags for sentence in sentences])
+    count = sum(len(sentence.words) for sentence in sentences)
+    return Evaluation(data, numbers("words", count, metrics), {"words": count, "metrics": metrics})
+
+
+def of_masked_words(model, args):
+    """Of a model that fills in masks: the ones that training would set, always the same in held-out splits."""
+    import numpy as np
+
+    from tfdl.data import corrupted_text
+    from tfdl.inference.classification import log_softmax
+
+    data = corrupted_text.load(
+        args.data,
+        "roberta" if model.task.padding else "bert",  # whose padding is 1 and 0
+        column=args.column,
+        length=model.task.length,
+        batch_size=args.batch_size,
+        tokenizer=model.tokenizer_path,
+        masking="static",
+        limit=args.limit,
+    )
+    losses, right = [], []
+    for tokens, targets in getattr(data, args.split).as_numpy_iterator():
+        logits = model.backend(tokens)["logits"][targets >= 0]
+        truth = targets[targets >= 0]
+        losses.append(-log_softmax(logits)[np.arange(len(truth)), truth])
+        right.append(logits.argmax(-1) == truth)
+    losses, right = np.concatenate(losses), np.concatenate(right)
+    metrics = {"accuracy": float(right.mean()), "loss": float(losses.mean(dtype="float64"))}
+    return Evaluation(data, numbers("tokens", len(losses), metrics), {"tokens": len(losses), "metrics": metrics})
+
+
 def images_of(model, args):
     """The data, and batches (images, labels) of the split."""
     from tfdl.data import images
@@ -119,6 +162,8 @@ EVALUATIONS = {
     "classification": of_classes,
     "text_classification": of_classes,
     "question_answering": of_answers,
+    "tagging": of_tags,
+    "masked_words": of_masked_words,
 }
 
 
@@ -137,6 +182,9 @@ def arguments(argv):
         type=positive,
         metavar="N",
         help="only N examples of the split: the first images, or texts at equal distances",
+    )
+    parser.add_argument(
+        "--column", metavar="NAME", help="of records: texts to mask, or those whose words' capitals are tags to restore"
     )
     add_model_options(parser)
     return parser.parse_args(argv)

@@ -46,6 +46,40 @@ def encode(tokenizer, texts, length):
     return [(np.array(row.ids, "int32"), bool(row.overflowing)) for row in rows]
 
 
+def encode_words(tokenizer, sentences, length):
+    """[(tokens, places)] of sentences, lists of words: at most `length` tokens each, special ones around them.
+
+    `places` are those of the first token of each word, as many as fit.  A word without a token, such as a control
+    character, has the place of the next one.
+    """
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(length)
+    spaced = isinstance(tokenizer.pre_tokenizer, tokenizers.pre_tokenizers.ByteLevel)  # words with the space before
+    try:
+        rows = tokenizer.encode_batch(
+            [
+                [readable(f" {word}" if spaced and number else word) for number, word in enumerate(words)]
+                for words in sentences
+            ],
+            is_pretokenized=True,
+        )
+    finally:
+        tokenizer.no_truncation()
+    return [(np.array(row.ids, "int32"), first_places(row, len(words))) for row, words in zip(rows, sentences)]
+
+
+def first_places(row, count):
+    """Place of the first token of each of `count` words in an encoding, as many as fit.  -> (W,) int32"""
+    numbers = np.array([-1 if number is None else number for number in row.word_ids])
+    known = np.flatnonzero(numbers >= 0)
+    if not len(known):
+        return np.zeros(0, "int32")
+    fitting = count if not row.overflowing else numbers[known[-1]] + 1
+    places = known[np.searchsorted(numbers[known], np.arange(fitting)).clip(max=len(known) - 1)]
+    return places.astype("int32")
+
+
 def readable(text):
     """The text with a question mark for what no UTF-8 can hold, as half of a pair of surrogates."""
     return text.encode(errors="replace").decode()

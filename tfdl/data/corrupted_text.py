@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfdl.core import static
 from tfdl.core.batches import PADDING
+from tfdl.core.task import Task
 from tfdl.data import text, text_pairs
 from tfdl.data.masking import corrupt_spans, infill, mask_tokens, permute_sentences, surround
 from tfdl.data.order import Order, finalized, of_run
@@ -58,11 +59,21 @@ class CorruptedText:
     vocabulary_size: int  # with the sentinels
     counts: dict[str, int]  # split -> examples
     position: tf.Variable
+    model: str  # a key of KINDS
+    length: int  # tokens that a model reads at most
 
     @property
     def short_name(self):
         """For folders of runs and titles."""
         return text.short_name(self.name)
+
+    @property
+    def task(self):
+        """What a model of masked words does; None for one that writes texts, or without a tokenizer.json."""
+        if "mask" not in self.tokenizer.special or self.model not in MASKED or not isinstance(self.tokenizer, Pieces):
+            return None
+        padding = self.tokenizer.special["padding"]
+        return Task(kind="masked_words", tokenizer="tokenizer.json", length=self.length, padding=padding)
 
     def unigram_nats(self, split="test"):
         """Entropy of the tokens to predict, in nats: no model can do better that looks at no other token."""
@@ -191,6 +202,8 @@ def load(
         vocabulary_size=max(len(tokenizer), first_sentinel(tokenizer) + 1) if model == "t5" else len(tokenizer),
         counts={key: len(tokens) for key, tokens in examples.items()},
         position=order.position,
+        model=model,
+        length=length,
     )
 
 
@@ -278,6 +291,7 @@ def full_stops(tokenizer):
     return np.array([tokenizer.decode([number]).strip().endswith(".") for number in range(len(tokenizer))])
 
 
+MASKED = ("bert", "roberta")  # which fill in masks
 AROUND = ("padding", "start", "end", "mask")
 KINDS = {
     "bert": Kind(masked, "word_pieces", (), AROUND),

@@ -15,7 +15,6 @@ Shapes: B batch, T tokens.
 
 import json
 import pathlib
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -231,25 +230,11 @@ def answer_place(row, question):
 def read(name, data_dir, download):
     """Split -> questions, a list.  Raises as `load`."""
     path = pathlib.Path(name).expanduser()
-    files = squad_files(path)
+    files = records.files_by_split(path, (".json",))
     if files:
         return {split: read_squad(file) for split, file in files.items()}
     splits = records.read(name, data_dir=data_dir, download=download)
     return {split: read_rows(f"The split {split!r} of {name!r}", rows) for split, rows in splits.items()}
-
-
-def squad_files(path):
-    """Split -> file .json: of a folder by the first word of its name; a file by itself is the training split."""
-    if path.suffix == ".json":
-        return {"train": path}
-    found = {}
-    for file in sorted(path.glob("*.json")) if path.is_dir() else ():
-        split = records.SPELLINGS.get(re.split(r"[^a-z]", file.stem.lower())[0])
-        if split in found:
-            raise ValueError(f"{found[split]} and {file.name} are both the split {split!r}; keep one of them.")
-        if split:
-            found[split] = file
-    return found
 
 
 def read_squad(file):

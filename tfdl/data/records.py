@@ -133,6 +133,24 @@ def files_of_splits(path):
     return found
 
 
+def files_by_split(path, suffixes):
+    """Split -> its file with one of these suffixes; a file by itself is the training split.
+
+    In a folder the first word of a file's name says its split, as in train-v1.1.json and dev.conll.
+    """
+    if path.suffix.lower() in suffixes:
+        return {"train": path}
+    found = {}
+    for file in sorted(path.iterdir()) if path.is_dir() else ():
+        split = SPELLINGS.get(re.split(r"[^a-z]", file.stem.lower())[0])
+        if split is None or file.suffix.lower() not in suffixes or not file.is_file():
+            continue
+        if split in found:
+            raise ValueError(f"{found[split]} and {file.name} are both the split {split!r}; keep one of them.")
+        found[split] = file
+    return found
+
+
 def read_file(path, columns=None):
     """The rows of one file.  Raises ValueError as `read`."""
     kind = stem_and_suffix(path)[1]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import sentencepiece
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from tfdl.core.token_rows import byte_letters
 
@@ -181,11 +181,13 @@ class Pieces:
             return cls(trained_word_pieces(list(texts), size))
         tokenizer = byte_pairs(models.BPE())
         alphabet = pre_tokenizers.ByteLevel.alphabet()
+        # A mask stands for a word with the space before it.
+        tokens = [AddedToken(token, lstrip=token in SPECIAL["mask"], special=True) for token in special]
         trainer = trainers.BpeTrainer(
-            vocab_size=size, special_tokens=[*special], initial_alphabet=alphabet, show_progress=False
+            vocab_size=size, special_tokens=tokens, initial_alphabet=alphabet, show_progress=False
         )
         tokenizer.train_from_iterator(texts, trainer)
-        return cls(tokenizer)
+        return cls(framed(tokenizer))
 
     def save(self, path):
         """Writes a tokenizer.json, which `load`, transformers and the browser read."""
@@ -283,11 +285,7 @@ def from_vocabulary_and_merges(file):
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
         return tokenizer
-    tokenizer = byte_pairs(models.BPE.from_file(str(file), str(merges)))
-    if "<s>" in pieces and "</s>" in pieces:  # RoBERTa and BART stand them around a text
-        tokenizer.post_processor = processors.RobertaProcessing(
-            ("</s>", pieces["</s>"]), ("<s>", pieces["<s>"]), trim_offsets=False, add_prefix_space=False
-        )
+    tokenizer = framed(byte_pairs(models.BPE.from_file(str(file), str(merges))))
     tokenizer.add_special_tokens([token for names in SPECIAL.values() for token in names if token in pieces])
     return tokenizer
 
@@ -297,6 +295,16 @@ def byte_pairs(model):
     tokenizer = tokenizers.Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def framed(tokenizer):
+    """With RoBERTa's and BART's special tokens around a text, if the vocabulary has them: <s> text </s>."""
+    start, end = (tokenizer.token_to_id(token) for token in ("<s>", "</s>"))
+    if start is not None and end is not None:
+        tokenizer.post_processor = processors.RobertaProcessing(
+            ("</s>", end), ("<s>", start), trim_offsets=False, add_prefix_space=False
+        )
     return tokenizer
 
 

@@ -29,7 +29,7 @@ from tfdl.inference.backends import KerasBackend, SavedModelBackend, TFLiteBacke
 from tfdl.inference.inputs import Broken
 from tfdl.inference.kinds import ANSWERS
 from tfdl.inference.text_generation import TextWriter
-from tfdl.inference.texts import QuestionPredictor, TextPredictor
+from tfdl.inference.texts import QuestionPredictor, TextPredictor, TokenPredictor
 
 BEST = Path("checkpoints") / "best" / "model.keras"
 TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a format that is decoded outside of graphs only
@@ -37,6 +37,8 @@ READERS = {
     "text_classification": TextPredictor,
     "text_generation": TextWriter,
     "question_answering": QuestionPredictor,
+    "masked_words": TokenPredictor,
+    "tagging": TokenPredictor,
 }
 PREFERRED = ("saved_model", "model.tflite", "model_float16.tflite", "model_uint8.tflite", "model_int8.tflite")
 

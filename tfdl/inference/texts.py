@@ -115,7 +115,17 @@ class TextPredictor:
         return self.backend(padded(rows, self.task.length, self.task.padding))
 
 
-class QuestionPredictor(TextPredictor):
+class TokenPredictor(TextPredictor):
+    """A model that answers for single tokens, as the reader of its kind says: masked words, tags of words."""
+
+    def answered(self, texts):
+        def logits(*inputs):
+            return self.backend(*inputs)["logits"]
+
+        return self.reader(self.tokenizer, logits, texts)
+
+
+class QuestionPredictor(TokenPredictor):
     """A model that points at answers, as a `TextPredictor` of pairs (question, paragraph)."""
 
     fields = ("tokens", "segments")
@@ -142,12 +152,6 @@ class QuestionPredictor(TextPredictor):
         """An `Answer` for each pair (question, paragraph), in their order; a single pair is a list of one."""
         is_one = isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(text, str) for text in pairs)
         return list(self.stream([pairs] if is_one else pairs, batch_size))
-
-    def answered(self, pairs):
-        def logits(tokens, segments):
-            return self.backend(tokens, segments)["logits"]
-
-        return self.reader(self.tokenizer, logits, pairs)
 
 
 def texts_of(path, suffix, keys):

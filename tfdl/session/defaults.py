@@ -168,6 +168,13 @@ TEXT_CLASSIFIERS = {
 }
 
 
+TAGGERS = {
+    # Of 6,000 news items; word pieces of lower case, since capitals are what is restored.
+    "bilstm": TextDefaults(topic="rnn", variant="small_tagger", length=96, learning_rate=3e-3, epochs=4),
+    "bert": TextDefaults(topic="bert", variant="tiny", length=96, epochs=8),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuestionDefaults:
     """How a network learns from scratch to point at answers, from a thousand questions."""

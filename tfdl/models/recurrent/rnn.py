@@ -66,6 +66,10 @@ VARIANTS = {
     "bilstm_classifier": RecurrentConfig(
         vocabulary_size=8_000, embedding=64, units=64, bidirectional=True, head="classifier", dropout=0.5
     ),
+    # Ours, for two cores.
+    "small_tagger": RecurrentConfig(
+        vocabulary_size=8_000, embedding=64, units=64, bidirectional=True, head="tagger", dropout=0.3
+    ),
     # Ours: Huang et al.'s network without its conditional random field.
     "bidirectional_tagger": RecurrentConfig(
         vocabulary_size=20_000, embedding=50, units=300, bidirectional=True, head="tagger", dropout=0.5
