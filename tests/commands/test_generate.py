@@ -1,6 +1,7 @@
 """`tfdl generate` and what is behind it: a language model's folder, its tokenizer, texts that grow."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -86,11 +87,53 @@ def test_command_prints_prompt_and_text(folder, writer, capsys):
     assert rows == [{"prompt": prompt, "text": text} for prompt, text in zip(("HELLO", "A B"), texts)]
 
 
+def test_searches_give_the_models_own_texts(folder, writer, capsys):
+    prompt = LETTERS.tokenizer.encode("HELLO").ids
+    greedy = writer.write(["HELLO"], new_tokens=9, compiled=False)[0]
+    expected = {
+        ("--beams", "3"): writer.model.beam_search([prompt], beams=3, new_tokens=9),
+        ("--contrastive", "0.6"): writer.model.contrastive_search([prompt], penalty=0.6, new_tokens=9),
+    }
+    for flags, answer in expected.items():
+        assert run(folder, "--prompt", "HELLO", "--new-tokens", 9, *flags) == 0
+        text = LETTERS.tokenizer.decode(answer.tokens[0].tolist())
+        assert capsys.readouterr().out == f"HELLO{text}\n"
+    assert text != greedy  # of contrastive search
+    assert run(folder, "--prompt", "HELLO", "--new-tokens", 9, "--draft", folder) == 0
+    assert capsys.readouterr().out == f"HELLO{greedy}\n"
+
+
+def test_a_pattern_or_a_schema_is_followed(folder, capsys, tmp_path):
+    assert run(folder, "--prompt", "BORN IN ", "--pattern", "[12][0-9]{3}", "--new-tokens", 6) == 0
+    assert re.fullmatch(r"BORN IN [12]\d{3}\n", capsys.readouterr().out)
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"enum": ["YES", "NO"]}')
+    assert run(folder, "--prompt", "?", "--schema", schema, "--new-tokens", 9, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["text"] in ('"YES"', '"NO"')
+
+
 @pytest.mark.parametrize(
     "words, sentence",
     [
         (["--prompt", ""], "error: A prompt is empty; give at least one letter to go on from."),
         (["--prompt", "A", "--top-p", "2"], "error: top_p is 2.0; give more than 0 and at most 1."),
+        (
+            ["--prompt", "A", "--beams", "2", "--contrastive", "0.6"],
+            "error: --beams and --contrastive are two ways to find a text; give one of them.",
+        ),
+        (
+            ["--prompt", "A", "--beams", "2", "--temperature", "1"],
+            "error: --beams draws nothing; leave out --temperature and what goes with it.",
+        ),
+        (
+            ["--prompt", "A", "--pattern", "A", "--schema", "x.json"],
+            "error: Give one of --pattern and --schema, without --beams, --contrastive and --draft.",
+        ),
+        (
+            ["--prompt", "AB", "--pattern", "A+", "--new-tokens", "31"],
+            "error: A text with a constraint must fit what gpt sees: 30 tokens after these prompts, not 31; give"
+            " new_tokens=30 or less.",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(folder, words, sentence, capsys):

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import tfdl
 from tfdl.commands.arguments import parser_of, positive
@@ -11,9 +12,13 @@ EXAMPLES = """examples:
   tfdl generate runs/tiny_shakespeare_gpt --prompt "ROMEO:" --temperature 0.8 --top-k 20
   tfdl generate runs/tiny_shakespeare_gpt --prompt "KING" --prompt "QUEEN" --new-tokens 200 --json
   tfdl generate runs/tiny_shakespeare_gpt --file model_dynamic.tflite --prompt "ROMEO:"
+  tfdl generate runs/texts_gpt --prompt "Born in " --pattern "[0-9]{4}" --new-tokens 4
+  tfdl generate runs/texts_gpt --prompt "{" --schema person.json
+  tfdl generate runs/large_gpt --draft runs/small_gpt --prompt "Once" --new-tokens 100
   echo "To be" | tfdl generate runs/tiny_shakespeare_gpt --prompt - --stop "."
 
-Without --temperature each token is the likeliest one.  Several prompts are written side by side and printed at the end.
+Without --temperature each token is the likeliest one.  Several prompts are written side by side and printed at the end,
+as are texts of --beams, --contrastive and --draft, which must fit what the model sees.
 
 exit code: 0 success, 2 bad arguments
 """
@@ -28,25 +33,32 @@ def main(argv):
     if not isinstance(writer, TextWriter):
         raise ValueError(f"{args.source} is no language model; `tfdl predict` tells what it answers.")
     prompts = [sys.stdin.read().rstrip("\n") if prompt == "-" else prompt for prompt in args.prompt]
-    streams = len(prompts) == 1 and not args.json
+    sampling = Sampling(
+        temperature=args.temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        min_p=args.min_p,
+        repetition_penalty=args.repetition_penalty,
+    )
+    method, options = search_of(args, sampling)
+    constraint = constraint_of(args, writer, method)
+    streams = len(prompts) == 1 and not args.json and not method
     if streams:
         print(prompts[0], end="", flush=True)
     started, shown = time.perf_counter(), (lambda pieces: print(pieces[0], end="", flush=True)) if streams else None
-    texts = writer.write(
-        prompts,
-        new_tokens=args.new_tokens,
-        sampling=Sampling(
-            temperature=args.temperature,
-            top_k=args.top_k,
-            top_p=args.top_p,
-            min_p=args.min_p,
-            repetition_penalty=args.repetition_penalty,
-        ),
-        stop=args.stop,
-        seed=args.seed,
-        stream=shown,
-        compiled=args.compile,
-    )
+    if method:
+        texts = writer.search(prompts, method, new_tokens=args.new_tokens, stop=args.stop, **options)
+    else:
+        texts = writer.write(
+            prompts,
+            new_tokens=args.new_tokens,
+            sampling=sampling,
+            stop=args.stop,
+            constraint=constraint,
+            seed=args.seed,
+            stream=shown,
+            compiled=args.compile,
+        )
     seconds = time.perf_counter() - started
     if args.json:
         for prompt, text in zip(prompts, texts):
@@ -58,6 +70,41 @@ def main(argv):
     count = sum(len(writer.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
     print(f"{count:,} tokens in {seconds:.1f} s, {count / seconds:,.0f} a second, compiling included", file=sys.stderr)
     return 0
+
+
+def search_of(args, sampling):
+    """(name of a method that looks further than at the next token, its options); ("", {}) for none.
+
+    Raises:
+        ValueError: several of them, or one with flags that it does not know.
+    """
+    chosen = [name for name in ("beams", "contrastive", "draft") if getattr(args, name)]
+    if not chosen:
+        return "", {}
+    if len(chosen) > 1:
+        raise ValueError(f"--{chosen[0]} and --{chosen[1]} are two ways to find a text; give one of them.")
+    (name,) = chosen
+    if name == "draft":
+        return "speculate", {"draft": tfdl.load(args.draft), "sampling": sampling, "seed": args.seed}
+    if sampling != type(sampling)():
+        raise ValueError(f"--{name} draws nothing; leave out --temperature and what goes with it.")
+    if name == "beams":
+        return "beam_search", {"beams": args.beams}
+    return "contrastive_search", {"penalty": args.contrastive}
+
+
+def constraint_of(args, writer, method):
+    """What the texts must match; None for nothing.  Raises ValueError for both flags, or a search beside one."""
+    if not (args.pattern or args.schema):
+        return None
+    if (args.pattern and args.schema) or method:
+        raise ValueError("Give one of --pattern and --schema, without --beams, --contrastive and --draft.")
+    from tfdl.inference.constraints import Constraint
+
+    size = writer.model.config.vocabulary_size
+    if args.pattern:
+        return Constraint.matching(args.pattern, writer.tokenizer, size)
+    return Constraint.following(Path(args.schema).read_text(encoding="utf-8"), writer.tokenizer, size)
 
 
 def arguments(argv):
@@ -75,6 +122,13 @@ def arguments(argv):
     parser.add_argument("--min-p", type=float, metavar="P", help="leave out what is less likely than P times the best")
     parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="above 1 repeats less")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text")
+    parser.add_argument("--pattern", metavar="REGEX", help="a regular expression that the new text matches as a whole")
+    parser.add_argument("--schema", metavar="FILE", help="a JSON schema that the new text follows")
+    parser.add_argument("--beams", type=positive, metavar="K", help="the likeliest text that K hypotheses find")
+    parser.add_argument(
+        "--contrastive", type=float, metavar="P", help="contrastive search with this penalty, such as 0.6: repeats less"
+    )
+    parser.add_argument("--draft", metavar="SOURCE", help="a smaller model that guesses, which the large one checks")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws; default: 0")
     parser.add_argument(
         "--compile", action="store_true", help="compile by XLA first: seconds at the start, faster afterwards"

@@ -2,6 +2,7 @@
 
 writer = tfdl.load("runs/tiny_shakespeare_gpt")
 writer.write(["ROMEO:"], new_tokens=200, sampling=Sampling(temperature=0.8, top_k=20), stop=["\n\n"])
+writer.search(["ROMEO:"], "beam_search", beams=4, new_tokens=50)
 """
 
 from pathlib import Path
@@ -43,7 +44,9 @@ class TextWriter:
                 f"{path} is a {self.model.name}, which has no cache to write texts with; a gpt, llama or mixtral has."
             )
 
-    def write(self, prompts, *, new_tokens=128, sampling=None, stop=(), seed=0, stream=None, compiled=True):
+    def write(
+        self, prompts, *, new_tokens=128, sampling=None, stop=(), constraint=None, seed=0, stream=None, compiled=True
+    ):
         """How each prompt goes on.
 
         A text may be longer than the model sees: when its context is full, the model reads the last half of it again
@@ -54,6 +57,7 @@ class TextWriter:
             new_tokens: the most tokens to write, 1 or more.
             sampling: a `Sampling`; None takes the likeliest token at each step.
             stop: texts before which the new text ends.
+            constraint: a `tfdl.inference.constraints.Constraint` on the new texts, which then must fit the context.
             seed: of the first prompt; the next number for the next prompt.
             stream: a function of a list with the new letters of each text, called every few tokens.
             compiled: as for `generation.generate`.
@@ -62,13 +66,17 @@ class TextWriter:
             list of the new texts, without the prompts.
 
         Raises:
-            ValueError: as `generation.generate`, or a prompt is empty.
+            ValueError: as `generation.generate`, or a prompt is empty, or a text with a constraint does not fit.
         """
         if new_tokens < 1:
             raise ValueError(f"new_tokens is {new_tokens}; give 1 or more.")
         rows = [self.tokens(prompt) for prompt in prompts]
         texts, context = [Text(self.tokenizer, stop) for _ in rows], self.model.config.context
-        end = self.tokenizer.token_to_id("<|endoftext|>")
+        if constraint is not None and new_tokens > (room := context - max(map(len, rows))):
+            raise ValueError(
+                f"A text with a constraint must fit what {self.model.name} sees: {room} tokens after these prompts, not"
+                f" {new_tokens}; give new_tokens={room} or less."
+            )
         left, window = new_tokens, 0
         while left and not all(text.ended for text in texts):
             kept = [row[-max(1, context // 2) :] if len(row) >= context else row for row in rows]
@@ -84,7 +92,8 @@ class TextWriter:
                 kept,
                 new_tokens=count,
                 sampling=sampling or Sampling(),
-                stop_tokens=() if end is None else (end,),
+                stop_tokens=self.ends,
+                constraint=constraint,
                 seed=seed + APART * window,
                 stream=show,
                 compiled=compiled,
@@ -97,6 +106,36 @@ class TextWriter:
         if stream and any(last):
             stream(last)
         return [text.shown for text in texts]
+
+    def search(self, prompts, method, *, new_tokens=128, stop=(), **options):
+        """The same by a method that looks further than at the next token; prompt and text must fit the context.
+
+        Args:
+            method: "beam_search", "contrastive_search" or "speculate".
+            options: of the model's method of this name; `draft` of "speculate" is another `TextWriter`.
+
+        Returns:
+            list of the new texts.
+
+        Raises:
+            ValueError: as the method, or the model is an exported file.
+        """
+        if not hasattr(self.model, method):
+            raise ValueError(f"{self.path} is an exported file, which has no {method}; give the folder of its run.")
+        first = [options.pop("draft").model] if "draft" in options else []
+        rows = [self.tokens(prompt) for prompt in prompts]
+        answer = getattr(self.model, method)(*first, rows, new_tokens=new_tokens, stop_tokens=self.ends, **options)
+        texts = [Text(self.tokenizer, stop) for _ in rows]
+        for text, tokens in zip(texts, answer.tokens):
+            text.add(tokens)
+            text.rest()
+        return [text.shown for text in texts]
+
+    @property
+    def ends(self):
+        """The tokens that end a text."""
+        end = self.tokenizer.token_to_id("<|endoftext|>")
+        return () if end is None else (end,)
 
     def tokens(self, prompt):
         """Token numbers (P,) of a prompt.  Raises ValueError for an empty one."""
