@@ -262,6 +262,8 @@ ESTIMATED_MINUTES = {
     "tfdl run train_gpt --model mixtral": 16,
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
     "tfdl run answer_questions": 5,
+    "tfdl run detect_objects": 5,
+    "tfdl run detect_objects --data bccd --image-size 320": 10,
 }
 
 TOPICS = (
@@ -889,11 +891,12 @@ TOPICS = (
     Topic(
         "detection",
         "Object detection",
-        None,
+        "tfdl.metrics.detection",
         "Lin et al. 2014, arXiv:1405.0312",
         2,
         "CNN",
         prerequisites=("classification",),
+        recipe="tfdl run detect_objects --data bccd --image-size 320",
     ),
     Topic(
         "segmentation",
@@ -924,7 +927,16 @@ TOPICS = (
         prerequisites=("fcn", "resnet"),
     ),
     Topic("yolo_v5", "YOLOv5", None, "Jocher et al. 2020, software", 2, "Vision", prerequisites=("detection",)),
-    Topic("yolo_v8", "YOLOv8", None, "Jocher et al. 2023, software", 2, "Vision", prerequisites=("yolo_v5",)),
+    Topic(
+        "yolo_v8",
+        "YOLOv8",
+        "tfdl.models.detection.yolo_v8",
+        "Jocher et al. 2023, software",
+        2,
+        "Vision",
+        prerequisites=("yolo_v5",),
+        recipe="tfdl run detect_objects",
+    ),
     Topic(
         "detr",
         "DETR",

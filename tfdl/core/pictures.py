@@ -102,6 +102,25 @@ def resize(image, image_shape, resize="stretch"):
     return tf.ensure_shape(fitted(image, image_shape[:2], resize), image_shape)
 
 
+def placement(stored, size, resize):
+    """Where a picture's pixels go: scale (y, x) and offset (y, x), NumPy, such that new = scale * old + offset.
+
+    Args:
+        stored: (height, width, ...) of the upright picture.
+        size: (height, width, ...) that it is resized to.
+        resize: as in `decode`.
+    """
+    stored, size = np.array(stored[:2], "float64"), np.array(size[:2], "float64")
+    if resize == "stretch":
+        return size / stored, np.zeros(2)
+    scales = stored / size
+    if resize == "crop":
+        kept = np.clip(np.round(size * scales.min()), 1, stored)
+        return size / kept, -((stored - kept) // 2) * size / kept
+    inner = np.maximum(np.round(stored / scales.max()), 1)
+    return inner / stored, (size - inner) // 2
+
+
 def complaint(file):
     """Why `file` can't be read as a picture, in a few words; None if it can.  Not for use in graphs."""
     try:

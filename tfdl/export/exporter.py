@@ -21,6 +21,7 @@ from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_
 from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
+from tfdl.export.detection import in_use
 from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
@@ -113,6 +114,8 @@ def export_model(
         )
     formats = checked_formats(FORMATS if formats is None else formats, representative)
     model = functional(model, representative)
+    if task is not None and task.kind == "detection":
+        model = in_use(model)
     signature = signature_of(model, input_range=range_from(task, input_range))
     signature = replace(signature, batch_size=checked_batch_size(batch_size))
     check_phone(formats, signature, model.name)
@@ -325,6 +328,8 @@ def checked_labels(labels, task, signature):
             f"The model gives one number, which has one name, not the two {labels}; name what it is the "
             f"probability of, labels=[{labels[1]!r}], or end the model with two numbers and a softmax."
         )
+    if task is not None and task.kind == "detection":
+        sizes = [signature.outputs["scores"][-1]]
     if len(labels) not in sizes:
         raise ValueError(f"{len(labels)} labels do not fit the outputs {signature.outputs}; give one name a class.")
     return labels

@@ -50,6 +50,21 @@ CLASSIFIERS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectorDefaults:
+    """How a detector is trained from scratch on a few hundred small pictures."""
+
+    variant: str
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    """AdamW's peak"""
+    weight_decay: float = 0.05
+    epochs: int = 16
+
+
+DETECTORS = {"yolo_v8": DetectorDefaults(variant="n")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageModelDefaults:
     """How a causal language model is trained from scratch on the characters of a small text.
 

@@ -45,8 +45,14 @@ def forward_pass(model):
 
 
 def is_classifier(data):
-    """Whether the data has what predictions need: classes with names and a validation split."""
-    return getattr(data, "validation", None) is not None and bool(getattr(data, "labels", None))
+    """Whether the data has what predictions need: classes of whole images with names, and a validation split."""
+    has_classes = bool(getattr(data, "labels", None)) and not is_detection(data)
+    return has_classes and getattr(data, "validation", None) is not None
+
+
+def is_detection(data):
+    """Whether the data has boxes."""
+    return getattr(getattr(data, "task", None), "kind", None) == "detection"
 
 
 def predict(model, data, *, first=8, mistakes=8):

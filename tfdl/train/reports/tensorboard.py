@@ -26,6 +26,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
+from tfdl.figures.detections import detection_grid
 from tfdl.figures.pictures import prediction_grid
 from tfdl.figures.style import DPI, png
 from tfdl.train.reports.predictions import (
@@ -33,12 +34,14 @@ from tfdl.train.reports.predictions import (
     class_numbers,
     forward_pass,
     is_classifier,
+    is_detection,
     is_picture,
     probabilities,
 )
 
 EVERY = 20  # updates between two points of learning rate and gradient norm
 SAMPLES = 16  # images in the grid of predictions
+DETECTED = 8  # pictures in the grid of detections
 TIMES = 3  # histograms and pictures in a run, the last epoch's not counted
 SCREEN = 100  # pixels per inch of figures in the browser, where each of them is loaded
 
@@ -69,6 +72,8 @@ def tensorboard_callbacks(folder, data, *, epochs, flags, pictures=True):
         callbacks.append(Profile(folder, *profile))
     if pictures and is_classifier(data):
         callbacks.append(Pictures(writer, data, every))
+    if pictures and is_detection(data):
+        callbacks.append(DetectedPictures(writer, data, every))
     return [*callbacks, Flush(writer)]
 
 
@@ -201,6 +206,21 @@ class Pictures(NowAndThen):
             names = class_names(self.labels, scores.shape[1])
             figure = prediction_grid(self.images, self.truth, scores, names, title=f"validation, epoch {epoch + 1}")
             write_figure(self.writer, "predictions", figure, epoch)
+
+
+class DetectedPictures(NowAndThen):
+    """Validation images with what a detector finds in them, and the true boxes."""
+
+    def __init__(self, writer, data, every):
+        super().__init__(writer, every)
+        self.labels = data.labels
+        self.images, self.truth = next(iter(data.validation.unbatch().batch(DETECTED)))
+
+    def draw(self, epoch):
+        found = self.model.detect(self.images)
+        title = f"validation, epoch {epoch + 1}"
+        figure = detection_grid(self.images.numpy(), found, self.labels, truth=self.truth, title=title)
+        write_figure(self.writer, "detections", figure, epoch)
 
 
 class Graph(keras.callbacks.Callback):

@@ -1,0 +1,111 @@
+"""Train a detector to find objects in pictures, and export it for servers and phones.
+
+Stage 2 (vision) - YOLOv8, Jocher et al. 2023, software, as described by Terven et al. 2023, arXiv:2304.00501
+Run:     tfdl run detect_objects
+         tfdl run detect_objects --data bccd --image-size 320
+         tfdl run detect_objects --data coco:/path/to/annotations.json --image-size 320
+Expect:  test mAP50 above 0.85 on shapes
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import keras
+
+import tfdl
+from tfdl.data import detection
+from tfdl.data.detection_augment import chain, random_affine, random_color, random_flip, random_mosaic
+from tfdl.figures.detections import precision_recall
+from tfdl.learners.supervised.detector import Detector
+from tfdl.metrics.detection import mean_average_precision
+from tfdl.session.defaults import DETECTORS, with_defaults
+from tfdl.train.detection_scores import DetectionScores
+from tfdl.train.schedules import WarmUp, cosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Train a detector."""
+
+    DEFAULTS: ClassVar = DETECTORS
+
+    data: str = "shapes"
+    """shapes; a tensorflow_datasets name (bccd, raccoon ...); or coco:FILE, voc:FOLDER, yolo:FOLDER, labelme:FOLDER"""
+    model: Literal["yolo_v8"] = "yolo_v8"
+    """key of a detector"""
+    variant: str | None = None
+    """row of the model's VARIANTS: tfdl show MODEL"""
+    weights: str = ""
+    """weights to start from: a run folder or a file; empty: random"""
+    image_size: int = 96
+    """side of the model's square input in pixels, a multiple of 32"""
+    skip_broken: bool = False
+    """leave out pictures that cannot be decoded, and list them; otherwise the first one ends the run"""
+    batch_size: int | None = None
+    """pictures per update, over all devices"""
+    learning_rate: float | None = None
+    """peak of a linear warm-up over a tenth of the updates, followed by a cosine"""
+    weight_decay: float | None = None
+    """decoupled from the gradient, as in AdamW"""
+    mosaic: float = 0.5
+    """probability that a training picture is put together from four"""
+    zoom: float = 0.3
+    """training pictures are enlarged or shrunk by up to this part"""
+    flip: bool = True
+    """mirror training pictures at random"""
+    epochs: int | None = None
+    """passes over the training pictures"""
+    evaluate_every: int = 2
+    """epochs between two computations of the mean average precision that picks the best epoch"""
+    run: tfdl.Run = tfdl.Run()
+
+
+def main(config: Config):
+    config = with_defaults(config)
+    run = config.run.start(config, name=f"{config.data.rpartition('/')[2]}_{config.model}")
+
+    # Data
+    augmentations = [random_mosaic(config.mosaic), random_affine(config.zoom, shift=0.1), random_color()]
+    if config.flip:
+        augmentations.append(random_flip())
+    data = detection.load(
+        config.data,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        augment=chain(*augmentations),
+        skip_broken=config.skip_broken,
+        run=run,
+    )
+
+    # Model
+    with run.scope():
+        network = tfdl.build(
+            config.model,
+            config.variant,
+            image_shape=data.image_shape,
+            num_classes=data.num_classes,
+            weights=config.weights or None,
+        )
+        model = Detector(network)
+        updates = run.updates(data, config.epochs)
+        warm_up = updates // 10
+        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay, global_clipnorm=10.0))
+
+    # Train; afterwards the model has the weights of the epoch that found the most
+    scores = DetectionScores(data, every=config.evaluate_every)
+    run.fit(model, data, epochs=config.epochs, monitor="val_map50", mode="max", callbacks=[scores])
+
+    # Evaluate and export
+    metrics = run.evaluate(model, data)
+    precision = mean_average_precision(model, data.test, data.labels)
+    metrics |= {f"test_{name}": value for name, value in precision.result().items()}
+    curves = precision.curves()
+    if curves:
+        run.show("precision_recall", precision_recall(curves, title="test pictures, IoU of 0.5 or more"))
+    run.export(model, data)
+    return run.finish(model, metrics)
+
+
+if __name__ == "__main__":
+    tfdl.launch(main, Config)

@@ -1,0 +1,265 @@
+"""Any detection set as batches of images (B, H, W, C) in [0, 1] and of boxes (B, N, 4) with labels (B, N).
+
+    data = load("bccd", image_size=320, batch_size=16, augment=chain(random_flip(), random_color()))
+    model.fit(data.train, validation_data=data.validation, epochs=60)
+
+Names: `shapes`, drawn here; and what `detection_files` reads, among them prepared sets of tensorflow_datasets.  Boxes
+are xyxy in pixels of the resized picture, N is the largest number of objects in a picture of any split, rows behind a
+picture's objects are zeros with the label -1.  `validation` and `test` also have `crowd` (B, N), true for regions that
+an evaluation ignores; training batches leave these out.
+
+Order and augmentation are pure functions of (seed, epoch, step), see `order`.  A set is kept in memory, decoded and
+resized, if that takes no more than `images.CACHE_BYTES`.
+"""
+
+import functools
+import math
+import sys
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from tfdl.core import pictures, static
+from tfdl.core.batches import PADDING
+from tfdl.core.task import Task
+from tfdl.data import detection_files, folders, images, reading, shapes, sources
+from tfdl.data.order import Order, finalized, of_run
+
+RESIZES = ("pad", "stretch")  # a cropped picture would lose objects
+SHAPE_COUNTS = {"train": 1200, "validation": 150, "test": 150}
+FRACTION = 0.1  # of the training pictures: a missing validation or test split
+SHAPE_SIZE = 96
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionData:
+    """A data set ready for `fit`; see the module and `images.ImageData`, whose fields mean the same here."""
+
+    name: str
+    train: tf.data.Dataset
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    image_shape: tuple[int, int, int]
+    labels: tuple[str, ...]
+    num_classes: int
+    counts: dict[str, int]  # split -> pictures
+    objects: dict[str, int]  # split -> objects
+    position: tf.Variable
+    note: str = ""  # what was changed or left out
+    resize: str = "pad"
+    records: dict = field(default_factory=dict)  # split -> `detection_files.Record`s
+
+    @property
+    def short_name(self):
+        """Name for run folders and titles."""
+        return sources.short_name(self.name.rpartition(":")[2])
+
+    @property
+    def task(self):
+        """The task of a model of these pictures, with the preparation of its input."""
+        return Task(kind="detection", labels=self.labels, image_shape=self.image_shape, resize=self.resize)
+
+
+def load(
+    name,
+    *,
+    image_size=320,
+    batch_size=16,
+    channels=3,
+    resize="pad",
+    augment=None,
+    max_boxes=None,
+    skip_broken=False,
+    run=None,
+    seed=0,
+    position=None,
+    limit=None,
+    data_dir=None,
+    download=False,
+):
+    """Loads the data set `name`.
+
+    Args:
+        image_size: height and width, one number or a pair.
+        batch_size: pictures in a global batch.
+        channels: 1 or 3.
+        resize: "pad" keeps proportions and adds black borders, "stretch" does not keep them.
+        augment: applied to whole training batches, see `detection_augment`.
+        max_boxes: N; None is the largest number of objects in a picture.
+        skip_broken: leave out pictures that cannot be decoded, and list them; otherwise the first is an error.
+        run: a session, whose seed, position and limit replace the arguments.
+        seed, position, limit, data_dir, download: as in `images.load`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `detection_files.read`; an argument out of its range; or a picture has more
+            than `max_boxes` objects.
+    """
+    seed, position, limit = of_run(run, seed, position, limit)
+    images.check_arguments(batch_size, channels, resize, (0, 1), limit)
+    if resize not in RESIZES:
+        raise ValueError(f"resize is {resize!r}; give {' or '.join(RESIZES)}: a cropped picture would lose objects.")
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    image_shape = (height, width, channels)
+    found = drawn(limit) if name == "shapes" else detection_files.read(name, data_dir, download)
+    records = all_splits(found.splits)
+    if limit is not None:
+        records = {key: rows[:limit] for key, rows in records.items()}
+    size = boxes_needed(records, max_boxes)
+    decode = decoder(records, image_shape, resize)
+    with tf.device("CPU:0"):
+        splits, broken = opened(records, image_shape, decode, skip_broken)
+        tables = {key: table(rows, image_shape, resize, size) for key, rows in records.items()}
+        order = Order.start(seed=seed, batch_size=batch_size, count=len(splits["train"]), position=position)
+        train = splits["train"].train(order)
+        sizes = {key: static.evaluation_batch(len(splits[key]), batch_size) for key in ("validation", "test")}
+        evaluation = {key: splits[key].in_order(size) for key, size in sizes.items()}
+
+    def scaled(pixels, size):
+        if static.is_required():
+            pixels = tf.ensure_shape(pixels, (size, *image_shape))
+        return tf.cast(pixels, tf.float32) / 255.0
+
+    @tf.autograph.experimental.do_not_convert  # tracing takes a third of the time
+    def training(pixels, rows, batch_seed):
+        boxes, labels, crowd = (tf.gather(values, rows) for values in tables["train"])
+        labels = tf.where(crowd, PADDING, labels)
+        boxes = tf.where(crowd[..., None], 0.0, boxes)
+        pixels = scaled(pixels, batch_size)
+        if augment is not None:
+            pixels, boxes, labels = augment(pixels, boxes, labels, batch_seed)
+        return pixels, {"boxes": boxes, "labels": labels}
+
+    def evaluated(key):
+        @tf.autograph.experimental.do_not_convert
+        def batch(pixels, rows):
+            boxes, labels, crowd = (tf.gather(values, rows) for values in tables[key])
+            return scaled(pixels, sizes[key]), {"boxes": boxes, "labels": labels, "crowd": crowd}
+
+        return batch
+
+    note = noted(found.notes, broken)
+    if note:
+        print(f"{name}: {note}.", file=sys.stderr)
+    return DetectionData(
+        name=name,
+        train=finalized(train.map(training, tf.data.AUTOTUNE), (0, 1)),
+        **{key: finalized(rows.map(evaluated(key), tf.data.AUTOTUNE), (0, 1)) for key, rows in evaluation.items()},
+        image_shape=image_shape,
+        labels=found.labels,
+        num_classes=len(found.labels),
+        counts={key: len(split) for key, split in splits.items()},
+        objects={key: sum(int(np.sum(~row.crowd)) for row in rows) for key, rows in records.items()},
+        position=order.position,
+        note=note,
+        resize=resize,
+        records=records,
+    )
+
+
+def drawn(limit):
+    """The set `shapes` as records."""
+    counts = {key: count if limit is None else min(count, limit) for key, count in SHAPE_COUNTS.items()}
+    splits = {}
+    for key, (pixels, boxes, labels) in shapes.shapes(counts, size=SHAPE_SIZE).items():
+        splits[key] = [
+            detection_files.Record(f"shapes, {key} {i}", image, image.shape[:2], box, label, np.zeros(len(label), bool))
+            for i, (image, box, label) in enumerate(zip(pixels, boxes, labels))
+        ]
+    return detection_files.Found(shapes.SHAPES, splits)
+
+
+def all_splits(splits):
+    """All three splits; a missing test split, then a missing validation split, is taken from train.
+
+    Which pictures they get depends on their names alone, see `folders.place`.
+    """
+    splits = dict(splits)
+    if not splits.get("train"):
+        raise ValueError(f"There are the splits {', '.join(splits)} and none to train on; name one of them train.")
+    for key in ("test", "validation"):
+        if not splits.get(key):
+            rows = sorted(splits["train"], key=lambda record: folders.place(record.name))
+            count = max(1, int(len(rows) * FRACTION + 1e-9))
+            if len(rows) <= count:
+                raise ValueError(f"{len(rows)} pictures are too few to take a {key} split from; give three or more.")
+            splits |= {"train": rows[:-count], key: rows[-count:]}
+    return {key: splits[key] for key in ("train", "validation", "test")}
+
+
+def boxes_needed(records, max_boxes):
+    """N.  Raises ValueError for a picture with more objects than `max_boxes`."""
+    largest = max((record for rows in records.values() for record in rows), key=lambda record: len(record.boxes))
+    if max_boxes is None:
+        return max(1, len(largest.boxes))
+    if max_boxes < len(largest.boxes):
+        raise ValueError(
+            f"{largest.source} has {len(largest.boxes)} objects, but max_boxes is {max_boxes}; give that many, or None."
+        )
+    return max_boxes
+
+
+def decoder(records, image_shape, resize):
+    """A function: what a record holds -> pixels `image_shape` uint8; traced once for all splits."""
+    contents = [record.content for rows in records.values() for record in rows]
+    are_paths, are_pixels = isinstance(contents[0], str), isinstance(contents[0], np.ndarray)
+    if any(isinstance(content, str) != are_paths for content in contents):
+        raise ValueError("Some pictures are files and some are inside of their annotations; store all as files.")
+    has_tiff = are_paths and any(path.lower().endswith(pictures.TIFF_SUFFIXES) for path in contents)
+
+    @functools.partial(tf.function, autograph=False)
+    def decode(content):
+        if are_pixels:
+            return pictures.resize(content, image_shape, resize)
+        if are_paths:
+            return pictures.read(content, image_shape, resize, tiff=has_tiff)
+        return pictures.decode(content, image_shape, resize)
+
+    return decode
+
+
+def opened(records, image_shape, decode, skip_broken):
+    """split -> `reading.Held`, or `Files` or `Records` if they do not fit in memory; and the broken files.
+
+    The "labels" of these are rows of the split's `table`.
+    """
+    splits, broken = {}, ()
+    total = sum(map(len, records.values()))
+    fits = total * math.prod(image_shape) <= images.CACHE_BYTES
+    for key, rows in records.items():
+        if isinstance(rows[0].content, str):
+            split = reading.Files(tuple(row.content for row in rows), np.arange(len(rows), dtype="int32"), decode)
+        else:
+            stored = detection_files.dataset_of(rows)
+            split = reading.Records(stored, len(rows), decode, sources.SHUFFLE_WINDOW)
+        missing = ()
+        if fits:
+            split, missing = reading.held(split, image_shape, skip_broken)
+        elif skip_broken and isinstance(split, reading.Files):
+            split, missing = reading.unbroken(split)
+        if not len(split):
+            raise ValueError(f"No picture of the split {key!r} can be decoded, as {missing[0]}.")
+        splits[key] = split
+        broken += missing
+    return splits, broken
+
+
+def table(records, image_shape, resize, size):
+    """Boxes (n, N, 4) in pixels of the resized pictures, labels (n, N) and crowd (n, N) of n records, as tensors."""
+    boxes = np.zeros((len(records), size, 4), "float32")
+    labels = np.full((len(records), size), PADDING, "int32")
+    crowd = np.zeros((len(records), size), bool)
+    for row, record in enumerate(records):
+        scale, offset = pictures.placement(record.size, image_shape, resize)
+        count = len(record.boxes)
+        boxes[row, :count] = record.boxes * np.tile(scale[::-1], 2) + np.tile(offset[::-1], 2)
+        labels[row, :count], crowd[row, :count] = record.labels, record.crowd
+    return tf.constant(boxes), tf.constant(labels), tf.constant(crowd)
+
+
+def noted(notes, broken):
+    """The notes as one sentence without its full stop; "" if nothing was changed."""
+    parts = [f"{count:,} {what}" for what, count in notes.items() if count]
+    if broken:
+        parts.append(f"{len(broken):,} broken files left out ({reading.listed(broken)})")
+    return "; ".join(parts)

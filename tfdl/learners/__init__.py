@@ -1,0 +1,1 @@
+"""Learners: a `keras.Model` around networks that are given to it, with the loss and the use of one method."""
