@@ -15,7 +15,11 @@ from typing import ClassVar, Literal
 import keras
 
 import tfdl
+from tfdl.core.token_rows import encode
 from tfdl.data import labeled_text
+from tfdl.explain.text_attention import text_attention
+from tfdl.figures.alignments import alignments
+from tfdl.inference.text_classification import mistakes
 from tfdl.session.defaults import TEXT_CLASSIFIERS, with_defaults
 from tfdl.train.schedules import WarmUp, cosine
 
@@ -104,6 +108,13 @@ def main(config: Config):
 
     # Evaluate, beside classifiers that count single words
     metrics = run.evaluate(model, data, "validation") | run.evaluate(model, data) | data.baselines()
+
+    # Look, in TensorBoard: the surest mistakes, and where the tokens of short texts look
+    run.tell("mistakes", mistakes(model, data))
+    if config.model in ("bert", "roberta"):
+        short = sorted(encode(data.tokenizer.tokenizer, data.texts["test"], config.length), key=lambda row: len(row[0]))
+        looks, labels = text_attention(model, data.tokenizer, [tokens for tokens, _ in short[len(short) // 3 :][:4]])
+        run.show("attention", alignments(looks, labels, labels, names=("is looked at", "looks")))
     return run.finish(model, metrics, cut=data.cut)
 
 

@@ -53,6 +53,8 @@ class Config:
     """largest norm of the gradients together"""
     epochs: int | None = None
     """passes over the training texts"""
+    samples: int = 8
+    """test sentences that TensorBoard shows with their tags"""
     run: tfdl.Run = tfdl.Run()
 
 
@@ -93,9 +95,15 @@ def main(config: Config):
 
     # Evaluate, beside what is known of each word by itself
     metrics = run.evaluate(model, data, "validation") | run.evaluate(model, data)
-    truth = [sentence.tags for sentence in data.sentences["test"]]
-    metrics |= {f"test_{name}": score for name, score in tag_scores(tag(model, data, "test"), truth).items()}
+    sentences = data.sentences["test"]
+    truth, found = [sentence.tags for sentence in sentences], tag(model, data, "test")
+    metrics |= {f"test_{name}": score for name, score in tag_scores(found, truth).items()}
     metrics |= {f"test_{name}/single_words": score for name, score in tag_scores(data.baseline(), truth).items()}
+
+    # Look, in TensorBoard: some sentences with their tags
+    texts = [" ".join(sentence.words) for sentence in sentences[: config.samples]]
+    columns = zip(texts, map(" ".join, truth), map(" ".join, found))
+    run.tell("tags", [{"text": text, "people": people, "model": model_s} for text, people, model_s in columns])
     return run.finish(model, metrics, cut=data.cut)
 
 

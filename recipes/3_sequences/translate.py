@@ -114,6 +114,8 @@ def main(config: Config):
     rows = range(len(sources) // 3, len(sources), -(-len(sources) // (2 * config.samples)))[: config.samples]
     for row in rows:
         print(f"\n{sources[row]}\n  people: {targets[row]}\n  model:  {translations[row]}")
+    samples = [{"source": sources[row], "people": targets[row], "model": translations[row]} for row in rows]
+    run.tell("translations", samples)
     if model.attends:
         looks = [alignment(model, data, sources[row], tokens[row]) for row in rows]
         run.show("alignments", alignments(*zip(*looks), title=f"{model.name}: where it looks"))

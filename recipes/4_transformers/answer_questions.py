@@ -108,6 +108,7 @@ def main(config: Config):
         {"question": answer.question, "people": people, "model": answer.answer}
         for answer, people in zip(answers[:8], data.references())
     ]
+    run.tell("answers", examples)
     return run.finish(model, metrics, examples=examples)
 
 

@@ -90,7 +90,9 @@ def main(config: Config):
         return run.finish(model, metrics)
     for split in ("validation", "test"):
         metrics[f"{split}_loss/unigram"] = data.unigram_nats(split)
-    return run.finish(model, metrics, examples=data.examples(model))
+    examples = data.examples(model)
+    run.tell("examples", examples)
+    return run.finish(model, metrics, examples=examples)
 
 
 if __name__ == "__main__":

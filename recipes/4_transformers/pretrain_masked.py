@@ -16,6 +16,8 @@ import keras
 
 import tfdl
 from tfdl.data import corrupted_text
+from tfdl.explain.text_attention import text_attention
+from tfdl.figures.alignments import alignments
 from tfdl.metrics.tokens import TokenAccuracy
 from tfdl.session.defaults import MASKED_MODELS, with_defaults
 from tfdl.train.schedules import WarmUp, linear
@@ -92,11 +94,18 @@ def main(config: Config):
     # Train; the best epoch's weights stay in the model
     run.fit(model, data, epochs=config.epochs)
 
-    # Evaluate: nats per masked token, and what is known without looking at others; summary.json has examples
+    # Evaluate: nats per masked token, and what is known without looking at others
     metrics = run.evaluate(model, data, "validation") | run.evaluate(model, data)
     for split in ("validation", "test"):
         metrics[f"{split}_loss/unigram"] = data.unigram_nats(split)
-    return run.finish(model, metrics, examples=data.examples(model))
+
+    # Look, in TensorBoard: examples, and where the tokens of two of them look
+    examples = data.examples(model)
+    run.tell("examples", examples)
+    damaged = next(iter(data.test.unbatch().batch(2)))[0].numpy()
+    looks, labels = text_attention(model, data.tokenizer, damaged)
+    run.show("attention", alignments(looks, labels, labels, names=("is looked at", "looks")))
+    return run.finish(model, metrics, examples=examples)
 
 
 if __name__ == "__main__":

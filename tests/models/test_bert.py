@@ -51,3 +51,12 @@ def test_embedding_of_nothing_is_zero_and_finite():
 def test_head_and_classes_must_fit(options, message):
     with pytest.raises(ValueError, match=message):
         bert("nano", **options)
+
+
+def test_attention_map_sums_to_one_over_what_is_no_padding():
+    model = bert("nano", head="masked_lm")
+    tokens = np.array([[3, 4, 5, 6, 0, 0], [7, 8, 9, 10, 11, 12]], "int32")
+    weights = np.array(model.attention_map(tokens))
+    assert weights.shape == (2, 6, 6) and np.all(weights[0, :, 4:] < 1e-6) and np.all(weights[1] > 1e-6)
+    np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
+    assert not np.allclose(weights[1, 0], weights[1, 1]), "each token looks elsewhere"

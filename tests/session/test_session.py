@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import forked
 from tfdl.core.errors import explains_itself
@@ -526,3 +527,16 @@ def test_signal_saves_and_says_how_to_continue():
         run.fit(dense(run), digits(run), epochs=1, callbacks=[ring])
     assert signal.getsignal(signal.SIGTERM) == before
     assert checkpoints.read_newest(Path("mine/checkpoints/last")).step == 1
+
+
+def test_texts_are_told_as_a_table_in_tensorboard(tmp_path):
+    run = start(out=str(tmp_path / "run"))
+    run.tell("examples", [{"text": "a | b\n_c_", "answer": 3}, {"text": "", "answer": "d"}])
+    (file,) = run.board.glob("events.out.tfevents*")
+    events = EventAccumulator(str(file))
+    events.Reload()
+    (event,) = events.Tensors("texts/examples")
+    assert event.tensor_proto.string_val[0].decode().split("\n") == [
+        "| text | answer |", "| --- | --- |", r"| a \| b \_c\_ | 3 |", "|  | d |"
+    ]  # fmt: skip
+    run.files.close()

@@ -1,4 +1,4 @@
-"""Where a model looked in one text while it wrote another: a heat map with the words at its sides."""
+"""Where a model looked in one text while it wrote another, or read the same: a heat map with the words at its sides."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tfdl.figures.style import MAP, heading, panels_of
 INCH = 0.24  # inches of a word
 
 
-def alignments(weights, sources, targets, *, columns=2, title=None):
+def alignments(weights, sources, targets, *, names=("source", "target"), columns=2, title=None):
     """A panel for each pair of texts, source from left to right, target from top to bottom.
 
     Bahdanau et al. 2014, arXiv:1409.0473, Fig. 3: each row says how much of every word of the source went into one word
@@ -16,6 +16,7 @@ def alignments(weights, sources, targets, *, columns=2, title=None):
     Args:
         weights: for each pair (T, S) in [0, 1].
         sources, targets: for each pair its S and its T words.
+        names: of the two sides.
         columns: panels in a row.
         title: above all of them.
 
@@ -34,7 +35,7 @@ def alignments(weights, sources, targets, *, columns=2, title=None):
         axes.set_yticks(range(len(target)), target)
         axes.tick_params(length=0, labelsize=8, labeltop=True, labelbottom=False)
         axes.grid(False)
-        axes.set(xlabel="source", ylabel="target")
+        axes.set(xlabel=names[0], ylabel=names[1])
     figure.colorbar(picture, ax=panels, shrink=0.5, label="weight")
     heading(figure, title)
     return figure

@@ -106,6 +106,12 @@ class TransformerBlock(layers.Layer):
         y = self.attention(y, keys_values, visible=visible, bias=bias, rotation=rotation, training=training)
         return self.after(self.attention_norm, x, y, training), keys_values
 
+    def attention_map(self, x, visible=None, bias=None, rotation=None):
+        """The weights (B, h, T, T) with which the tokens of x look at each other, for figures."""
+        return self.attention.attention_map(
+            self.before(self.attention_norm, x), visible=visible, bias=bias, rotation=rotation
+        )
+
     def cross_attention_map(self, x, visible=None, bias=None, memory=None, memory_visible=None):
         """The weights (B, h, T, S) with which the tokens of x look at the memory, for figures."""
         x, _ = self.attend(x, visible=visible, bias=bias)

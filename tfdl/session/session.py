@@ -418,6 +418,22 @@ class Session:
         self.figures.append(path)
         write_drawn(self.writer, name, content, 0)
 
+    def tell(self, name, rows):
+        """A table of texts in TensorBoard, such as examples with their answers.
+
+        Args:
+            name: of the table.
+            rows: dicts with the same keys, the columns; values are shown as text.
+        """
+        self.open()
+        columns = list(rows[0]) if rows else []
+        lines = [columns, ["---"] * len(columns), *([row[column] for column in columns] for row in rows)]
+        with self.writer.as_default():
+            tf.summary.text(
+                f"texts/{name}", "\n".join(f"| {' | '.join(map(in_table, line))} |" for line in lines), step=0
+            )
+        self.writer.flush()
+
     def curve(self, name, values):
         """One scalar curve in TensorBoard: a point for each of `values`, from step 0 on."""
         self.open()
@@ -493,6 +509,11 @@ class Session:
         """The same of a run without one model: seconds of all variants, those before an interruption included."""
         seconds = sum(self.variant_seconds.values()) if self.variant_seconds else time.perf_counter() - self.started
         return {"parameters": None, "seconds": round(seconds, 1), "weights_sha256": None}
+
+
+def in_table(value):
+    """A value as a cell of a Markdown table: on one line, its signs as they are."""
+    return re.sub(r"([\\|<*_`\[])", r"\\\1", " ".join(str(value).split()))
 
 
 def starts_anywhere(data):

@@ -147,16 +147,27 @@ class Bert(ConfiguredModel):
             return {"masked": self.token_logits(x), "next": self.next(pooled)}
         return {"sequence": ops.cast(x, "float32"), "pooled": ops.cast(pooled, "float32")}
 
+    def attention_map(self, tokens, segments=None):
+        """Where each token looks in the last block, (B, T, T): the mean of its heads."""
+        *blocks, last = self.blocks
+        x, visible = self.embed(tokens, segments), present(tokens, self.config.padding)
+        for layer in blocks:
+            x, _ = layer(x, visible=visible)
+        return ops.mean(last.attention_map(x, visible=visible), axis=1)
+
     def encode(self, tokens, segments=None, training=False):
         """Tokens (B, T), and segments (B, T) or None for the first everywhere -> (B, T, D)."""
-        x = self.tokens(tokens) + self.positions(self.places(tokens))
-        if self.config.segments:
-            x = x + self.segments(ops.zeros_like(tokens) if segments is None else segments)
-        x = self.drop(self.norm(x), training=training)
-        visible = present(tokens, self.config.padding)
+        x, visible = self.embed(tokens, segments, training), present(tokens, self.config.padding)
         for layer in self.blocks:
             x, _ = layer(x, visible=visible, training=training)
         return x
+
+    def embed(self, tokens, segments=None, training=False):
+        """The input of the first block, (B, T, D)."""
+        x = self.tokens(tokens) + self.positions(self.places(tokens))
+        if self.config.segments:
+            x = x + self.segments(ops.zeros_like(tokens) if segments is None else segments)
+        return self.drop(self.norm(x), training=training)
 
     def places(self, tokens):
         """Positions of the tokens: (T,), or (B, T) where padding is not counted."""
