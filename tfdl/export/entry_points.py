@@ -7,6 +7,7 @@ saved_model/          every entry point, any batch
 model.tflite          float32, batch 1
 model_float16.tflite  weights in float16, half the bytes
 model_dynamic.tflite  weights in 8 bits, a quarter of the bytes; needs no samples
+model_int4.tflite     weights in 4 bits, on request; needs the extra `edge`
 """
 
 import inspect
@@ -36,7 +37,8 @@ SAMPLES = 32  # of each entry point, if they are small
 MEMORY = 64e6  # bytes of samples of one entry point
 PROBES, PROBE_BYTES = 8, 8e6  # the same in probe.npz, which is always given one sample
 PERIOD = 4099  # numbers after which noise repeats, so that probe.npz can be packed; a prime: no two rows are equal
-FORMATS = ("savedmodel", *FLOATS)
+FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_dynamic")
+MORE = ("tflite_int4",)
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,11 @@ def export_entry_points(model, folder, *, formats, representative, texts, sizes,
 def checked_formats(formats):
     """The formats as a tuple, None for all.  Raises ValueError for one that there is not."""
     formats = FORMATS if formats is None else tuple(formats)
-    unknown = [form for form in formats if form not in FORMATS]
+    unknown = [form for form in formats if form not in FORMATS + MORE]
     if unknown or not formats:
         raise ValueError(
-            f"formats are {list(formats)}; a model with several entry points has {', '.join(FORMATS)}, of which "
-            "tflite_dynamic has weights in 8 bits."
+            f"formats are {list(formats)}; a model with several entry points has {', '.join(FORMATS + MORE)}, of "
+            "which tflite_dynamic has weights in 8 bits."
         )
     return formats
 

@@ -6,6 +6,7 @@ model_float16.tflite  weights in float16, half the bytes; float32 inputs and out
 model_int8.tflite     8 bits inside, float32 inputs and outputs: takes the place of model.tflite
 model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels as they are (pictures only)
 model_dynamic.tflite  weights in 8 bits, computed in float32 or in 8 bits as LiteRT sees fit; needs no samples
+model_int4.tflite     the same in 4 bits, by ai-edge-quantizer (extra `edge`)
 model_int16.tflite    16-bit activations and 8-bit weights ("16x8"), for models that int8 hurts; slower on most CPUs
 labels.txt            a class name a line, where labels are given
 probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the live model's and each file's outputs
@@ -36,7 +37,7 @@ from tfdl.export.tflite import FLOATS, operators, run_tflite
 from tfdl.export.verify import digest, first_line
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
-MORE = ("tflite_dynamic", "tflite_int16")  # made on request
+MORE = ("tflite_dynamic", "tflite_int4", "tflite_int16")  # made on request
 INTEGERS = {  # these are calibrated on samples
     "tflite_int8": ("TFLite int8", "model_int8.tflite"),
     "tflite_int16": ("TFLite int16", "model_int16.tflite"),

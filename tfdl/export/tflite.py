@@ -12,6 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfdl.core.litert import interpreter, quantized, real
 from tfdl.export.conversion import converted
+from tfdl.export.int4 import with_int4_weights
 from tfdl.export.parity import ExportError
 
 ALLOWED_CUSTOM = frozenset({"TFLite_Detection_PostProcess"})  # the one custom operator in every LiteRT runtime
@@ -31,10 +32,16 @@ def convert_weights(source):
     return refuse_foreign(converted(source, "weights"))
 
 
+def convert_int4(source):
+    """TFLite bytes with weights in 4 bits, see `tfdl.export.int4`; no data is needed."""
+    return with_int4_weights(convert_float(source))
+
+
 FLOATS = {
     "tflite": ("TFLite float32", "model.tflite", convert_float),
     "tflite_float16": ("TFLite float16", "model_float16.tflite", partial(convert_float, half=True)),
     "tflite_dynamic": ("TFLite with int8 weights", "model_dynamic.tflite", convert_weights),
+    "tflite_int4": ("TFLite with int4 weights", "model_int4.tflite", convert_int4),  # made on request
 }
 
 

@@ -27,6 +27,7 @@ OWN = {
     "tflite": {"difference": 1e-4, "agreement": 0.0},
     "tflite_float16": {"noise": 1e-2, "agreement": 0.0},
     "tflite_dynamic": {"noise": 0.1, "agreement": 0.0},
+    "tflite_int4": {"noise": 0.1, "agreement": 0.0},
     "tflite_int8": {"noise": 0.1, "agreement": 0.0},
     "tflite_int16": {"noise": 0.1, "agreement": 0.0},
 }
