@@ -21,6 +21,7 @@ from tfdl.interop.presets import PRESETS, Preset
 from tfdl.interop.weights import LAYOUTS, load_weights, save_weights
 from tfdl.layers.pixels import normalization_of
 
+TEXTS = {"bart", "bert", "gpt", "llama", "mixtral", "roberta", "t5"}
 ROWS = [row for variants in PRESETS.values() for rows in variants.values() for row in rows]
 
 
@@ -39,7 +40,10 @@ def test_every_row_is_of_a_variant_and_of_a_layout_that_knows_the_model(model):
     for rows in PRESETS[model].values():
         for row in rows:
             assert model in LAYOUTS[row.layout].families
-            assert row.normalize in ("imagenet", "unit", "caffe", None) and row.classes > 1 and row.size >= 160
+            if model in TEXTS:
+                assert (row.layout, row.normalize, row.size, row.classes) == ("transformers", None, None, None)
+            else:
+                assert row.normalize in ("imagenet", "unit", "caffe", None) and row.classes > 1 and row.size >= 160
 
 
 # --- building from them ----------------------------------------------------------------------------------------------
@@ -93,6 +97,29 @@ def test_other_pixels_variants_and_models_are_refused_before_anything_is_fetched
         tfdl.build("vit", weights="owner/nano")
     with pytest.raises(ValueError, match="neither a file owner/nan nor published .* nearest are owner/nano"):
         tfdl.build("mobilenet", weights="owner/nan")
+
+
+@pytest.mark.parametrize(
+    "model, options, more",
+    [
+        ("bert", {"head": "masked_lm"}, "cls.predictions.decoder.bias"),
+        ("t5", {}, "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"),
+        ("gpt", {}, "h.0.attn.bias"),
+    ],
+)
+def test_weights_of_texts_bring_their_variant(model, options, more, tmp_path, monkeypatch, capsys):
+    """With what the published files have beside the weights."""
+    keras.utils.set_random_seed(1)
+    theirs = tfdl.build(model, "nano", **options)
+    save_weights(theirs, tmp_path / "theirs.safetensors", layout="transformers")
+    arrays = dict(read_arrays(tmp_path / "theirs.safetensors")) | {more: np.zeros((3, 2), "float32")}
+    write_arrays(tmp_path / "theirs.safetensors", arrays)
+    monkeypatch.setattr(presets, "PRESETS", {model: {"nano": presets.texts("owner/nano")}})
+    monkeypatch.setattr("tfdl.interop.files.archives.from_hub", lambda name: tmp_path / "theirs.safetensors")
+    found = tfdl.build(model, weights="owner/nano", **options)
+    assert equal(found, theirs) and capsys.readouterr().out == ""
+    keras.utils.set_random_seed(2)
+    assert equal(load_weights(tfdl.build(model, "nano", **options), "owner/nano"), theirs)
 
 
 def test_model_that_leaves_pixels_alone_is_told(published, capsys):

@@ -1,17 +1,18 @@
 """Published weights by name, for each model and variant.  Standard library only, because `tfdl show` prints the table.
 
     tfdl.build("resnet", "50", weights="timm/resnet50.a1_in1k")
+    tfdl.build("bert", weights="google-bert/bert-base-uncased", head="masked_lm")
 
-A row stands here only if our variant computes what the library computes with it at 224 pixels (tests/parity), and only
-if the library's own registry has it.  Weights for non-commercial use alone are left out.  Other models of the hub load
-as "hf:owner/name".
+A row stands here only if our variant computes what the library computes with it (tests/parity; images at 224 pixels),
+and only if the library's own registry or source has it.  Weights for non-commercial use alone are left out.  Other
+models of the hub load as "hf:owner/name".
 
 | name begins with | whose registry                         | fetched from                |
 |------------------|----------------------------------------|-----------------------------|
 | timm/            | timm.list_pretrained()                 | the Hugging Face hub        |
 | torchvision/     | torchvision.models.get_model_weights() | torchvision's own server    |
 | keras/           | keras.applications                     | Keras's own server          |
-| OWNER/           | the documentation of transformers      | the Hugging Face hub        |
+| OWNER/           | the source of transformers             | the Hugging Face hub        |
 """
 
 import difflib
@@ -24,8 +25,8 @@ class Preset(NamedTuple):
     name: str
     layout: str  # of the names of its tensors: a key of tfdl.interop.weights.LAYOUTS
     normalize: str | None = "imagenet"  # how it wants pixels: see tfdl.layers.pixels
-    size: int = 224  # pixels a side that it was trained for
-    classes: int = 1000  # of its classifier
+    size: int | None = 224  # pixels a side that it was trained for; None for a model of texts
+    classes: int | None = 1000  # of its classifier; None for a model of texts
     file: str | None = None  # torchvision's file, or the function of keras.applications
 
 
@@ -75,6 +76,11 @@ def transformers(name, **options):
     return Preset(name, "transformers", **options)
 
 
+def texts(*names):
+    """Presets of models of texts in the layout of transformers."""
+    return tuple(Preset(name, "transformers", normalize=None, size=None, classes=None) for name in names)
+
+
 def keras(network, **options):
     return Preset(f"keras/{network.lower()}", "keras_applications", file=network, **options)
 
@@ -82,6 +88,15 @@ def keras(network, **options):
 PRESETS = {
     "alexnet": {
         "one_tower": (torchvision("alexnet.IMAGENET1K_V1", "alexnet-owt-7be5be79.pth"),),
+    },
+    "bart": {
+        "base": texts("facebook/bart-base"),
+        "large": texts("facebook/bart-large"),
+    },
+    "bert": {
+        "base": texts("google-bert/bert-base-uncased"),
+        "base_cased": texts("google-bert/bert-base-cased"),
+        "large": texts("google-bert/bert-large-uncased"),
     },
     "densenet": {
         "121": (
@@ -177,6 +192,20 @@ PRESETS = {
             *timm("tf_efficientnetv2_s", "in21k", normalize="unit", size=300, classes=21843),
         ),
     },
+    "gpt": {
+        "gpt1": texts("openai-community/openai-gpt"),
+        "gpt2": texts("openai-community/gpt2"),
+    },
+    "llama": {
+        "llama2_7b": texts("meta-llama/Llama-2-7b-hf"),
+        "llama3_1_8b": texts("meta-llama/Llama-3.1-8B"),
+        "llama3_2_1b": texts("meta-llama/Llama-3.2-1B"),
+        "mistral_7b": texts("mistralai/Mistral-7B-v0.1"),
+        "qwen2_7b": texts("Qwen/Qwen2-7B"),
+    },
+    "mixtral": {
+        "8x7b": texts("mistralai/Mixtral-8x7B-v0.1"),
+    },
     "mobilenet": {
         "v1": (*timm("mobilenetv1_100", "ra4_e3600_r224_in1k", normalize="unit"),),
         "v2": (
@@ -246,6 +275,9 @@ PRESETS = {
         "101_keras": (keras("ResNet101", normalize="caffe"),),
         "152_keras": (keras("ResNet152", normalize="caffe"),),
     },
+    "roberta": {
+        "base": texts("FacebookAI/roberta-base"),
+    },
     "shufflenet": {
         "v2_x0_5": (torchvision("shufflenet_v2_x0_5.IMAGENET1K_V1", "shufflenetv2_x0.5-f707e7126e.pth"),),
         "v2_x1_0": (torchvision("shufflenet_v2_x1_0.IMAGENET1K_V1", "shufflenetv2_x1-5666bf0f80.pth"),),
@@ -269,6 +301,11 @@ PRESETS = {
             *timm("swin_base_patch4_window7_224", "ms_in22k", classes=21841),
             torchvision("swin_b.IMAGENET1K_V1", "swin_b-68c6b09e.pth"),
         ),
+    },
+    "t5": {
+        "small": texts("google-t5/t5-small"),
+        "base": texts("google-t5/t5-base"),
+        "large": texts("google-t5/t5-large"),
     },
     "vgg": {
         "11": (

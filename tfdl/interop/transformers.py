@@ -213,7 +213,8 @@ LAYOUT = Layout(
     # Counters, masks and tables that are computed, and the embeddings again where they also give the logits.
     ignored=r".*\.(num_batches_tracked|relative_position_index|attn\.(masked_)?bias|inv_freq|position_ids)"
     r"|lm_head\.(weight|decoder\..*)|cls\.predictions\.decoder\..*|((model\.)?(encoder|decoder)\.embed_tokens\.weight)"
-    r"|final_logits_bias",
+    # T5 1.0: a table that the authors' program made and never read.
+    r"|final_logits_bias|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
     limits={"swin": windows_shifted_along_one_side},
     heads=r"(cls|lm_head|classifier|qa_outputs|(.*\.)?pooler)\..*",
     old_names=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),

@@ -81,7 +81,8 @@ def load_weights(model, source, *, layout=None, family=None, skip_head=False, em
     family = family or model.name
     if found := published(source):
         check_family(found, family)
-        check_pixels(found.preset, normalization_of(model))
+        if found.preset.size is not None:
+            check_pixels(found.preset, normalization_of(model))
     return put(read(source, layout, ema), model, family, skip_head, adapt_channels)
 
 
@@ -122,7 +123,7 @@ def build(builder, key, variant, source, options, adapt_channels=False):
     """What `tfdl.build(key, variant, weights=source, **options)` gives, before its norms are fused.
 
     Without `num_classes` the model has those of the weights; with others, or None, it gets all but the classifier.
-    Published weights bring the variant, the pixel normalization and the image size that they were trained with.
+    Published weights bring the variant; of images also the pixel normalization and the size of their training.
 
     Raises:
         ValueError: the weights belong to another model or variant, or want other pixels; else as `load_weights`.
@@ -135,9 +136,10 @@ def build(builder, key, variant, source, options, adapt_channels=False):
         if isinstance(variant, str) and variant != found.variant:
             raise ValueError(f"{preset.name} are weights of {key}'s variant {found.variant!r}, not of {variant!r}.")
         variant = found.variant if variant is None else variant
-        check_pixels(preset, options.setdefault("normalize", preset.normalize))
-        options.setdefault("image_shape", (preset.size, preset.size, 3))
-        options.setdefault("num_classes", preset.classes)
+        if preset.size is not None:
+            check_pixels(preset, options.setdefault("normalize", preset.normalize))
+            options.setdefault("image_shape", (preset.size, preset.size, 3))
+            options.setdefault("num_classes", preset.classes)
     weights = read(source)
     make = builder if variant is None else functools.partial(builder, variant)
     if "num_classes" not in options:
