@@ -146,3 +146,11 @@ def test_predict_says_who_answers_for_a_language_model_and_generate_for_others(f
     assert f"is a language model: use `tfdl generate {folder} --prompt TEXT`." in capsys.readouterr().err
     assert run(run_folder, "--prompt", "A") == 2
     assert "is no language model; `tfdl predict` tells what it answers." in capsys.readouterr().err
+
+
+def test_a_run_becomes_a_file_for_litert_lm(folder, tmp_path, capsys):
+    file = tmp_path / "letters.litertlm"
+    assert command_line.main(["export", str(folder), str(file), "--size", "chunk=4"]) == 0
+    assert f"{file.stat().st_size:,} bytes" in capsys.readouterr().out
+    assert command_line.main(["export", str(folder), str(file), "--formats", "tflite", "tflite_float16"]) == 2
+    assert "at most one of --formats" in capsys.readouterr().err

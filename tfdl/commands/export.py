@@ -23,7 +23,11 @@ def main(argv):
     parser.add_argument(
         "source", type=Path, help="a .keras or .h5 file, a SavedModel, or a run folder (its best checkpoint)"
     )
-    parser.add_argument("folder", type=Path, help="where the files go")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="where the files go; of a language model also a file for LiteRT-LM, such as gpt.litertlm",
+    )
     parser.add_argument(
         "--formats",
         nargs="+",
@@ -66,6 +70,8 @@ def main(argv):
     formats = chosen(args.formats, dataset)
     import_all(args.modules)
     model = load(file)
+    if args.folder.suffix == ".litertlm":
+        return bundle(model, args.folder, tokenizer_of(args.source, task), args.formats, sizes)
     if callable(getattr(model, "signatures", None)):
         if args.representative:
             raise ValueError(f"{model.name!r} has several entry points and takes no --representative; leave it out.")
@@ -96,6 +102,20 @@ def main(argv):
         sizes=sizes,
     )
     return show(report, file, args.folder)
+
+
+def bundle(model, file, tokenizer, formats, sizes):
+    """Writes a .litertlm file of a language model."""
+    from tfdl.export.entry_points import checked_sizes
+    from tfdl.export.litertlm import write_litertlm
+
+    if tokenizer is None or len(formats or ()) > 1:
+        raise ValueError(f"{file} needs the run folder of a language model, and at most one of --formats.")
+    sizes, end = checked_sizes(model, sizes), tokenizer.token_to_id("<|endoftext|>")
+    form = formats[0] if formats else "tflite"
+    row = write_litertlm(model, file, tokenizer, form=form, stop_tokens=() if end is None else (end,), **sizes)
+    print(f"{file}: {row['bytes']:,} bytes; the network's logits differ from the live model's by {row['noise']:.1e}.")
+    return 0
 
 
 def show(report, file, folder):
