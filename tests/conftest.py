@@ -63,6 +63,15 @@ def same_start():
         sys.modules["keras"].utils.set_random_seed(0)
 
 
+@pytest.fixture
+def no_reports(monkeypatch):
+    """Runs draw no figures and write nothing for TensorBoard, half of what a training of few steps takes."""
+    from tfdl.session import session
+
+    monkeypatch.setattr(session, "training_pictures", lambda *arguments, **options: [])
+    monkeypatch.setattr(session, "tensorboard_callbacks", lambda *arguments, **options: [])
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     """The folder of prepared data sets; without one the test is skipped, and says so."""

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import tfdl
 from tfdl.__main__ import main
 from tfdl.commands import export
 from tfdl.core.task import Task
@@ -75,6 +76,22 @@ def test_a_calibration_set_brings_no_labels(tmp_path):
     formats = ["--formats", "tflite_int8"]
     assert main(["export", file, str(tmp_path / "out"), "--representative", "digits", *formats]) == 0
     assert json.loads((tmp_path / "out" / "report.json").read_text())["labels"] is None
+
+
+def test_flags_reach_a_model_with_several_entry_points(tmp_path, monkeypatch):
+    """Its formats are its own: what is not asked for is left to it."""
+    (tmp_path / "model.keras").touch()
+    model, seen = small(), {}
+    model.signatures = lambda: {}
+    monkeypatch.setattr(export, "load", lambda file: model)
+    monkeypatch.setattr(export, "show", lambda report, file, folder: 0)
+    monkeypatch.setattr(tfdl, "export_model", lambda model, folder, **options: seen.update(options))
+    words = ["export", str(tmp_path / "model.keras"), str(tmp_path / "out")]
+    assert main(words) == 0
+    assert seen == {"formats": None, "input_range": None, "softmax": False, "batch_size": 1, "sizes": {}}
+    assert main([*words, "--formats", "tflite_dynamic", "--size", "length=5", "--batch-size", "3", "--softmax"]) == 0
+    assert seen["formats"] == ["tflite_dynamic"] and seen["sizes"] == {"length": 5}
+    assert seen["batch_size"] == 3 and seen["softmax"]
 
 
 def test_a_sequential_model_is_exported(tmp_path):

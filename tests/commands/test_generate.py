@@ -13,7 +13,7 @@ from tfdl.core.task import Task
 from tfdl.data.tokenizers import Characters
 from tfdl.inference.generation import Sampling
 from tfdl.inference.source import load
-from tfdl.inference.text_generation import Text
+from tfdl.inference.text_generation import Text, TextWriter
 
 LETTERS = Characters("".join(map(chr, range(32, 32 + 59))))  # 61 tokens, as the smallest gpt has
 
@@ -50,6 +50,21 @@ def test_text_may_be_longer_than_the_model_sees(writer):
     (again,) = writer.write(["HELLO" + long[:27]], new_tokens=5, compiled=False)  # 32 letters: the second window
     half = ("HELLO" + long[:27])[-16:]
     assert again == writer.write([half], new_tokens=5, compiled=False)[0]
+
+
+def test_each_window_of_a_long_text_draws_anew(writer, monkeypatch):
+    """At this temperature chance alone decides: with the same draws the second window would repeat the first."""
+    blind, kind, windows = Sampling(temperature=1e6), type(writer.model), []
+    generate = kind.generate
+
+    def kept(*arguments, **options):
+        windows.append(generate(*arguments, **options))
+        return windows[-1]
+
+    monkeypatch.setattr(kind, "generate", kept)
+    writer.write(["HELLO"], new_tokens=27 + 16, sampling=blind, compiled=False)
+    first, second = (window.tokens[0] for window in windows)
+    assert len(first) == 27 and np.mean(first[:16] == second) < 0.5
 
 
 def test_stream_gives_the_whole_text_and_a_stop_text_ends_it(writer):
@@ -110,6 +125,24 @@ def test_a_pattern_or_a_schema_is_followed(folder, capsys, tmp_path):
     schema.write_text('{"enum": ["YES", "NO"]}')
     assert run(folder, "--prompt", "?", "--schema", schema, "--new-tokens", 9, "--json") == 0
     assert json.loads(capsys.readouterr().out)["text"] in ('"YES"', '"NO"')
+
+
+def test_every_flag_reaches_what_it_is_for(folder, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(TextWriter, "write", lambda self, prompts, **options: seen.update(options) or [""])
+    flags = {"temperature": 0.5, "top_k": 3, "top_p": 0.4, "min_p": 0.2, "repetition_penalty": 1.5}
+    words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", value)]
+    assert run(folder, "--prompt", "A", "--json", *words, "--stop", "x", "--seed", 4, "--new-tokens", 7) == 0
+    assert seen.pop("sampling") == Sampling(**flags)
+    assert seen == {
+        "new_tokens": 7,
+        "stop": ["x"],
+        "constraint": None,
+        "seed": 4,
+        "stream": None,
+        "compiled": False,
+    }
+    assert run(folder, "--prompt", "A", "--json", "--compile") == 0 and seen["compiled"]
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,13 @@ def test_infilled_rows_of_any_length_keep_their_order_and_are_not_longer():
         assert len(row) - sum(token != MASK for token in left) == max(1, round(0.3 * len(row)))
 
 
+def test_infilling_reaches_both_ends_of_a_row():
+    """10 tokens lose 3, so that one span begins at 8 places, all of them as likely."""
+    source = infilled(np.tile(np.arange(4, 14, dtype="int32"), (2000, 1)))
+    for end in (4, 13):
+        assert 0.1 < np.mean(~np.any(source == end, axis=1)) < 0.3
+
+
 def test_sentences_are_whole_and_every_order_is_as_likely():
     stops = np.arange(VOCABULARY) == 9
     row = np.array([[11, 12, 9, 21, 9, 31, 32, PAD, PAD]], "int32")

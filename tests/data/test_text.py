@@ -80,6 +80,14 @@ def test_held_out_text_is_predicted_once_from_end_to_end(file):
         np.testing.assert_array_equal(y, tokens[1:])
 
 
+def test_limit_takes_the_first_whole_blocks(file):
+    every, some = (load(file, length=LENGTH, batch_size=100, limit=limit) for limit in (None, 4))
+    assert some.counts == {"train": 4, "validation": 4, "test": 4}
+    for name in ("validation", "test"):
+        for whole, part in zip(blocks(getattr(every, name))[0], blocks(getattr(some, name))[0]):
+            assert part == whole[:4], "nothing is padded, as the text goes on"
+
+
 @pytest.mark.parametrize("count", [15, 14, 9, 8])
 def test_last_block_is_padded(count):
     x, y = end_to_end(np.arange(count), LENGTH, filler=99)
@@ -120,6 +128,13 @@ def test_bigram_is_the_entropy_of_a_chain_of_pairs(tmp_path):
     (tmp_path / "t.txt").write_text(chain)
     expected = -(0.1 * np.log(0.1) + 0.9 * np.log(0.9))
     assert load(tmp_path / "t.txt", length=9).bigram_nats("test") == pytest.approx(expected, abs=0.02)
+
+
+def test_bigram_of_a_pair_that_training_does_not_have(tmp_path):
+    """By hand: "a" is followed 40 times by "b", never by itself; two characters share what the smoothing adds."""
+    (tmp_path / "t.txt").write_text("ab" * 40 + "a" * 20)
+    expected = -np.log(text.SMOOTHING / (40 + 2 * text.SMOOTHING))
+    assert load(tmp_path / "t.txt", length=2).bigram_nats("validation") == pytest.approx(expected)
 
 
 def test_text_that_comes_with_a_package_needs_no_data():

@@ -87,6 +87,17 @@ def test_pairs_that_are_left_out_are_counted(file):
         opened(file, length=1)
 
 
+def test_pairs_of_just_the_length_are_kept(tmp_path):
+    """The end of a text counts, the start token of a target does not."""
+    rows = [("ein " * source, "zwei " * target) for source, target in ((14, 14), (15, 1), (1, 15))]
+    path = tmp_path / "talk.jsonl"
+    path.write_text("\n".join(json.dumps({"de": de, "en": en}) for de, en in rows for _ in range(10)))
+    data = opened(path)
+    assert data.counts["train"] == 8 and "train: 16 of more than 15 tokens" in data.note
+    (x, y) = next(iter(data.train))
+    assert x["source"].shape[1] == x["target_in"].shape[1] == y.shape[1] == 16 and (y.numpy() >= 0).sum(1).max() == 15
+
+
 def test_batches_hold_pairs_of_similar_lengths(file):
     rows = rows_of(opened(file).train)
     for side, gain in ((0, 0.04), (2, 0.2)):  # targets first; sources among targets of the same length

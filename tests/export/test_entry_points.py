@@ -9,6 +9,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tests import forked
 from tests.export.entry_point_models import (
@@ -27,7 +29,7 @@ from tfdl.core.quiet import muffled
 from tfdl.export import entry_points
 from tfdl.export.card import overview, write_card
 from tfdl.export.exporter import export_model
-from tfdl.export.parity import ExportError
+from tfdl.export.parity import ExportError, Reference
 from tfdl.export.savedmodel import load_entry_points
 from tfdl.export.verify import digest, verify_export
 
@@ -174,6 +176,7 @@ def test_encoder_and_decoder_work_together(translator):
 def test_two_towers_apart_give_what_they_give_together(towers):
     model, folder, report = towers
     assert report["signatures"]["embed_texts"]["inputs"]["tokens"]["shape"] == [None, 5]
+    assert report["sizes"] == {"height": 12, "text_length": 5}, "those that were asked for, and the model's own"
     random = np.random.default_rng(1)
     images = random.random((1, 12, 8, 3), dtype="float32")
     tokens = random.integers(0, 41, (1, 5), dtype="int32")
@@ -211,6 +214,17 @@ def test_the_probe_of_a_long_cache_stays_small(decoder):
         size = sum(values.nbytes for values in probe.values())
         assert probe["inputs/complete/texts"].dtype.kind == "U" and len(probe["inputs/step/tokens"]) == 8
     assert (decoder[1] / "probe.npz").stat().st_size < size / 2
+
+
+def test_the_probe_has_as_many_samples_as_fit(towers, monkeypatch):
+    points = entry_points.built(entry_points.entry_points(towers[0]))
+    samples = entry_points.samples_of(points, {})
+    references = {name: Reference(inputs=values, live=values, wrong=None) for name, values in samples.items()}
+    monkeypatch.setattr(entry_points, "PROBE_BYTES", 3 * 4 * (12 * 8 * 3 + 18))  # three pictures with their vectors
+    kept = entry_points.probe(points, references, {"model.tflite": samples})
+    assert kept.keys() == {"inputs", "live", "model.tflite"}
+    for arrays in kept.values():
+        assert len(arrays["embed_images/images"]) == 3 and len(arrays["embed_texts/tokens"]) == 8
 
 
 def test_terminal_card_and_bench_have_a_row_for_each_entry_point(translator, tmp_path):
@@ -253,6 +267,11 @@ def test_a_model_in_bfloat16_is_exported_in_float32_and_left_as_it_was(tmp_path)
     report = export_model(model, tmp_path / "e", formats=("savedmodel",), progress=None)
     assert report["precision"]["rebuilt"] and 0 < report["precision"]["noise"] < 0.2
     assert report["artifacts"]["saved_model"]["difference"] < 1e-5
+    written = saved_model_pb2.SavedModel.FromString((tmp_path / "e" / "saved_model" / "saved_model.pb").read_bytes())
+    graph = written.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    kinds = {value.type for node in nodes for value in node.attr.values()}
+    assert types_pb2.DT_FLOAT in kinds and types_pb2.DT_BFLOAT16 not in kinds
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

@@ -112,6 +112,14 @@ def test_draws_follow_the_distribution(options):
     np.testing.assert_allclose(found, expected, atol=4 * np.sqrt(0.25 / rows))
 
 
+def test_top_p_keeps_the_fewest_tokens_that_reach_it():
+    """Two tokens of 3/8 and one of 1/4: three quarters are reached by the two."""
+    logits = tf.math.log([[3.0, 3.0, 2.0]])
+    for top_p, cut in ((0.375, [False, False, True]), (0.75, [False, False, True]), (0.76, [False, False, False])):
+        found = generation.kept(logits, None, Sampling(temperature=1.0, top_p=top_p))
+        assert np.isinf(found)[0].tolist() == cut, top_p
+
+
 def test_penalty_divides_or_multiplies_by_the_sign():
     logits, seen = tf.constant([[2.0, -2.0, 1.0]]), tf.constant([[True, True, False]])
     np.testing.assert_allclose(generation.kept(logits, seen, Sampling(repetition_penalty=2.0)), [[1.0, -4.0, 1.0]])

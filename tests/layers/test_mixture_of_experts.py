@@ -46,6 +46,13 @@ def test_load_is_1_where_it_is_equal_and_larger_where_it_is_not():
     assert float(load(one, one)) == pytest.approx(4)
 
 
+def test_load_counts_choices_whatever_their_weights():
+    weights = np.array([[0.9, 0.1, 0, 0], [0.9, 0, 0.1, 0]], "float32")
+    probabilities = np.array([[0.6, 0.2, 0.1, 0.1], [0.5, 0.1, 0.3, 0.1]], "float32")
+    fractions = np.array([2, 1, 1, 0]) / 4
+    assert float(load(probabilities, weights)) == pytest.approx(4 * fractions @ probabilities.mean(0))
+
+
 def test_loss_of_the_load_is_there_in_training_alone():
     layer = mixture(balance=0.1)
     layer(X)

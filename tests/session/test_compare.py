@@ -27,6 +27,8 @@ def network(units, rate=0.1):
     return model
 
 
+pytestmark = pytest.mark.usefixtures("no_reports")  # but `whole`, which is made before, has them
+
 MODELS = {"narrow": lambda: network(5), "wide": lambda: network(9)}
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -83,11 +84,35 @@ class Crash(Exception):
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path, monkeypatch):
+def surroundings(tmp_path, monkeypatch, request):
+    """An empty folder; reports only for a test that asks for the fixture `reports`."""
+    if "reports" not in request.fixturenames:
+        request.getfixturevalue("no_reports")
     before = keras.config.dtype_policy()
     monkeypatch.chdir(tmp_path)
     yield
     keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
+def reports():
+    """Figures and TensorBoard, as in every run of a user."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run of two epochs; read only."""
+    folder = tmp_path_factory.mktemp("finished") / "mine"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfdl.session.session.training_pictures", lambda *arguments, **options: [])
+        train(out=str(folder))
+    return folder
+
+
+@pytest.fixture
+def mine(finished, tmp_path):
+    """A copy of it that a test may change and resume, as "mine" in the working folder."""
+    return shutil.copytree(finished, tmp_path / "mine").relative_to(tmp_path)
 
 
 # Flags
@@ -170,32 +195,32 @@ def test_start_that_fails_in_its_first_step_leaves_no_folder(tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
-def test_resumed_start_that_fails_keeps_what_was_there(tmp_path):
+def test_resumed_start_that_fails_keeps_what_was_there(mine):
     """A run that was stopped before its first checkpoint, and fails when it is continued."""
-    train(out="mine", epochs=1)
-    os.rename("mine/checkpoints/last", "gone")
-    before = {path.name for path in Path("mine").iterdir()}
-    run = start(out="mine", epochs=1, resume=True)
+    os.rename(mine / "checkpoints" / "last", "gone")
+    before = {path.name for path in mine.iterdir()}
+    run = start(out="mine", resume=True)
 
     class Fails(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             raise OSError("the cable was pulled")
 
     with pytest.raises(OSError, match="cable"):
-        run.fit(dense(run), digits(run), epochs=1, callbacks=[Fails()])
-    assert before <= {path.name for path in Path("mine").iterdir()}
+        run.fit(dense(run), digits(run), epochs=2, callbacks=[Fails()])
+    assert before <= {path.name for path in mine.iterdir()}
 
 
 def test_second_run_of_the_same_command_gets_a_number(tmp_path):
     for _ in range(3):
-        train(epochs=1)
+        start().open()
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["test", "test-2", "test-3"]
 
 
-def test_run_leaves_what_its_docstring_names(tmp_path):
+def test_run_leaves_what_its_docstring_names(tmp_path, reports):
     train(out="mine")
     found = {path.name for path in (tmp_path / "mine").iterdir()}
-    assert {"config.json", "env.json", "metrics.jsonl", "summary.json", "task.json", "tb", "checkpoints"} <= found
+    assert {"config.json", "env.json", "metrics.jsonl", "summary.json", "task.json"} <= found
+    assert {"tb", "checkpoints", "figures"} <= found
     assert "run.lock" not in found, "the lock is released"
     assert json.loads((tmp_path / "mine" / "task.json").read_text())["labels"][3] == "3"
 
@@ -287,43 +312,42 @@ def test_interrupted_run_goes_on_to_the_same_end(tmp_path):
     assert ours["weights_sha256"] == theirs["weights_sha256"] and ours["metrics"] == theirs["metrics"]
 
 
-def test_resume_where_nothing_was_saved_starts_at_the_beginning(tmp_path, capsys):
-    train(out="mine", epochs=1, resume=True)
-    assert "There is no run in mine yet: it starts at the beginning." in capsys.readouterr().out
-    os.rename("mine/checkpoints", "gone")
-    run, _ = train(out="mine", epochs=1, resume=True)
-    assert [row["epoch"] for row in run.log.rows()] == [0]
+def test_resume_where_nothing_was_saved_starts_at_the_beginning(mine, capsys):
+    run = start(out="another", resume=True)
+    assert "There is no run in another yet: it starts at the beginning." in capsys.readouterr().out
+    assert run.resumed is None and run.initial_epoch == 0
+    os.rename(mine / "checkpoints", "gone")
+    run, _ = train(out="mine", resume=True)
+    assert [row["epoch"] for row in run.log.rows()] == [0, 1]
 
 
-def test_resuming_with_other_flags_is_refused():
-    train(out="mine", seed=1, epochs=1)
-    with pytest.raises(ValueError, match=r"run\.seed was 1 and is 2.*--run\.out"):
-        start(out="mine", seed=2, resume=True, epochs=1)
+@pytest.mark.parametrize("flags, name", [({"seed": 2}, r"run\.seed"), ({"accumulate": 2}, r"run\.accumulate")])
+def test_resuming_with_other_flags_is_refused(flags, name):
+    start(out="mine", seed=1, accumulate=1).open()
+    with pytest.raises(ValueError, match=rf"{name} was 1 and is 2.*--run\.out"):
+        start(**{"out": "mine", "seed": 1, "resume": True} | flags)
 
 
 def test_resume_without_a_folder_takes_the_newest_of_its_name(tmp_path):
     for _ in range(2):
-        train(epochs=1)
+        start(epochs=1).open()
     assert start(epochs=2, resume=True).folder == Path("runs/test-2")
 
 
-def test_resume_with_fewer_epochs_is_refused_and_with_more_says_what_changes(capsys):
-    train(out="mine", epochs=2)
+def test_resume_with_fewer_epochs_is_refused_and_with_more_says_what_changes(mine, capsys):
     with pytest.raises(ValueError, match="has trained 2 epochs and cannot go back to 1"):
         train(out="mine", epochs=1, resume=True)
     train(out="mine", epochs=3, resume=True)
     assert "epochs was 2 and is 3: a learning-rate schedule" in capsys.readouterr().out
 
 
-def test_finished_run_that_is_resumed_says_that_it_was_finished(capsys):
-    train(out="mine", epochs=1)
-    train(out="mine", epochs=1, resume=True)
-    assert "All 1 epochs were trained before" in capsys.readouterr().out
+def test_finished_run_that_is_resumed_says_that_it_was_finished(mine, capsys):
+    train(out="mine", resume=True)
+    assert "All 2 epochs were trained before" in capsys.readouterr().out
 
 
-def test_lines_that_were_cut_off_are_dropped(tmp_path):
-    train(out="mine", epochs=2)
-    metrics, best = Path("mine/metrics.jsonl"), Path("mine/checkpoints/best/best.json")
+def test_lines_that_were_cut_off_are_dropped(mine):
+    metrics, best = mine / "metrics.jsonl", mine / "checkpoints/best/best.json"
     metrics.write_text(metrics.read_text() + '{"epoch": 2, "lo')
     best.write_text(best.read_text()[:-9])
     with pytest.warns(UserWarning, match="best.json is not valid JSON.*It is ignored"):
@@ -460,7 +484,7 @@ def test_class_weights_reach_the_loss():
 
 def test_run_of_another_launch_is_not_continued(monkeypatch):
     monkeypatch.setenv("TFDL_LAUNCH", "one")
-    train(epochs=1)
+    start(epochs=1).open()
     assert start(epochs=1).folder == Path("runs/test"), "a relaunch goes on"
     monkeypatch.setenv("TFDL_LAUNCH", "two")
     assert start(epochs=1).folder == Path("runs/test-2")
