@@ -49,3 +49,11 @@ def positive(text):
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is below 1")
     return number
+
+
+def share(text):
+    """A number in [0, 1], for argparse."""
+    number = float(text)
+    if not 0.0 <= number <= 1.0:
+        raise argparse.ArgumentTypeError(f"{number} is not between 0 and 1")
+    return number

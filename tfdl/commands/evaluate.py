@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tfdl.commands import detection_report
 from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
 
 EXAMPLES = """examples:
   tfdl evaluate runs/digits_resnet --data digits
   tfdl evaluate runs/sst2_gru --data sst2 --split validation
   tfdl evaluate runs/xquad_bert --data dev-v1.1.json --split train
+  tfdl evaluate runs/bccd_yolo_v8 --data bccd
   tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
 
 X is a data set as for `tfdl run --data`: a prepared set, or folder:PATH with a sub-folder for each class; of texts also
@@ -18,7 +20,7 @@ order.  Pictures are resized as the model's task says.  Answers to questions are
 of masked words, X is a text, or records with --column; of a tagger, a file with a word and its tag on each line.
 
 DIR gets metrics.json (all numbers, and mistakes), of classes confusion.png, and of images mistakes.png (the 16 most
-confident mistakes).
+confident mistakes); of a detector precision_recall.png, and in mistakes.png the pictures with the most mistakes.
 """
 SPLITS = ("train", "validation", "test")
 METRICS = "metrics.json"
@@ -59,6 +61,25 @@ def of_classes(model, args):
     data, batches = LOADERS[model.task.kind](model, args)
     scores = evaluate(model, batches, data.labels)
     return Evaluation(data, report(scores), as_json(scores), lambda: figures(scores))
+
+
+def of_objects(model, args):
+    """Of a detector."""
+    from tfdl.data import detection
+    from tfdl.inference import detection_scores
+
+    height, width, channels = model.task.image_shape
+    data = detection.load(
+        args.data,
+        image_size=(height, width),
+        channels=channels,
+        resize=model.task.resize,
+        batch_size=args.batch_size,
+        limit=args.limit,
+    )
+    scores = detection_scores.evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)
+    document = detection_report.as_json(scores)
+    return Evaluation(data, detection_report.report(scores), document, lambda: detection_report.figures(scores))
 
 
 def of_answers(model, args):
@@ -160,6 +181,7 @@ def texts_of(model, args):
 LOADERS = {"classification": images_of, "text_classification": texts_of}
 EVALUATIONS = {
     "classification": of_classes,
+    "detection": of_objects,
     "text_classification": of_classes,
     "question_answering": of_answers,
     "tagging": of_tags,

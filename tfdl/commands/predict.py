@@ -15,10 +15,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
+from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive, share
 
 EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
+  tfdl predict runs/bccd_yolo_v8 smears/ --score 0.5 --out drawn
   tfdl predict runs/sst2_gru "a stirring, funny film" reviews.txt --json
   tfdl predict runs/xquad_bert "Who wrote it?" "When?" --context page.txt --top 3
   find . -name "*.png" | tfdl predict exported - --file model_int8.tflite --json > answers.jsonl
@@ -34,6 +35,7 @@ SHEET = "contact_sheet.png"
 ON_SHEET = 60  # pictures: ten rows, which fit on a screen
 MANY = 300  # pictures from which on progress is shown
 EVERY = 5.0  # seconds between two lines of progress in a log file
+TOP = 5  # answers that are shown
 WIDEST = 60  # characters of the first column; longer paths stick out
 
 
@@ -45,6 +47,11 @@ def main(argv):
     if args.out is not None and not hasattr(model.answers, "drawing"):
         raise ValueError(f"--out draws pictures, but {args.source} answers to {model.answers.UNIT}; leave it out.")
     words, total = listed(model, args)
+    args.top = args.top or getattr(model.answers, "TOP", TOP)
+    if args.score is not None:
+        if not hasattr(model.reader, "threshold"):
+            raise ValueError(f"--score is for detectors, and {args.source} is none; leave it out.")
+        model.reader.threshold = args.score
     shown = Shown(model.answers, args.top, args.format)
     progress = Progress(total, model.answers.UNIT)
     broken = answered = 0
@@ -73,7 +80,10 @@ def arguments(argv):
         help="picture, folder (with all inside it), pattern in quotes, or - for a list of files on standard input; or"
         " text, .txt, .jsonl, or - for lines",
     )
-    parser.add_argument("--top", type=positive, default=5, metavar="K", help="answers to each input; default: 5")
+    parser.add_argument(
+        "--top", type=positive, metavar="K", help=f"answers to each input; default: {TOP}, of objects in a picture all"
+    )
+    parser.add_argument("--score", type=share, metavar="S", help="leave out objects with a lower score; default: 0.25")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="format", action="store_const", const="json", help="a JSON object on each line")
     form.add_argument("--csv", dest="format", action="store_const", const="csv", help="comma-separated values")

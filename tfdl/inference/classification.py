@@ -13,7 +13,8 @@ A kind of task is a file such as this one, named in `tfdl.inference.kinds`.  It 
 | title(result)                 | what was classified, for the table                                    |
 | UNIT                          | what is classified, in the plural                                     |
 
-Kinds without `drawing` have no drawings.
+Kinds without `drawing` have no drawings.  A Reader whose answers depend on the size of the picture also has
+`placed(result, size)`; TOP is how much is shown if nothing else is said.
 
 Results are frozen dataclasses with a field `path` or `text`, which the predictor fills in.
 """

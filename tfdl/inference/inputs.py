@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from tfdl.core import pictures
 
 STANDARD_INPUT = "-"
+ORIENTATION = 274  # the EXIF tag; from 5 on the picture is stored on its side
 LONGEST = 1200  # pixels of the longer side of a photograph in a drawing
 
 
@@ -99,6 +100,13 @@ def photograph(path):
         upright = upright.convert("RGB")
         upright.thumbnail((LONGEST, LONGEST))
         return np.asarray(upright)
+
+
+def size(path):
+    """Height and width of the picture in a file, as a person sees it."""
+    with Image.open(path) as image:
+        height, width = image.height, image.width
+        return (width, height) if image.getexif().get(ORIENTATION, 1) > 4 else (height, width)
 
 
 def on_white(image):

@@ -97,6 +97,7 @@ class Predictor:
         self.path, self.backend, self.task = path, backend, task
         self.answers = ANSWERS[task.kind]
         self.reader = self.answers.Reader(task, backend)
+        self.has_places = hasattr(self.reader, "placed")  # whether answers depend on the size of a picture
         self.decode = decoder(task.image_shape, task.resize)
 
     found = staticmethod(inputs.found)
@@ -133,11 +134,15 @@ class Predictor:
                 yield from self.answered(batch)
 
     def answered(self, batch):
-        """(path, image or `Broken`) pairs -> results in the same order."""
-        images = [image for _, image in batch if not isinstance(image, Broken)]
+        """(path, image or `Broken`, size) rows -> results in the same order."""
+        images = [image for _, image, _ in batch if not isinstance(image, Broken)]
         results = iter(self.reader(self.outputs(np.stack(images))) if images else ())
-        for path, image in batch:
-            yield image if isinstance(image, Broken) else replace(next(results), path=path)
+        for path, image, size in batch:
+            if isinstance(image, Broken):
+                yield image
+                continue
+            result = replace(next(results), path=path)
+            yield self.reader.placed(result, size or inputs.size(path)) if self.has_places else result
 
     def outputs(self, images):
         """The network's own outputs: (B, H, W, C) in [0, 1] -> {name: (B, ...) float32}."""
@@ -148,17 +153,18 @@ class Predictor:
         return self.backend(images)
 
     def prepared(self, item):
-        """A path, an array or a `Broken` -> (path or None, image in [0, 1] or `Broken`)."""
+        """A path, an array or a `Broken` -> (path or None, image in [0, 1] or `Broken`, size of an array or None)."""
         if isinstance(item, Broken):
-            return item.path, item
+            return item.path, item, None
         if not isinstance(item, str):
-            return None, self.sized(np.asarray(item))
+            item = np.asarray(item)
+            return None, self.sized(item), item.shape[:2]
         try:
-            return item, scaled(self.read(item))
+            return item, scaled(self.read(item)), None
         except OSError as error:
-            return item, Broken(item, (error.strerror or str(error)).lower())
+            return item, Broken(item, (error.strerror or str(error)).lower()), None
         except (tf.errors.OpError, ValueError) as error:
-            return item, Broken(item, reason_of(error))
+            return item, Broken(item, reason_of(error)), None
 
     def read(self, path):
         """A picture as the model was trained to see it: (H, W, C) uint8."""

@@ -1,0 +1,182 @@
+"""Objects in pictures: outputs -> boxes, as lines of a table, JSON, CSV and drawings.
+
+A kind of task, see `tfdl.inference.classification`.  Boxes are xyxy in pixels of the picture as a person sees it.
+Shapes: B pictures, A points, C classes, n objects found.
+"""
+
+import collections
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+from keras import ops
+
+from tfdl.core import pictures
+from tfdl.figures.answers import contact_sheet
+from tfdl.figures.detections import detected_picture
+from tfdl.ops.suppression import non_max_suppression
+
+UNIT = "images"
+TOP = 100  # objects of a picture that are shown, if nothing else is said
+THRESHOLD = 0.25  # of the scores that are shown
+SAME = 0.5  # IoU above which two boxes show the same object
+SURE = 0.001  # of the scores that count in an evaluation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detections:
+    """What a detector finds in one picture, from the highest score down.
+
+    Attributes:
+        labels: class names, or the classes' numbers as text.
+        boxes: (n, 4) xyxy in pixels of the picture.
+        scores: (n,) in [0, 1].
+        numbers: (n,) of the classes.
+        size: (height, width) of the picture.
+        path: of the picture; None for an array.
+    """
+
+    labels: tuple[str, ...]
+    boxes: np.ndarray
+    scores: np.ndarray
+    numbers: np.ndarray
+    size: tuple[int, int]
+    path: str | None = None
+
+    @property
+    def name(self):
+        """What was looked at."""
+        return self.path
+
+    def __len__(self):
+        return len(self.scores)
+
+    def objects(self, count=None):
+        """[(label, score, (x1, y1, x2, y2))], the best first."""
+        rows = zip(self.numbers, self.scores, self.boxes)
+        found = [(self.labels[i], float(score), tuple(map(float, box))) for i, score, box in rows]
+        return found[:count]
+
+    def counts(self):
+        """{label: number of objects}, the most frequent first."""
+        return dict(collections.Counter(self.labels[i] for i in self.numbers).most_common())
+
+    def __repr__(self):
+        where = "" if self.path is None else f"{self.path}: "
+        return f"<{where}{summary(self)}>"
+
+
+class Reader:
+    """Turns outputs to `Detections`.
+
+    Args:
+        task: with labels, image_shape and resize.
+        backend: see `tfdl.inference.backends`.
+
+    Raises:
+        ValueError: the network is no detector, or has another number of classes than labels.
+    """
+
+    threshold = THRESHOLD
+
+    def __init__(self, task, backend):
+        shapes = backend.outputs
+        if not {"boxes", "scores"} <= shapes.keys() or len(shapes["scores"]) != 2:
+            known = ", ".join(f"{name} (B, {', '.join(map(str, shape))})" for name, shape in shapes.items())
+            raise ValueError(f"A detector has the outputs boxes (B, A, 4) and scores (B, A, C), this model {known}.")
+        self.num_classes = shapes["scores"][-1]
+        if task.labels and len(task.labels) != self.num_classes:
+            raise ValueError(f"There are {len(task.labels)} labels for {self.num_classes} classes; give one a class.")
+        self.task = task
+        self.labels = task.labels or tuple(map(str, range(self.num_classes)))
+
+    def __call__(self, outputs):
+        found = self.found(outputs, score_threshold=self.threshold, iou_threshold=SAME)
+        results = []
+        for boxes, scores, numbers in zip(found["boxes"], found["scores"], found["labels"]):
+            here = numbers >= 0
+            results.append(
+                Detections(
+                    labels=self.labels,
+                    boxes=boxes[here],
+                    scores=scores[here],
+                    numbers=numbers[here],
+                    size=self.task.image_shape[:2],
+                )
+            )
+        return results
+
+    def found(self, outputs, *, score_threshold=SURE, iou_threshold=0.7):
+        """The detections in pixels of the network's pictures, padded: NumPy boxes (B, D, 4), scores (B, D), labels."""
+        found = non_max_suppression(
+            ops.convert_to_tensor(outputs["boxes"]),
+            ops.sigmoid(outputs["scores"]),
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            candidates=300,
+        )
+        return {name: ops.convert_to_numpy(values) for name, values in found.items()}
+
+    def placed(self, result, size):
+        """A result of the network's picture as one of the picture itself, of `size` (height, width)."""
+        scale, offset = pictures.placement(size, self.task.image_shape, self.task.resize)
+        boxes = (result.boxes - np.tile(offset[::-1], 2)) / np.tile(scale[::-1], 2)
+        height, width = size
+        return replace(result, boxes=np.clip(boxes, 0, [width, height, width, height]), size=tuple(size))
+
+
+def summary(result):
+    """ "3 RBC, 1 WBC", or "nothing"."""
+    return ", ".join(f"{count} {label}" for label, count in result.counts().items()) or "nothing"
+
+
+def title(result):
+    return result.path
+
+
+def cells(result, top):
+    """["3 RBC, 1 WBC", "RBC", "97.1 %", "12,30,88,104", ...]"""
+    rows = ((label, f"{100 * score:.1f} %", place(box)) for label, score, box in result.objects(min(top, 5)))
+    return [summary(result), *itertools.chain.from_iterable(rows)]
+
+
+def place(box):
+    return ",".join(f"{side:.0f}" for side in box)
+
+
+def record(result, top):
+    """{"path", "height", "width", "objects": [{"label", "number", "score", "box": [x1, y1, x2, y2]}]}"""
+    objects = [
+        {"label": label, "number": int(number), "score": score, "box": [round(side, 2) for side in box]}
+        for (label, score, box), number in zip(result.objects(top), result.numbers)
+    ]
+    height, width = result.size
+    return {"path": result.path, "height": int(height), "width": int(width), "objects": objects}
+
+
+def header(top):
+    columns = ("label", "score", "x1", "y1", "x2", "y2")
+    return ["path", "objects", *(f"{name}_{i}" for i in range(1, top + 1) for name in columns)]
+
+
+def row(result, top):
+    filled = [
+        cell
+        for label, score, box in result.objects(top)
+        for cell in (label, f"{score:.6g}", *(f"{side:.2f}" for side in box))
+    ]
+    return [result.name, len(result), *filled, *[""] * (6 * top - len(filled))]
+
+
+def drawing(image, result, top):
+    """The photograph with its objects framed."""
+    scale = image.shape[1] / result.size[1]
+    objects = result.objects(top)
+    texts = [f"{label} {score:.0%}" for label, score, _ in objects]
+    return detected_picture(image, [np.multiply(box, scale) for *_, box in objects], texts, result.numbers)
+
+
+def sheet(images, results, title):
+    """Many photographs, each with what is in it and the highest score."""
+    captions = [(summary(result), float(result.scores.max(initial=0))) for result in results]
+    return contact_sheet(images, captions, names=[result.path for result in results], title=title)
