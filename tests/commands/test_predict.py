@@ -198,9 +198,9 @@ def test_wrong_flags_are_explained_by_the_parser(words, capsys):
 
 
 @pytest.mark.parametrize("name", ["predict", "evaluate"])
-def test_help_teaches_with_three_examples(name, capsys):
+def test_help_teaches_with_examples(name, capsys):
     with pytest.raises(SystemExit):
         command_line.main([name, "--help"])
     text = capsys.readouterr().out
     examples = text.partition("examples:\n")[2].partition("\n\n")[0]
-    assert examples.count(f"tfdl {name} ") == 3
+    assert examples.count(f"tfdl {name} ") >= 3

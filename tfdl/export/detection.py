@@ -1,9 +1,37 @@
-"""What of a detector goes into files: boxes and scores, without what only its training needs.
+"""What of a detector goes into files: boxes and scores, and in a file of its own also the suppression.
 
-Shapes: B batch, A points, C classes.
+detector.tflite       float32: what is left after non-maximum suppression, ready to be drawn
+detector_int8.tflite  the same with 8 bits inside; boxes and scores are compared and sorted as floats
+
+The suppression is LiteRT's own operator, NON_MAX_SUPPRESSION_V4: no loop, no foreign operator.  Each point counts for
+its best class; boxes of different classes are moved apart, so that they do not suppress each other.
+Shapes: B = 1 picture, A points, C classes, D detections.
 """
 
 import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfdl.core.batches import PADDING
+from tfdl.core.files import write_bytes
+from tfdl.core.serial import serializable
+from tfdl.export.benchmark import benchmark_tflite
+from tfdl.export.graph import graph
+from tfdl.export.parity import ExportError
+from tfdl.export.quantize import convert_int8
+from tfdl.export.report import timed
+from tfdl.export.signatures import signature_of
+from tfdl.export.tflite import convert_float, operators, run_tflite
+from tfdl.metrics.detection import MeanAveragePrecision
+from tfdl.ops.suppression import non_max_suppression
+
+FILES = {"tflite": "detector.tflite", "tflite_int8": "detector_int8.tflite"}
+
+DETECTIONS = 100  # D
+IOU, SCORE = 0.5, 0.05  # thresholds in the file; an app rather shows what has a score of 0.25 and more
+SHOWN = 0.25
+AGREEMENT = {"tflite": 0.98, "tflite_int8": 0.85}  # least mAP50 of a file, with the live model's answers as truth
 
 
 def in_use(model):
@@ -19,3 +47,112 @@ def in_use(model):
     if not isinstance(outputs, dict) or not {"boxes", "scores"} <= outputs.keys():
         raise ValueError(f"{model.name!r} has no outputs boxes and scores, so it is no detector; give another task.")
     return keras.Model(model.inputs[0], {name: outputs[name] for name in ("boxes", "scores")}, name=model.name)
+
+
+def with_suppression(model):
+    """A model of `in_use` that ends with its detections: boxes (1, D, 4) xyxy in pixels, scores (1, D) in [0, 1] from
+    the highest down, and labels (1, D) int32, -1 where there is nothing: boxes and scores there have no meaning."""
+    height, width = model.inputs[0].shape[1:3]
+    layer = Suppression(side=max(height, width), name="suppression")
+    return keras.Model(model.inputs[0], layer(model.output), name=model.name)
+
+
+@serializable
+class Suppression(keras.layers.Layer):
+    """{"boxes": (1, A, 4), "scores": (1, A, C) logits} -> the outputs of `with_suppression`.
+
+    Args:
+        side: of the pictures, the larger one.
+    """
+
+    def __init__(self, side, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.side = side
+
+    def call(self, inputs):
+        boxes, logits = inputs["boxes"][0], inputs["scores"][0]  # (A, 4), (A, C)
+        values, places = tf.math.top_k(logits, 1)  # argmax has no operator of its own in every runtime
+        scores, labels = tf.sigmoid(values[:, 0]), places[:, 0]
+        # In whole quarters of a pixel, since an int8 file would round sums of real numbers to 256 steps
+        apart = tf.cast(4.0 * boxes, tf.int32) + 16 * self.side * labels[:, None]  # no box is as large
+        index, count = tf.raw_ops.NonMaxSuppressionV4(
+            boxes=tf.cast(apart, tf.float32),
+            scores=scores,
+            max_output_size=DETECTIONS,
+            iou_threshold=IOU,
+            score_threshold=SCORE,
+            pad_to_max_output_size=True,
+        )
+        labels = tf.where(tf.range(DETECTIONS) < count, tf.gather(labels, index), PADDING)
+        return {
+            "boxes": tf.gather(boxes, index)[None],
+            "scores": tf.gather(scores, index)[None],
+            "labels": labels[None],
+        }
+
+    def compute_output_spec(self, inputs):
+        shapes = {"boxes": (1, DETECTIONS, 4), "scores": (1, DETECTIONS), "labels": (1, DETECTIONS)}
+        kinds = {"boxes": "float32", "scores": "float32", "labels": "int32"}
+        return {name: keras.KerasTensor(shape, kinds[name], name=name) for name, shape in shapes.items()}
+
+
+def live_detections(outputs):
+    """What `Suppression` should make of the live model's outputs boxes (N, A, 4) and scores (N, A, C): NumPy."""
+    logits = ops.convert_to_tensor(outputs["scores"])
+    is_best = ops.equal(logits, ops.max(logits, axis=-1, keepdims=True))
+    found = non_max_suppression(
+        ops.convert_to_tensor(outputs["boxes"]),
+        ops.where(is_best, ops.sigmoid(logits), 0.0),
+        iou_threshold=IOU,
+        score_threshold=SCORE,
+        max_detections=DETECTIONS,
+    )
+    return {name: ops.convert_to_numpy(values) for name, values in found.items()}
+
+
+def detector_files(folder, model, signature, formats, calibration, reference, say):
+    """Writes detector.tflite and detector_int8.tflite, if `formats` has their kind; yields (name, row of a report).
+
+    Args:
+        model: of `in_use`; signature: its own.
+        reference: `Reference` of pictures and the live model's outputs.
+    """
+    source = with_suppression(model)
+    signature = signature_of(source, input_range=signature.input_range)
+    expected = live_detections(reference.live)
+    classes = reference.live["scores"].shape[-1]
+    for form, name in FILES.items():
+        if form not in formats:
+            continue
+        with timed(name, say):
+            made = graph(source, signature, integers=form == "tflite_int8")
+            content = convert_float(made) if form == "tflite" else convert_int8(made, signature, calibration)
+            write_bytes(folder / name, content)
+            outputs = run_tflite(content, reference.inputs)
+            outputs["labels"] = outputs["labels"].astype("int32")
+            row = {"format": form, "bytes": len(content), "operators": operators(content)}
+            row |= check_agreement(name, form, outputs, expected, classes)
+            row["latency"] = benchmark_tflite(content)
+        yield name, row
+
+
+def agreement(found, expected, classes):
+    """mAP50 of detections, with `expected` ones of a score of `SHOWN` or more as the truth; None without any."""
+    shown = expected["scores"] >= SHOWN
+    if not (shown & (expected["labels"] >= 0)).any():
+        return None
+    truth = {"boxes": expected["boxes"], "labels": np.where(shown, expected["labels"], PADDING)}
+    metric = MeanAveragePrecision([str(number) for number in range(classes)])
+    metric.update_state(truth, found)
+    return metric.result()["map50"]
+
+
+def check_agreement(name, form, found, expected, classes):
+    """The row of a report.  Raises ExportError if a file's detections are not those of the live model."""
+    value = agreement(found, expected, classes)
+    if value is not None and value < AGREEMENT[form]:
+        raise ExportError(
+            f"{name} does not find what the live model finds: mAP50 {value:.3f} of its answers is under"
+            f" {AGREEMENT[form]:g}; train longer, or give more representative samples"
+        )
+    return {"agreement_map50": value, "tolerance": {"agreement_map50": AGREEMENT[form]}}

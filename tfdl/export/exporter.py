@@ -8,6 +8,7 @@ model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels 
 model_dynamic.tflite  weights in 8 bits, computed in float32 or in 8 bits as LiteRT sees fit; needs no samples
 model_int4.tflite     the same in 4 bits, by ai-edge-quantizer (extra `edge`)
 model_int16.tflite    16-bit activations and 8-bit weights ("16x8"), for models that int8 hurts; slower on most CPUs
+detector*.tflite      of detectors: the same networks with non-maximum suppression inside, see `tfdl.export.detection`
 labels.txt            a class name a line, where labels are given
 probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the live model's and each file's outputs
 report.json           what was measured, and the checksum of each file (keys: saved_models/README.md)
@@ -22,7 +23,7 @@ from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_
 from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
-from tfdl.export.detection import in_use
+from tfdl.export.detection import detector_files, in_use
 from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
@@ -162,6 +163,10 @@ def export_model(
             fresh, source, signature, formats, calibration, reference, labels, report, say
         ):
             report["artifacts"][file], probe[file] = row, first(outputs, PROBES)
+        if task is not None and task.kind == "detection":
+            few = reference.first(COMPARED)
+            files = detector_files(fresh, source, signature, formats, calibration, few, say)
+            report["detectors"] = dict(files)
         if labels is not None:
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")
         write_bytes(fresh / "probe.npz", npz(probe))

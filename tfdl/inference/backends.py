@@ -101,7 +101,7 @@ class TFLiteBackend:
         if self.input["shape"][0] != 1:
             raise ValueError(f"{file} takes {self.input['shape'][0]} images at a time; convert it with a batch of 1.")
         self.image_shape = image_shape(self.input["shape"], file)
-        self.details = {detail["name"]: detail for detail in details}
+        self.details = named(self.interpreter, details)
         self.outputs = {name: tuple(map(int, detail["shape"][1:])) for name, detail in self.details.items()}
         self.step = float(details[0]["quantization"][0])
         metadata = read_metadata(content)
@@ -137,6 +137,15 @@ class TFLiteBackend:
         if np.dtype(self.input["dtype"]).kind in "iu" and not self.input["quantization"][0]:
             images = np.round(images)
         return quantized(images, self.input)
+
+
+def named(interpreter, details):
+    """Output name -> its details: the names of the file's one signature where it has one, else those of the tensors."""
+    signatures = interpreter.get_signature_list()
+    if len(signatures) != 1:
+        return {detail["name"]: detail for detail in details}
+    (signature,) = signatures
+    return dict(interpreter.get_signature_runner(signature).get_output_details())
 
 
 def image_shape(shape, file):

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from tfdl.core import pictures
+from tfdl.core.batches import PADDING
 from tfdl.figures.answers import contact_sheet
 from tfdl.figures.detections import detected_picture
 from tfdl.ops.suppression import non_max_suppression
@@ -81,10 +82,11 @@ class Reader:
 
     def __init__(self, task, backend):
         shapes = backend.outputs
-        if not {"boxes", "scores"} <= shapes.keys() or len(shapes["scores"]) != 2:
+        self.is_suppressed = "labels" in shapes  # inside of the file
+        if not {"boxes", "scores"} <= shapes.keys() or len(shapes["scores"]) != 2 - self.is_suppressed:
             known = ", ".join(f"{name} (B, {', '.join(map(str, shape))})" for name, shape in shapes.items())
             raise ValueError(f"A detector has the outputs boxes (B, A, 4) and scores (B, A, C), this model {known}.")
-        self.num_classes = shapes["scores"][-1]
+        self.num_classes = len(task.labels) if self.is_suppressed else shapes["scores"][-1]
         if task.labels and len(task.labels) != self.num_classes:
             raise ValueError(f"There are {len(task.labels)} labels for {self.num_classes} classes; give one a class.")
         self.task = task
@@ -107,7 +109,14 @@ class Reader:
         return results
 
     def found(self, outputs, *, score_threshold=SURE, iou_threshold=0.7):
-        """The detections in pixels of the network's pictures, padded: NumPy boxes (B, D, 4), scores (B, D), labels."""
+        """The detections in pixels of the network's pictures, padded: NumPy boxes (B, D, 4), scores (B, D), labels.
+
+        A file that suppresses has its own thresholds; only those with a lower score are left out.
+        """
+        if self.is_suppressed:
+            labels = np.round(outputs["labels"]).astype("int32")
+            labels = np.where(outputs["scores"] >= score_threshold, labels, PADDING)
+            return {"boxes": outputs["boxes"], "scores": outputs["scores"], "labels": labels}
         found = non_max_suppression(
             ops.convert_to_tensor(outputs["boxes"]),
             ops.sigmoid(outputs["scores"]),

@@ -259,8 +259,10 @@ def exported(folder, file):
 
 def artifacts(folder):
     """Names of the models in an export folder's report."""
-    rows = read_json(folder / "report.json", kind=dict).get("artifacts", {})
-    return [name for name in rows if name == Path(name).name] if isinstance(rows, dict) else []
+    report = read_json(folder / "report.json", kind=dict)
+    tables = [report.get(key, {}) for key in ("artifacts", "detectors")]
+    rows = [name for table in tables if isinstance(table, dict) for name in table]
+    return [name for name in rows if name == Path(name).name]
 
 
 def is_best(path):
