@@ -41,7 +41,10 @@ TENSORFLOW_FILES = {
 # Function-level imports: commands load TensorFlow only once they need it, extras only once they are asked for.
 LAZY_FOLDERS = {"commands"}
 OPTIONAL_EXTRAS = {
+    "ai_edge_quantizer",
     "datasets",
+    "litert_lm_builder",
+    "outlines_core",
     "flwr",
     "huggingface_hub",
     "jax",

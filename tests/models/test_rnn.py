@@ -158,3 +158,28 @@ def test_padding_is_the_token_that_the_config_says(padding):
     padded = np.pad(tokens, [(0, 0), (2, 1)], constant_values=padding)
     np.testing.assert_allclose(network(tokens), network(padded), atol=1e-6)
     assert np.abs(network(tokens) - network(np.pad(tokens, [(0, 0), (0, 1)], constant_values=6))).max() > 1e-4
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_states_remember_the_tokens_before(cell):
+    model = tiny(cell=cell, depth=2)
+    tokens = np.random.default_rng(0).integers(1, 11, (3, 7))
+    whole = model(tokens)
+    logits, states = model.extend(tokens[:, :4], model.empty_cache(3, 7), 0)
+    np.testing.assert_allclose(logits, whole[:, :4], atol=1e-6)
+    for i in range(4, 7):
+        logits, states = model.extend(tokens[:, i : i + 1], states, i)
+        np.testing.assert_allclose(logits[:, 0], whole[:, i], atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_language_model_writes_texts(compiled, tmp_path):
+    model, prompts = tiny(), [[5, 9, 2], [7], [3, 3, 8, 1, 4]]
+    model.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    answer = model.generate(prompts, new_tokens=5, compiled=compiled)
+    for prompt, tokens, values in zip(prompts, answer.tokens, answer.log_probabilities):
+        logits = tf.nn.log_softmax(model(np.array([[*prompt, *tokens[:-1]]]))[0, len(prompt) - 1 :])
+        assert tokens.tolist() == logits.numpy().argmax(-1).tolist()
+        np.testing.assert_allclose(values, logits.numpy().max(-1), atol=1e-5)
+    assert not hasattr(tiny(head="classifier"), "generate") and not hasattr(tiny(num_classes=None), "generate")

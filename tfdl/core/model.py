@@ -41,8 +41,8 @@ class ConfiguredModel(keras.Model):
         return cls(keras.saving.deserialize_keras_object(config.pop("config")), **config)
 
 
-class TextModel(ConfiguredModel):
-    """A `ConfiguredModel` that writes texts."""
+class Writer:
+    """The methods of a model that writes texts."""
 
     def generate(self, prompts, **options):
         """New tokens for each prompt: see `tfdl.inference.generation.generate`."""
@@ -60,6 +60,10 @@ class TextModel(ConfiguredModel):
     def speculate(self, draft, prompts, **options):
         """What `generate` gives, guessed by a smaller model: see `tfdl.inference.speculative_decoding.speculate`."""
         return importlib.import_module("tfdl.inference.speculative_decoding").speculate(self, draft, prompts, **options)
+
+
+class TextModel(Writer, ConfiguredModel):
+    """A `ConfiguredModel` that writes texts."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.core.files import write_bytes, write_text
+from tfdl.core.litert import interpreter
 from tfdl.export.entry_points import holding
 from tfdl.export.graph import saved
 from tfdl.export.parity import Reference, check, wrong_outputs
@@ -134,8 +135,6 @@ def compared(model, content, form, chunk):
 
 def logits_of(content, tokens, chunk):
     """Logits (1, V) after `chunk` tokens and one more."""
-    from tfdl.core.litert import interpreter
-
     ready = interpreter(content)  # kept while its runners are in use
     prefill, decode = ready.get_signature_runner(f"prefill_{chunk}"), ready.get_signature_runner("decode")
     cache = {

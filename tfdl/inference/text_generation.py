@@ -41,7 +41,7 @@ class TextWriter:
             self.model = load_model(path)
         if not hasattr(self.model, "generate"):
             raise ValueError(
-                f"{path} is a {self.model.name}, which has no cache to write texts with; a gpt, llama or mixtral has."
+                f"{path} is a {self.model.name}, which does not write texts; a gpt, llama, mixtral or rnn does."
             )
 
     def write(

@@ -5,11 +5,15 @@ section 3.2; their networks: section 4.1); Huang et al. 2015, arXiv:1508.01991 (
 Shapes: B batch, T tokens, V vocabulary, E width of the embeddings, U units, C classes.
 """
 
+import types
+
 import keras
 from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
-from tfdl.layers.recurrent import Recurrent, bidirectional, check_cell
+from tfdl.core.model import Writer
+from tfdl.core.serial import serializable
+from tfdl.layers.recurrent import CELLS, Recurrent, bidirectional, check_cell
 
 HEADS = ("language_model", "classifier", "tagger")
 
@@ -90,7 +94,7 @@ def rnn(
     """Tokens (B, T) int32 -> logits: (B, T, V), (B, C) of a classifier, or (B, T, C) of a tagger.
 
     Padding may stand anywhere: the states do not change there, so that a text's logits do not depend on how it is
-    padded.  A text of nothing but padding is the zero state.
+    padded.  A text of nothing but padding is the zero state.  A language model also has `generate` and its relatives.
 
     Args:
         variant: a row of VARIANTS or a RecurrentConfig.
@@ -123,7 +127,55 @@ def rnn(
     if num_classes is not None:
         outputs = c.vocabulary_size if c.head == "language_model" else num_classes
         x = layers.Dense(outputs, dtype="float32", name="logits")(x)
-    return keras.Model(tokens, x, name=name)
+    writes = c.head == "language_model" and num_classes is not None
+    return (RecurrentLanguageModel if writes else keras.Model)(tokens, x, name=name)
+
+
+UNLIMITED = 2**20  # tokens that it sees: its states have one size for texts of any length
+
+
+@serializable
+class RecurrentLanguageModel(Writer, keras.Model):
+    """A functional model that also reads one token after another; the states of its layers are its cache."""
+
+    @property
+    def recurrent_layers(self):
+        return [layer for layer in self.layers if isinstance(layer, Recurrent)]
+
+    @property
+    def config(self):
+        """What writing texts needs to know."""
+        return types.SimpleNamespace(vocabulary_size=self.get_layer("logits").units, context=UNLIMITED)
+
+    def empty_cache(self, batch, length):
+        """The states before the first token, for each layer one or two of (B, U); `length` makes no difference."""
+        return [
+            tuple(ops.zeros((batch, layer.units), self.compute_dtype) for _ in range(CELLS[layer.cell].states))
+            for layer in self.recurrent_layers
+        ]
+
+    def extend(self, tokens, cache, position, starts=None, last=None):
+        """Logits of new tokens, whose predecessors the states remember.
+
+        Args:
+            tokens: (B, T) int32, at the places `position` to `position + T - 1`.
+            cache: from `empty_cache` or an earlier call.
+            position: int32 scalar, how many tokens came before.
+            starts: (B,) int32, the place of each row's first token, where shorter prompts were padded on the left.
+            last: (B,) int32, in each row the one of `tokens` whose logits are wanted; None for those of all.
+
+        Returns:
+            logits (B, T, V) float32, or (B, 1, V), and the new states.
+        """
+        places = position + ops.arange(ops.shape(tokens)[1])
+        mask = ops.ones_like(tokens, "bool") if starts is None else places >= starts[:, None]  # (B, T)
+        x, after = self.get_layer("embedding")(tokens), []
+        for layer, states in zip(self.recurrent_layers, cache):
+            x, ends = layer(x, mask=mask, states=states)
+            after.append(ends)
+        if last is not None:
+            x = ops.take_along_axis(x, last[:, None, None], axis=1)
+        return self.get_layer("logits")(x), after
 
 
 def dropout(x, rate, name):
