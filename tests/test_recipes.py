@@ -12,12 +12,15 @@ from tests import forked
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*/*.py"))
 SMALLEST = {  # flags that make a recipe's smoke run quicker
+    "align_dpo": ["--data", "sort", "--variant", "nano"],
+    "align_grpo": ["--data", "add", "--variant", "nano"],
     "add_numbers": ["--length", "8"],
     "answer_questions": ["--data", str(ROOT / "tests/data/travels.jsonl"), "--variant", "nano", "--length", "40"],
     "classify_images": ["--variant", "nano"],
     "classify_text": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--model", "bert", "--variant", "nano"],
     "compare_activations": ["--layers", "1"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
+    "fine_tune_instructions": ["--data", "add", "--variant", "nano"],
     "forecast": ["--data", "waves", "--length", "24", "--horizon", "12"],
     "initialize": ["--layers", "2"],
     "pretrain_denoising": ["--variant", "nano", "--data", "descriptions", "--length", "16", "--vocabulary-size", "300"],

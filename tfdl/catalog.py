@@ -237,6 +237,9 @@ MINUTES = {
 }
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
+    "tfdl run fine_tune_instructions": 2,
+    "tfdl run align_dpo": 3,
+    "tfdl run align_grpo": 4,
     "tfdl run test_hypotheses": 1,
     "tfdl run average_samples": 1,
     "tfdl run simulate_markov_chains": 1,
@@ -1195,16 +1198,17 @@ TOPICS = (
     Topic(
         "instruction_tuning",
         "Instruction tuning",
-        None,
+        "tfdl.data.instructions",
         "Wei et al. 2021, arXiv:2109.01652",
         4,
         "Language",
         prerequisites=("gpt",),
+        recipe="tfdl run fine_tune_instructions",
     ),
     Topic(
         "reward",
         "Reward model",
-        None,
+        "tfdl.learners.preference.reward",
         "Ouyang et al. 2022, arXiv:2203.02155",
         4,
         "Language",
@@ -1213,7 +1217,7 @@ TOPICS = (
     Topic(
         "ppo",
         "PPO (learning from human feedback)",
-        None,
+        "tfdl.learners.preference.ppo",
         "Schulman et al. 2017, arXiv:1707.06347",
         4,
         "Language",
@@ -1222,11 +1226,22 @@ TOPICS = (
     Topic(
         "dpo",
         "DPO (direct preference optimization)",
-        None,
+        "tfdl.learners.preference.dpo",
         "Rafailov et al. 2023, arXiv:2305.18290",
         4,
         "Language",
         prerequisites=("reward",),
+        recipe="tfdl run align_dpo",
+    ),
+    Topic(
+        "grpo",
+        "GRPO (group-relative policy optimization)",
+        "tfdl.learners.preference.grpo",
+        "Shao et al. 2024, arXiv:2402.03300",
+        4,
+        "Language",
+        prerequisites=("ppo",),
+        recipe="tfdl run align_grpo",
     ),
     Topic(
         "flamingo",

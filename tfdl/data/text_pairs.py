@@ -216,12 +216,12 @@ def table(rows):
     return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [len(row) for row in rows])
 
 
-def padded(table, rows, length, extra=0):
-    """Rows of a table (B, W), with 0 behind each: W - `extra` is a multiple of MULTIPLE, or `length` where fixed."""
+def padded(table, rows, length, extra=0, filler=0):
+    """Rows of a table (B, W), `filler` behind each: W - `extra` is a multiple of MULTIPLE, or `length` where fixed."""
     found = tf.gather(table, rows)
     longest = tf.reduce_max(found.row_lengths()) - extra
     width = tf.constant(length, tf.int64) if static.is_required() else -(-longest // MULTIPLE) * MULTIPLE
-    return found.to_tensor(0, shape=tf.stack([-1, width + extra]))
+    return found.to_tensor(filler, shape=tf.stack([-1, width + extra]))
 
 
 # Reading

@@ -494,13 +494,13 @@ class Session:
         return summary
 
     def trained(self, model):
-        """What summary.json says of a model that `fit` trained."""
+        """What summary.json says of a model that `fit` trained; its seconds are those of variants before it, too."""
         history = self.log.rows()
         speeds = [row["examples_per_second"] for row in history if "examples_per_second" in row]
         return {
             "history": history[-1] if history else {},
             "parameters": model.count_params(),
-            "seconds": round(self.saver.seconds, 1),
+            "seconds": round(self.saver.seconds + sum(self.variant_seconds.values()), 1),
             "examples_per_second": round(max(speeds), 1) if speeds else None,
             "weights_sha256": self.weights_sha256,
         }

@@ -15,6 +15,22 @@ from keras import ops
 
 from tfdl.core.serial import serializable
 from tfdl.foundations.optimizers import RULES, Rule
+from tfdl.train.schedules import WarmUp, cosine
+
+
+def language_model_optimizer(learning_rate, updates, *, weight_decay=0.1):
+    """AdamW with GPT-3's clipping and decay (Brown et al. 2020, arXiv:2005.14165, appendix B).
+
+    The learning rate rises for a twentieth of the updates and then falls along a cosine to zero.  beta_2 is nanoGPT's:
+    short trainings of small batches see few gradients to average.
+    """
+    warm_up = updates // 20
+    return keras.optimizers.AdamW(
+        WarmUp(cosine(learning_rate, updates - warm_up), warm_up),
+        weight_decay=weight_decay,
+        beta_2=0.99,
+        global_clipnorm=1.0,
+    )
 
 
 @serializable

@@ -51,6 +51,9 @@ VARIANTS = {
     "char_small": LlamaConfig(
         vocabulary_size=65, context=64, width=128, depth=4, heads=4, groups=4, inner=344, tied=True
     ),
+    "short_answers": LlamaConfig(  # ours, as GPT's
+        vocabulary_size=61, context=32, width=64, depth=2, heads=4, groups=4, inner=172, tied=True
+    ),
     "llama1_7b": LlamaConfig(
         vocabulary_size=32000, context=2048, width=4096, depth=32, heads=32, groups=32, inner=11008, epsilon=1e-6
     ),

@@ -1,0 +1,31 @@
+"""Tasks that a rule can check: right answers, and splits that share no question."""
+
+import itertools
+
+import pytest
+
+from tfdl.data.checked_tasks import HELD_OUT, TASKS, read, reward, right_answer
+
+
+def test_right_answers():
+    asked = {"37+58": "95", "99+99": "198", "reverse abc": "cba", "sort hgza": "aghz", "shift axz": "bya"}
+    assert {question: right_answer(question) for question in asked} == asked
+    assert reward("37+58", "95") == 1.0 and reward("37+58", "095") == reward("37+58", "") == 0.0
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_splits_share_no_question_and_never_change(task):
+    splits = read(task)
+    questions = list(itertools.chain(*splits.values()))
+    assert len(set(questions)) == len(questions) and all(right_answer(question) for question in questions)
+    assert len(splits["validation"]) == len(splits["test"]) == HELD_OUT < len(splits["train"])
+    read.cache_clear()
+    assert read(task) == splits
+
+
+@pytest.mark.parametrize("question", ["", "sort ABC", "sort", "3+", "+", "3-1"])
+def test_other_questions_are_refused(question):
+    with pytest.raises(ValueError, match="is no question such as"):
+        right_answer(question)
+    with pytest.raises(ValueError, match="no task 'multiply'; choose add, reverse"):
+        read("multiply")
