@@ -4,19 +4,26 @@
     python tools/bench_generate.py --against keras_hub --batches 1
     python tools/bench_generate.py --quick               a look: a small model, few pairs, nothing kept
 
-Ours and theirs write 32 tokens after prompts of 32 in turns, greedily, with random weights; each pair gives a ratio.
-Median and quartiles are printed and kept in results/bench_generate.json, seconds never.
+Ours and theirs write in turns, greedily, with random weights; each pair gives a ratio.  Median and quartiles are
+printed and kept in results/bench_generate.json, seconds never.
 
     keras_hub      keras-hub's GPT2CausalLM
     transformers   Hugging Face's GPT2LMHeadModel on PyTorch, with its cache, where it is installed
+    litert         our export in LiteRT, float32, against keras-hub; one text at a time, as on phones
+    litert_int8    the same with weights in 8 bits
     bfloat16       ours in bfloat16 against ours in float32
     memory         ours against the time that reading all weights once for each token would take
+
+The parts: "both" reads a prompt of 32 tokens and writes 32, "prefill" reads 63 and writes 1, "decode" reads 1 and
+writes 32.
 """
 
 import argparse
 import gc
 import importlib.util
+import itertools
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +34,10 @@ import tensorflow as tf
 import tfdl
 from tfdl.core.files import read_json, write_json
 from tfdl.core.provenance import commit
+from tfdl.export.entry_points import entry_points
+from tfdl.export.graph import saved
+from tfdl.export.tflite import FLOATS
+from tfdl.inference.exported_generation import ExportedWriter
 from tfdl.models.text import gpt
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,79 +46,96 @@ from tools.bench_vision import Setting, document, paired, ratio_row, surrounding
 
 RESULTS = ROOT / "results" / "bench_generate.json"
 TITLE = "Speed of writing tokens, ours over theirs: medians and quartiles of paired ratios"
-PROMPT, NEW = 32, 32  # tokens
-TARGETS = {"keras_hub": 1.6, "transformers": 1.8, "bfloat16": 1.0, "memory": 0.0}  # the last is a limit, no target
+PARTS = {"both": (32, 32), "prefill": (63, 1), "decode": (1, 32)}  # tokens of the prompt, new tokens
+THREADS = 2  # of LiteRT
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", nargs="+", choices=TARGETS, default=list(TARGETS), help="default: all")
+    parser.add_argument("--against", nargs="+", choices=COMPARISONS, default=list(COMPARISONS), help="default: all")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8], help="texts at a time; default: 1 8")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["both"], help="default: both")
     parser.add_argument("--quick", action="store_true", help="two narrow blocks, few pairs; nothing is written")
     args = parser.parse_args(argv)
     config = replace(gpt.VARIANTS["gpt2"], context=128)
     if args.quick:
         config = replace(config, vocabulary_size=500, width=48, depth=2, heads=4)
-    setting = Setting(PROMPT, seconds=0.0 if args.quick else 30.0)
+    setting = Setting(0, seconds=0.0 if args.quick else 30.0)
     if "transformers" in args.against and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
         print("transformers and PyTorch are not installed (extra `parity`): nothing is compared with them.")
         args.against.remove("transformers")
     circumstances, rows = surroundings(False, ("torch", "transformers")), []
     for against in args.against:
-        for batch in args.batches:
-            rows.append(compared(config, against, batch, setting) | {"commit": commit()})
+        for batch, part in itertools.product(args.batches, args.parts):
+            if against.startswith("litert") and batch > 1:
+                continue
+            rows.append(compared(config, against, batch, part, setting) | {"commit": commit()})
             print(line(rows[-1]), flush=True)
             gc.collect()  # Keras's models are cycles of references
     if not args.quick:
         before = read_json(RESULTS) if RESULTS.is_file() else {}
-        write_json(RESULTS, document(TITLE, ("against", "batch"), rows, circumstances, before))
+        write_json(RESULTS, document(TITLE, ("against", "batch", "part"), rows, circumstances, before))
     return 0
 
 
-def compared(config, against, batch, setting):
-    """The row of one rival."""
-    tokens = np.random.default_rng(0).integers(1, config.vocabulary_size, (batch, PROMPT)).astype("int32")
-    mine, theirs = ours(config, tokens), RIVALS[against](config, tokens)
-    mine, theirs = (theirs, mine) if against == "bfloat16" else (mine, theirs)
-    ratios = paired(mine, theirs, setting)
-    return ratio_row({"against": against, "batch": batch, "tokens": NEW}, TARGETS[against], ratios)
+def compared(config, against, batch, part, setting):
+    """The row of one comparison."""
+    (length, new), (mine, theirs, target) = PARTS[part], COMPARISONS[against]
+    tokens = np.random.default_rng(0).integers(1, config.vocabulary_size, (batch, length)).astype("int32")
+    ratios = paired(mine(config, tokens, new), theirs(config, tokens, new), setting)
+    return ratio_row({"against": against, "batch": batch, "part": part, "tokens": new}, target, ratios)
 
 
 def line(row):
     """One row for people."""
     target = "" if row["ratio"] >= row["target"] else f"  below {row['target']:g}"
     ratio = f"{row['ratio']:5.2f} [{row['low']:.2f}, {row['high']:.2f}] of {row['pairs']:2d}"
-    return f"batch {row['batch']:<4}against {row['against']:<14}{ratio}{target}"
+    return f"batch {row['batch']:<4}{row['part']:<9}against {row['against']:<14}{ratio}{target}"
 
 
-def ours(config, tokens):
-    """A call that writes NEW tokens after each row of `tokens`."""
+def ours(config, tokens, new):
+    """A call that writes `new` tokens after each row of `tokens`."""
     model = tfdl.build("gpt", config)
-    return lambda: model.generate(tokens, new_tokens=NEW).tokens
+    return lambda: model.generate(tokens, new_tokens=new).tokens
 
 
-def ours_in_bfloat16(config, tokens):
+def exported(form):
+    """The same with a TFLite file, whose loop is a Python one."""
+
+    def make(config, tokens, new):
+        model, folder = tfdl.build("gpt", config), tempfile.TemporaryDirectory(prefix="tfdl_bench_")
+        points = entry_points(model, {"chunk": 32, "cache_length": 64})
+        content = FLOATS[form][2](saved(model, {point.name: point.compiled(1) for point in points}))
+        file = Path(folder.name, "model.tflite")
+        file.write_bytes(content)
+        writer = ExportedWriter(file, threads=THREADS)
+        return lambda: (writer.generate(tokens, new_tokens=new).tokens, folder)[0]  # the file lives as long as the call
+
+    return make
+
+
+def ours_in_bfloat16(config, tokens, new):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("bfloat16")  # weights too: reading them is what takes the time
     try:
-        return ours(config, tokens)
+        return ours(config, tokens, new)
     finally:
         keras.config.set_dtype_policy(policy)
 
 
-def of_keras_hub(config, tokens):
+def of_keras_hub(config, tokens, new):
     from keras_hub import models
 
     shape = (config.vocabulary_size, config.depth, config.heads, config.width, 4 * config.width)
     backbone = models.GPT2Backbone(*shape, max_sequence_length=config.context)
     model = models.GPT2CausalLM(backbone=backbone, preprocessor=None)
     model.compile(sampler="greedy")
-    padded = np.pad(tokens, ((0, 0), (0, NEW)))
+    padded = np.pad(tokens, ((0, 0), (0, new)))
     inputs = {"token_ids": padded, "padding_mask": (padded > 0).astype("int32")}
     return lambda: model.generate(inputs, stop_token_ids=None)
 
 
-def of_transformers(config, tokens):
+def of_transformers(config, tokens, new):
     import torch
 
     from tests.parity.references import transformers as library  # with torchvision's operators
@@ -121,28 +149,30 @@ def of_transformers(config, tokens):
         n_head=config.heads,
     )
     model, prompts = transformers.GPT2LMHeadModel(theirs).eval(), torch.tensor(tokens, dtype=torch.long)
-    options = dict(max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False, pad_token_id=0)
+    options = dict(max_new_tokens=new, min_new_tokens=new, do_sample=False, pad_token_id=0)
     return lambda: model.generate(prompts, attention_mask=torch.ones_like(prompts), **options)
 
 
-def memory(config, tokens):
+def memory(config, tokens, new):
     """A call that reads as many bytes as the weights have, once for each token."""
     count = sum(int(np.prod(weight.shape)) for weight in tfdl.build("gpt", config).weights)
     table = tf.random.uniform((count,))
     total = tf.function(lambda: tf.reduce_sum(table))
 
     def read():
-        for _ in range(NEW):
+        for _ in range(new):
             total().numpy()
 
     return read
 
 
-RIVALS = {
-    "keras_hub": of_keras_hub,
-    "transformers": of_transformers,
-    "bfloat16": ours_in_bfloat16,
-    "memory": memory,
+COMPARISONS = {  # ours, theirs, what the ratio should be
+    "keras_hub": (ours, of_keras_hub, 1.6),
+    "transformers": (ours, of_transformers, 1.8),
+    "litert": (exported("tflite"), of_keras_hub, 2.0),
+    "litert_int8": (exported("tflite_dynamic"), of_keras_hub, 5.0),
+    "bfloat16": (ours_in_bfloat16, ours, 1.0),
+    "memory": (ours, memory, 0.0),  # a limit, no target
 }
 
 

@@ -3,7 +3,9 @@
 No environment variable silences TensorFlow's libraries while they load, so an import hook catches their output.
 """
 
+import atexit
 import contextlib
+import functools
 import importlib.util
 import logging
 import os
@@ -60,6 +62,21 @@ def muffled():
             flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@functools.cache
+def silent_at_exit():
+    """Drops what libraries write to file descriptor 2 after Python's end: LiteRT tells which accelerators it leaves."""
+    if not os.environ.get("TFDL_VERBOSE"):
+        atexit.register(drop_errors)
+
+
+def drop_errors():
+    flush()
+    open_if_closed(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    os.close(nothing)
 
 
 def flush():

@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
 
 from tfdl.core.litert import interpreter
-from tfdl.core.quiet import muffled
+from tfdl.core.quiet import muffled, silent_at_exit
 
 
 def benchmark_tflite(content, *, threads=1, **limits):
@@ -44,6 +44,7 @@ def benchmark_signature(content, name, *, threads=1):
     Raises:
         ValueError, RuntimeError: LiteRT cannot run the file.
     """
+    silent_at_exit()
     with muffled():  # it tells which accelerators it does not find, and when it ends
         return {**timed_signature(content, name, threads), "threads": threads}
 

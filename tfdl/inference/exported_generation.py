@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
 
-from tfdl.core.quiet import muffled
+from tfdl.core.quiet import muffled, silent_at_exit
 from tfdl.inference.generation import (
     STREAMED,
     Generated,
@@ -56,6 +56,7 @@ class ExportedWriter:
         self.name, self.padding = Path(path).name, padding
         self.runtime = {}  # all that is LiteRT's, in one place: it tells when it ends, which is nobody's business
         weakref.finalize(self, quietly_cleared, self.runtime)
+        silent_at_exit()
         with muffled():  # it also tells which accelerators it does not find
             model = self.runtime["model"] = CompiledModel.from_file(str(path), options=options)
             names = [model.get_signature_by_index(i)["key"] for i in range(model.get_num_signatures())]
@@ -69,6 +70,7 @@ class ExportedWriter:
             if self.reader == "encode":
                 self.start = None  # as live encoder-decoders have it, see `generation.is_encoder_decoder`
             self.make_buffers(model)
+            self.clear()  # the first writing makes LiteRT talk once more
         (_, _, places, _), (_, size) = self.shapes["step"]["keys_0"], self.shapes["step"]["logits"]
         self.config = SimpleNamespace(context=places, vocabulary_size=size)
 
@@ -143,9 +145,7 @@ class ExportedWriter:
 
     def read(self, prompt, start):
         """Has the model read a prompt (P,): logits (1, V) after it, and the places that are taken."""
-        for (name, shape), buffer in self.runtime["buffers"].items():
-            if name.startswith(("keys_", "values_")):
-                buffer.write(np.zeros(shape, "float32"))  # in place of those of the text before
+        self.clear()
         if self.reader == "encode":
             source = np.full(self.shapes["encode"]["source"], self.padding, "int32")
             source[0, : len(prompt)] = prompt
@@ -163,6 +163,12 @@ class ExportedWriter:
             logits = self.run("prefill", tokens=tokens, length=np.array([len(piece)]), position=np.array([position]))
             position += len(piece)
         return logits, position
+
+    def clear(self):
+        """Empties the cache, which may hold another text."""
+        for (name, shape), buffer in self.runtime["buffers"].items():
+            if name.startswith(("keys_", "values_")):
+                buffer.write(np.zeros(shape, "float32"))
 
     def step(self, token, position):
         """Logits (1, V) after one more token."""
