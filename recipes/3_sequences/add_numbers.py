@@ -60,10 +60,11 @@ def main(config: Config):
     # Train; the best epoch's weights stay in the model
     run.fit(model, data, epochs=config.epochs)
 
-    # Evaluate: the mean squared error, and that of the answer 1 to every sequence
+    # Export for servers and phones, and evaluate: the mean squared error, and that of the answer 1 to every sequence
     metrics = run.evaluate(model, data)
     sums = np.concatenate([sums for _, sums in data.test.as_numpy_iterator()])
     metrics["test_loss/always_1"] = np.square(sums - 1).mean()
+    run.export(model, data)
     return run.finish(model, metrics)
 
 

@@ -115,6 +115,9 @@ def main(config: Config):
         short = sorted(encode(data.tokenizer.tokenizer, data.texts["test"], config.length), key=lambda row: len(row[0]))
         looks, labels = text_attention(model, data.tokenizer, [tokens for tokens, _ in short[len(short) // 3 :][:4]])
         run.show("attention", alignments(looks, labels, labels, names=("is looked at", "looks")))
+
+    # Export for servers and phones, with the tokenizer beside the files
+    run.export(model, data)
     return run.finish(model, metrics, cut=data.cut)
 
 

@@ -104,6 +104,9 @@ def main(config: Config):
     texts = [" ".join(sentence.words) for sentence in sentences[: config.samples]]
     columns = zip(texts, map(" ".join, truth), map(" ".join, found))
     run.tell("tags", [{"text": text, "people": people, "model": model_s} for text, people, model_s in columns])
+
+    # Export for servers and phones, with the tokenizer beside the files
+    run.export(model, data)
     return run.finish(model, metrics, cut=data.cut)
 
 

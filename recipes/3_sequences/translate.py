@@ -119,6 +119,10 @@ def main(config: Config):
     if model.attends:
         looks = [alignment(model, data, sources[row], tokens[row]) for row in rows]
         run.show("alignments", alignments(*zip(*looks), title=f"{model.name}: where it looks"))
+
+    # Export for servers and phones: the encoder and a step of the decoder in one file
+    if config.model == "transformer":
+        run.export(model, data)
     return run.finish(model, metrics)
 
 

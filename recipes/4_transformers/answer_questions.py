@@ -109,6 +109,9 @@ def main(config: Config):
         for answer, people in zip(answers[:8], data.references())
     ]
     run.tell("answers", examples)
+
+    # Export for servers and phones, with the tokenizer beside the files
+    run.export(model, data, formats=("savedmodel", "tflite", "tflite_float16", "tflite_dynamic"))
     return run.finish(model, metrics, examples=examples)
 
 

@@ -84,8 +84,9 @@ def main(config: Config):
     # Train; the best epoch's weights stay in the model
     run.fit(model, data, epochs=config.epochs)
 
-    # Evaluate: nats per token, the right ones before it given; summary.json has examples
+    # Export, and evaluate: nats per token, the right ones before it given; summary.json has examples
     metrics = run.evaluate(model, data, "validation") | run.evaluate(model, data)
+    run.export(model, data)
     if is_reverse:
         return run.finish(model, metrics)
     for split in ("validation", "test"):

@@ -105,6 +105,9 @@ def main(config: Config):
     damaged = next(iter(data.test.unbatch().batch(2)))[0].numpy()
     looks, labels = text_attention(model, data.tokenizer, damaged)
     run.show("attention", alignments(looks, labels, labels, names=("is looked at", "looks")))
+
+    # Export for servers and phones, with the tokenizer beside the files
+    run.export(model, data, formats=("savedmodel", "tflite", "tflite_float16", "tflite_dynamic"))
     return run.finish(model, metrics, examples=examples)
 
 

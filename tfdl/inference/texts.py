@@ -12,45 +12,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import tensorflow as tf
-
-from tfdl.core.saved import load_model
 from tfdl.core.token_rows import encode, padded, read_tokenizer
 from tfdl.inference.inputs import STANDARD_INPUT, Broken, content
 from tfdl.inference.kinds import ANSWERS
+from tfdl.inference.token_backends import token_backend
 
 LINES, OBJECTS = ".txt", ".jsonl"  # a text on each line; a JSON object with a "text" on each line
 NO_PARAGRAPH = "no paragraph: write QUESTION, a tab and PARAGRAPH, a .jsonl with both, or --context FILE"
-
-
-class TokensBackend:
-    """A network on tokens in a .keras file: tokens (B, T) int32 -> {name: (B, ...) float32}.
-
-    Args:
-        file: of the network.
-        fields: of its input, each (B, T) int32; several of them are given as a dict.
-
-    Raises:
-        ValueError: the model does not take tokens, or gives something else.
-    """
-
-    step = 0.0
-
-    def __init__(self, file, fields=("tokens",)):
-        self.model, self.fields = load_model(file), fields
-        self.run = tf.function(self.forward, input_signature=[tf.TensorSpec((None, None), tf.int32) for _ in fields])
-        try:
-            shape = self.run.get_concrete_function().output_shapes
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{file} takes no tokens (B, T): {error}") from error
-        self.outputs = {"logits": tuple(shape[1:])}
-
-    def forward(self, *inputs):
-        inputs = inputs[0] if len(inputs) == 1 else dict(zip(self.fields, inputs))
-        return tf.cast(self.model(inputs, training=False), tf.float32)
-
-    def __call__(self, *inputs):
-        return {"logits": self.run(*inputs).numpy()}
 
 
 class TextPredictor:
@@ -69,7 +37,7 @@ class TextPredictor:
         self.path, self.task, self.tokenizer_path = path, task, Path(folder) / task.tokenizer
         self.answers = ANSWERS[task.kind]
         self.tokenizer = read_tokenizer(self.tokenizer_path)
-        self.backend = TokensBackend(path, self.fields)
+        self.backend = token_backend(path, self.fields, task.padding)
         self.reader = self.answers.Reader(task, self.backend)
 
     @staticmethod

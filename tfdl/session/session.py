@@ -30,10 +30,12 @@ import tensorflow as tf
 
 from tfdl.core import static
 from tfdl.core.files import write_bytes, write_json, write_text
+from tfdl.core.task import OF_TEXTS
 from tfdl.distribution import multi_worker, strategies
 from tfdl.export.card import write_card
 from tfdl.export.entry_points import has_entry_points
 from tfdl.export.exporter import FORMATS, export_model
+from tfdl.export.texts import of_length, rows_of_length
 from tfdl.figures.style import write_png
 from tfdl.session import display
 from tfdl.session.compare import compare
@@ -401,6 +403,8 @@ class Session:
         options = {"formats": formats or FORMATS, "representative": data.validation, "labels": labels}
         if has_entry_points(model):  # these draw samples of their own
             options = {"formats": formats}
+        elif task is not None and task.kind in OF_TEXTS:
+            model, options["representative"] = of_length(model, task), lambda: rows_of_length(data.validation, task)
         tokenizer = data.tokenizer.tokenizer if task is not None and task.tokenizer else None
         report = export_model(model, self.folder / "export", task=task, tokenizer=tokenizer, **options)
         self.card = {
