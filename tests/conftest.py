@@ -49,6 +49,9 @@ def pytest_collection_modifyitems(config, items):
         kept = [item for item in items if selection.has(item.path, item.name)]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
+        for item in items:  # the smoke run of the topic's recipe, slow or not
+            if item.name.partition("[")[2].removesuffix("]") in selection.recipes:
+                item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "slow"]
 
 
 def pytest_unconfigure():

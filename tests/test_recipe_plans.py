@@ -4,6 +4,7 @@ import contextlib
 import runpy
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,7 +22,7 @@ class Plan:
     def __init__(self, folder):
         self.folder = folder
         self.position = tf.Variable([0, 0], dtype=tf.int64)
-        self.compared, self.fitted = [], None
+        self.compared, self.fitted, self.shown = [], None, []
 
     def start(self, config, *, name):
         return self
@@ -34,11 +35,19 @@ class Plan:
 
     def compare(self, data, models, *, epochs, **options):
         self.compared.append((data, models, epochs, options))
+        made = {name: make() for name, make in models.items()}
+        for name, model in made.items():
+            x, y = next(iter((data[name] if isinstance(data, dict) else data).train))
+            assert np.isfinite(model.compute_loss(x=x, y=y, y_pred=model(x, training=True))), name
+            best = self.folder / "variants" / name / "checkpoints" / "best"
+            best.mkdir(parents=True)
+            model.save(best / "model.keras")
         numbers = {"loss": 1.0, "accuracy": 0.5, "cross_entropy": 1.0}
-        numbers |= {f"val_{key}": value for key, value in numbers.items()}
-        history = [{key: value * 2.0**epoch for key, value in numbers.items()} for epoch in range(epochs)]
         tests = {f"test_{key}": value for key, value in numbers.items()}
-        return {name: Result(name, None, epochs, history, tests, 1.0) for name in models}
+        numbers |= {f"val_{key}": value for key, value in numbers.items()}
+        numbers |= {"updates": 1.0, "loss_scale": 1.0}
+        history = [{key: value * 2.0**epoch for key, value in numbers.items()} for epoch in range(epochs)]
+        return {name: Result(name, model, epochs, history, tests, 1.0) for name, model in made.items()}
 
     def fit(self, model, data, **options):
         self.fitted = model, data, options
@@ -50,6 +59,9 @@ class Plan:
         pass
 
     def show(self, name, figure):
+        self.shown.append(name)
+
+    def curve(self, name, values):
         pass
 
     def finish(self, model, metrics):
@@ -60,13 +72,42 @@ def planned(name, folder, **flags):
     """The `Plan` of a recipe, and what its `main` returned."""
     recipe = runpy.run_path(str(RECIPES[name]))
     plan = Plan(folder)
-    return plan, recipe["main"](recipe["Config"](data="digits", run=plan, **flags))
+    data = {"data": "digits"} if hasattr(recipe["Config"], "data") else {}
+    return plan, recipe["main"](recipe["Config"](**data, run=plan, **flags))
 
 
 def learns(make):
     """Weights that learn, and all weights, of the model that a function makes."""
     model = make()
     return len(model.trainable_weights), len(model.weights)
+
+
+@pytest.fixture(autouse=True)
+def policy():
+    """Recipes may leave another precision behind."""
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+SMALLEST = {  # flags with which a comparison takes no time where it computes something itself
+    "compare_activations": {"layers": 1},
+    "fine_tune": {"source": "digits", "model": "lenet", "variant": "nano"},
+    "initialize": {"layers": 2},
+    "train_highway": {"depth": 4},
+    "watch_gradients": {"length": 6, "singular_values": (0.9,)},
+}
+COMPARISONS = [name for name, file in RECIPES.items() if "run.compare(" in file.read_text() and name != "look_inside"]
+
+
+@pytest.mark.parametrize("name", sorted(COMPARISONS))
+def test_comparison_builds_every_model_and_draws_what_it_promises(name, tmp_path):
+    """All of a recipe but the trainings: each model takes a batch of its data and has a finite loss."""
+    plan, metrics = planned(name, tmp_path, **SMALLEST.get(name, {}))
+    assert len(plan.compared[0][1]) > 1 or len(plan.compared) > 1, "a comparison of one model"
+    assert metrics and all(np.isfinite(value) for value in metrics.values())
+    assert len(plan.shown) == len(set(plan.shown)), "two figures of one name"
+    assert bool(plan.shown) == ("run.show(" in RECIPES[name].read_text())
 
 
 def test_transfer_learns_other_classes_from_fewer_and_fewer_images(tmp_path):

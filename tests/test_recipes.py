@@ -35,8 +35,23 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "translate": ["--data", "reverse", "--model", "transformer", "--variant", "nano", "--length", "16"],
     "watch_gradients": ["--length", "6", "--singular-values", "0.9"],
 }
-# Trainings as others have them; test_recipe_plans says what they ask for.
-SHOWN_BY_OTHERS = {"regularize", "transfer"}
+# Slow tests: comparisons as others have them, of which test_recipe_plans runs all but the trainings; and what the tests
+# in tests/distribution show with smaller networks.  `make check TOPIC=...` runs those of its topic.
+SHOWN_BY_OTHERS = {
+    "augment_images",
+    "compare_activations",
+    "compare_optimizers",
+    "compare_topologies",
+    "fine_tune",
+    "initialize",
+    "normalize",
+    "parallelize_model",
+    "regularize",
+    "schedule_learning_rate",
+    "train_highway",
+    "train_multi_worker",
+    "transfer",
+}
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 NO_TASK = {"task.json"}  # `tfdl predict` does not answer yet for models of the data of these loaders
 OTHER_DATA = ("corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")

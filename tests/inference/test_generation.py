@@ -182,8 +182,12 @@ def test_one_beam_is_greedy_and_prompts_do_not_mix(gpt, bart):
         greedy = write(model, PROMPTS, **options).tokens
         for one, other in zip(model.beam_search(PROMPTS, beams=1, new_tokens=6, **options).tokens, greedy):
             assert one.tolist() == other.tolist()
-        together = model.beam_search(PROMPTS, beams=3, new_tokens=6, **options).tokens
-        for prompt, tokens in zip(PROMPTS, together):
+        answer = model.beam_search(PROMPTS, beams=3, new_tokens=6, **options)
+        for prompt, tokens, values in zip(PROMPTS, answer.tokens, answer.log_probabilities):
+            written = np.array([[*([2] if options else prompt), *tokens[:-1]]])
+            whole = model({"source": np.array([prompt]), "target_in": written} if options else written)[0]
+            logits = tf.nn.log_softmax(whole[-len(tokens) :]).numpy()  # of the whole model, without a cache
+            np.testing.assert_allclose(values, logits[np.arange(len(tokens)), tokens], atol=1e-5)
             alone = model.beam_search([prompt], beams=3, new_tokens=6, **options).tokens[0]
             assert alone.tolist() == tokens.tolist()
 
