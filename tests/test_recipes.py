@@ -19,6 +19,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "classify_images": ["--variant", "nano"],
     "classify_text": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--model", "bert", "--variant", "nano"],
     "compare_activations": ["--layers", "1"],
+    "detect_objects": ["--data", "shapes", "--variant", "nano", "--image-size", "64"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "fine_tune_instructions": ["--data", "add", "--variant", "nano"],
     "forecast": ["--data", "waves", "--length", "24", "--horizon", "12"],

@@ -266,6 +266,7 @@ ESTIMATED_MINUTES = {
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
     "tfdl run answer_questions": 5,
     "tfdl run detect_objects": 5,
+    "tfdl run detect_objects --model yolo_v5": 5,
     "tfdl run detect_objects --data bccd --image-size 320": 10,
 }
 
@@ -929,7 +930,16 @@ TOPICS = (
         "CNN",
         prerequisites=("fcn", "resnet"),
     ),
-    Topic("yolo_v5", "YOLOv5", None, "Jocher et al. 2020, software", 2, "Vision", prerequisites=("detection",)),
+    Topic(
+        "yolo_v5",
+        "YOLOv5",
+        "tfdl.models.detection.yolo_v5",
+        "Jocher et al. 2020, software",
+        2,
+        "Vision",
+        prerequisites=("detection",),
+        recipe="tfdl run detect_objects --model yolo_v5",
+    ),
     Topic(
         "yolo_v8",
         "YOLOv8",

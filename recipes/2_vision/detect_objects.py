@@ -1,7 +1,8 @@
 """Train a detector to find objects in pictures, and export it for servers and phones.
 
-Stage 2 (vision) - YOLOv8, Jocher et al. 2023, software, as described by Terven et al. 2023, arXiv:2304.00501
+Stage 2 (vision) - YOLOv8 and YOLOv5, Jocher et al., software, as described by Terven et al. 2023, arXiv:2304.00501
 Run:     tfdl run detect_objects
+         tfdl run detect_objects --model yolo_v5
          tfdl run detect_objects --data bccd --image-size 320
          tfdl run detect_objects --data coco:/path/to/annotations.json --image-size 320
 Expect:  test mAP50 above 0.85 on shapes
@@ -14,8 +15,10 @@ import keras
 
 import tfdl
 from tfdl.data import detection
+from tfdl.data.anchors import anchors_of
 from tfdl.data.detection_augment import chain, random_affine, random_color, random_flip, random_mosaic
 from tfdl.figures.detections import precision_recall
+from tfdl.learners.supervised.anchor_detector import AnchorDetector
 from tfdl.learners.supervised.detector import Detector
 from tfdl.metrics.detection import mean_average_precision
 from tfdl.session.defaults import DETECTORS, with_defaults
@@ -31,7 +34,7 @@ class Config:
 
     data: str = "shapes"
     """shapes; a tensorflow_datasets name (bccd, raccoon ...); or coco:FILE, voc:FOLDER, yolo:FOLDER, labelme:FOLDER"""
-    model: Literal["yolo_v8"] = "yolo_v8"
+    model: Literal["yolo_v8", "yolo_v5"] = "yolo_v8"
     """key of a detector"""
     variant: str | None = None
     """row of the model's VARIANTS: tfdl show MODEL"""
@@ -77,7 +80,10 @@ def main(config: Config):
         run=run,
     )
 
-    # Model
+    # Model; YOLOv5's anchors have the sizes of the objects in these pictures
+    has_anchors = config.model == "yolo_v5"
+    options = {"anchors": anchors_of(data)} if has_anchors else {}
+    learner = AnchorDetector if has_anchors else Detector
     with run.scope():
         network = tfdl.build(
             config.model,
@@ -85,8 +91,9 @@ def main(config: Config):
             image_shape=data.image_shape,
             num_classes=data.num_classes,
             weights=config.weights or None,
+            **options,
         )
-        model = Detector(network)
+        model = learner(network)
         updates = run.updates(data, config.epochs)
         warm_up = updates // 10
         learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)

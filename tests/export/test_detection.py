@@ -98,3 +98,14 @@ def test_a_model_without_boxes_is_refused():
     images = keras.Input((8, 8, 3), name="images")
     with pytest.raises(ValueError, match="'plain' has no outputs boxes and scores"):
         detection.in_use(keras.Model(images, keras.layers.Flatten()(images), name="plain"))
+
+
+def test_an_int8_file_that_finds_something_else_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(detection.AGREEMENT, "tflite_int8", 1.1)  # more than there is
+    said, formats = [], ("tflite", "tflite_int8")
+    options = dict(formats=formats, representative=colored(20), task=TASK, progress=said.append)
+    report = export_model(planted(), tmp_path / "export", **options)
+    assert list(report["detectors"]) == ["detector.tflite"]
+    assert "does not find what the live model finds" in report["left_out"]["detector_int8.tflite"]
+    assert not (tmp_path / "export" / "detector_int8.tflite").exists()
+    assert any(line.startswith("export: no detector_int8.tflite") for line in said)

@@ -1,10 +1,14 @@
 """The detector learns, is the same on replicas and with micro-batches, is saved, and finds what it was taught."""
 
+import os
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import forked
 from tfdl.data.detection import load
 from tfdl.learners.supervised.detector import Detector
 from tfdl.models.detection.yolo_v8 import YOLOv8Config, yolo_v8
@@ -108,5 +112,21 @@ def test_answers_are_padded_and_sorted(batch):
 
 def test_network_that_is_no_detector_is_refused():
     images = keras.Input((8, 8, 3))
-    with pytest.raises(ValueError, match="outputs boxes, scores and distances; 'plain' has one without a name"):
+    with pytest.raises(ValueError, match="outputs boxes, scores, distances; .plain. has one without"):
         Detector(keras.Model(images, keras.layers.Flatten()(images), name="plain"))
+
+
+@pytest.mark.slow
+def test_two_replicas_with_micro_batches_are_one_device(tmp_path):
+    """Batches of 5 and 1: a replica has pictures without objects, or no picture at all."""
+    program = Path(__file__).with_name("replicated_detector.py")
+    environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1", "TFDL_LOGICAL_CPUS": "2"}
+    with open(tmp_path / "log", "w") as log:
+        process = forked.start(program, tmp_path / "r.npz", env=environment, log=log)
+    assert process.wait(timeout=500) == 0, (tmp_path / "log").read_text()[-3000:]
+    found = dict(np.load(tmp_path / "r.npz"))
+    np.testing.assert_allclose(found["two/losses"], found["one/losses"], rtol=1e-4)
+    names = [name.removeprefix("one/") for name in found if name.startswith("one/weight")]
+    assert len(names) > 20
+    for name in names:
+        np.testing.assert_allclose(found[f"two/{name}"], found[f"one/{name}"], atol=2e-6)

@@ -110,12 +110,16 @@ def live_detections(outputs):
     return {name: ops.convert_to_numpy(values) for name, values in found.items()}
 
 
-def detector_files(folder, model, signature, formats, calibration, reference, say):
+def detector_files(folder, model, signature, formats, calibration, reference, left_out, say):
     """Writes detector.tflite and detector_int8.tflite, if `formats` has their kind; yields (name, row of a report).
 
     Args:
         model: of `in_use`; signature: its own.
         reference: `Reference` of pictures and the live model's outputs.
+        left_out: gets name -> reason of an int8 file that finds something else.
+
+    Raises:
+        ExportError: the float file finds something else.
     """
     source = with_suppression(model)
     signature = signature_of(source, input_range=signature.input_range)
@@ -131,9 +135,19 @@ def detector_files(folder, model, signature, formats, calibration, reference, sa
             outputs = run_tflite(content, reference.inputs)
             outputs["labels"] = outputs["labels"].astype("int32")
             row = {"format": form, "bytes": len(content), "operators": operators(content)}
-            row |= check_agreement(name, form, outputs, expected, classes)
+            try:
+                row |= check_agreement(name, form, outputs, expected, classes)
+            except ExportError as error:
+                if form == "tflite":
+                    raise
+                left_out[name] = str(error)
+                (folder / name).unlink()
+                continue
             row["latency"] = benchmark_tflite(content)
         yield name, row
+    for name in FILES.values():
+        if name in left_out:
+            say(f"export: no {name}: {left_out[name]}")
 
 
 def agreement(found, expected, classes):

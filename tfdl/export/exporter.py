@@ -165,7 +165,7 @@ def export_model(
             report["artifacts"][file], probe[file] = row, first(outputs, PROBES)
         if task is not None and task.kind == "detection":
             few = reference.first(COMPARED)
-            files = detector_files(fresh, source, signature, formats, calibration, few, say)
+            files = detector_files(fresh, source, signature, formats, calibration, few, left_out, say)
             report["detectors"] = dict(files)
         if labels is not None:
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")

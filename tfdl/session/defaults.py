@@ -61,7 +61,7 @@ class DetectorDefaults:
     epochs: int = 16
 
 
-DETECTORS = {"yolo_v8": DetectorDefaults(variant="n")}
+DETECTORS = {"yolo_v8": DetectorDefaults(variant="n"), "yolo_v5": DetectorDefaults(variant="n")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

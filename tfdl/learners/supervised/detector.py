@@ -10,19 +10,18 @@ Network, assignment, loss and decoding are four things: `models/detection`, and 
 Shapes: B batch, H W C height, width and channels, N objects with padding, A points, D detections.
 """
 
-import keras
 from keras import ops
 
 from tfdl.core.batches import PADDING
 from tfdl.core.gradients import mean_over
 from tfdl.core.serial import serializable
 from tfdl.layers.box_distribution import BoxDistribution
+from tfdl.learners.supervised.box_learner import BoxLearner
 from tfdl.losses.detection import detection_terms, task_aligned
-from tfdl.ops.suppression import non_max_suppression
 
 
 @serializable
-class Detector(keras.Model):
+class Detector(BoxLearner):
     """Images (B, H, W, C) -> what the network puts out: dict of boxes, scores and distances.
 
     The loss is divided by the targets of the scores in the global batch, whatever replica or micro-batch they are in.
@@ -37,15 +36,11 @@ class Detector(keras.Model):
         ValueError: a network with other outputs.
     """
 
+    OUTPUTS = ("boxes", "scores", "distances")
+
     def __init__(self, network, *, gains=(7.5, 0.5, 1.5), nearest=10, name=None, **kwargs):
-        outputs = network.output
-        if not isinstance(outputs, dict) or not {"boxes", "scores", "distances"} <= outputs.keys():
-            raise ValueError(
-                f"Detector needs a network with the outputs boxes, scores and distances; {network.name!r} has"
-                f" {', '.join(outputs) if isinstance(outputs, dict) else 'one without a name'}."
-            )
-        super().__init__(inputs=network.inputs[0], outputs=outputs, name=name or network.name, **kwargs)
-        self.network, self.gains, self.nearest = network, tuple(gains), nearest
+        super().__init__(network, name=name, **kwargs)
+        self.gains, self.nearest = tuple(gains), nearest
         (grid,) = [layer for layer in network.layers if isinstance(layer, BoxDistribution)]
         self.points, self.steps = grid.points, grid.steps  # (A, 2), (A, 1)
 
@@ -64,32 +59,5 @@ class Detector(keras.Model):
         )
         return mean_over(*detection_terms(y_pred, target, self.points, self.steps, gains=self.gains))
 
-    def detect(self, images, *, score_threshold=0.001, iou_threshold=0.7, max_detections=100):
-        """What is in the pictures: dict of boxes (B, D, 4) xyxy in pixels, scores (B, D) and labels (B, D), -1 where
-        padded; see `non_max_suppression`.
-
-        The thresholds are those for mean average precision, which wants doubtful detections too; a person rather wants
-        those above 0.25.
-        """
-        outputs = self(images, training=False)
-        return non_max_suppression(
-            ops.cast(outputs["boxes"], "float32"),
-            ops.sigmoid(ops.cast(outputs["scores"], "float32")),
-            iou_threshold=iou_threshold,
-            score_threshold=score_threshold,
-            max_detections=max_detections,
-            candidates=300,
-        )
-
     def get_config(self):
-        return {
-            "network": keras.saving.serialize_keras_object(self.network),
-            "gains": list(self.gains),
-            "nearest": self.nearest,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        return cls(keras.saving.deserialize_keras_object(config.pop("network")), **config)
+        return super().get_config() | {"gains": list(self.gains), "nearest": self.nearest}
