@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tfdl
 from tfdl.commands.arguments import parser_of, positive
+from tfdl.core.chat_templates import TEMPLATES
 
 EXAMPLES = """examples:
   tfdl generate runs/tiny_shakespeare_gpt --prompt "ROMEO:" --temperature 0.8 --top-k 20
@@ -15,6 +16,7 @@ EXAMPLES = """examples:
   tfdl generate runs/texts_gpt --prompt "Born in " --pattern "[0-9]{4}" --new-tokens 4
   tfdl generate runs/texts_gpt --prompt "{" --schema person.json
   tfdl generate runs/large_gpt --draft runs/small_gpt --prompt "Once" --new-tokens 100
+  tfdl generate runs/add_reverse_sort_gpt_instructed --chat
   echo "To be" | tfdl generate runs/tiny_shakespeare_gpt --prompt - --stop "."
 
 Without --temperature each token is the likeliest one.  Several prompts are written side by side and printed at the end,
@@ -26,20 +28,15 @@ exit code: 0 success, 2 bad arguments
 
 def main(argv):
     args = arguments(argv)
-    from tfdl.inference.generation import Sampling
     from tfdl.inference.text_generation import TextWriter
 
     writer = tfdl.load(args.source, file=args.file)
     if not isinstance(writer, TextWriter):
         raise ValueError(f"{args.source} is no language model; `tfdl predict` tells what it answers.")
+    if args.chat:
+        return chat(writer, args)
     prompts = [sys.stdin.read().rstrip("\n") if prompt == "-" else prompt for prompt in args.prompt]
-    sampling = Sampling(
-        temperature=args.temperature,
-        top_k=args.top_k,
-        top_p=args.top_p,
-        min_p=args.min_p,
-        repetition_penalty=args.repetition_penalty,
-    )
+    sampling = sampling_of(args)
     method, options = search_of(args, sampling)
     constraint = constraint_of(args, writer, method)
     streams = len(prompts) == 1 and not args.json and not method
@@ -70,6 +67,40 @@ def main(argv):
     count = sum(len(writer.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
     print(f"{count:,} tokens in {seconds:.1f} s, {count / seconds:,.0f} a second, compiling included", file=sys.stderr)
     return 0
+
+
+def sampling_of(args):
+    """How the next token is chosen."""
+    from tfdl.inference.generation import Sampling
+
+    return Sampling(
+        temperature=args.temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        min_p=args.min_p,
+        repetition_penalty=args.repetition_penalty,
+    )
+
+
+def chat(writer, args):
+    """Answers each line of standard input."""
+    from tfdl.inference.text_generation import Chat
+
+    talk = Chat(writer, TEMPLATES.get(args.template), args.system)
+    options = dict(new_tokens=args.new_tokens, sampling=sampling_of(args), seed=args.seed, compiled=args.compile)
+    is_terminal = sys.stdin.isatty()
+    while True:
+        if is_terminal:
+            print("> ", end="", flush=True)
+        question = sys.stdin.readline()
+        if not question:  # the end of the input
+            return 0
+        question = question.rstrip("\n")
+        if args.json:
+            print(json.dumps({"question": question, "answer": talk.answer(question, **options)}, ensure_ascii=False))
+        else:
+            talk.answer(question, stream=lambda piece: print(piece, end="", flush=True), **options)
+            print(flush=True)
 
 
 def search_of(args, sampling):
@@ -111,8 +142,11 @@ def arguments(argv):
     parser = parser_of("generate", description=__doc__, examples=EXAMPLES)
     parser.add_argument("--file", metavar="NAME", help="of an export: which file, such as model_dynamic.tflite")
     parser.add_argument(
-        "--prompt", action="append", required=True, metavar="TEXT", help="where to go on from; - reads standard input"
+        "--prompt", action="append", default=[], metavar="TEXT", help="where to go on from; - reads standard input"
     )
+    parser.add_argument("--chat", action="store_true", help="answer each line of standard input, after those before")
+    parser.add_argument("--template", choices=TEMPLATES, help="of a chat; default: that of the model's training")
+    parser.add_argument("--system", default="", metavar="TEXT", help="of a chat: what stands before all turns")
     parser.add_argument("--new-tokens", type=positive, default=256, metavar="N", help="tokens to write; default: 256")
     parser.add_argument(
         "--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token; 1 draws as trained"
@@ -134,4 +168,7 @@ def arguments(argv):
         "--compile", action="store_true", help="compile by XLA first: seconds at the start, faster afterwards"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line: prompt and text")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if bool(args.prompt) == args.chat:
+        raise ValueError("Give --prompt TEXT, once or more, or --chat.")
+    return args

@@ -24,6 +24,7 @@ class Task:
         tokenizer: of texts: the name of the file beside this one that turns them into tokens.
         length: of texts: the most tokens that the model sees, special ones included.
         padding: the token behind a text's end.
+        template: of conversations: what stands before a turn, with {role}; the token that ends it; what stands behind.
         abstains: of questions: whether a paragraph may hold no answer.
         resize: how pictures are resized to `image_shape`, see `tfdl.core.pictures`: "stretch" ignores proportions.
 
@@ -39,6 +40,7 @@ class Task:
     tokenizer: str | None = None
     length: int | None = None
     padding: int = 0
+    template: tuple[str, str, str] | None = None
     abstains: bool = False
 
     def __post_init__(self):
@@ -64,6 +66,10 @@ class Task:
         for name, value, least in (("length", self.length, 1), ("padding", self.padding, 0)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} is {value!r}; give a whole number from {least} on.")
+        if self.template is not None and not (is_tuple(self.template, str, 3) and "{role}" in self.template[0]):
+            raise ValueError(
+                f"template is {self.template!r}; give what stands before a turn, its end, and what follows."
+            )
         if not isinstance(self.abstains, bool):
             raise ValueError(f"abstains is {self.abstains!r}; give True or False.")
 

@@ -19,8 +19,8 @@ import json
 import pathlib
 from dataclasses import dataclass
 
+from tfdl.core.chat_templates import ASSISTANT, ROLES
 from tfdl.data import checked_tasks, records
-from tfdl.data.chat_templates import ASSISTANT, ROLES
 
 SPLITS = ("train", "validation", "test")
 PARTS = {"train": range(8), "validation": (8,), "test": (9,)}  # of each ten of a set without splits

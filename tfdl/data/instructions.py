@@ -22,9 +22,8 @@ import tensorflow as tf
 
 from tfdl.core import static
 from tfdl.core.batches import PADDING
-from tfdl.core.task import Task
+from tfdl.core.chat_templates import ASSISTANT, ChatTemplate, chat_task, template_of
 from tfdl.data import conversations, sources
-from tfdl.data.chat_templates import ASSISTANT, ChatTemplate, template_of
 from tfdl.data.order import Order, finalized, of_run
 from tfdl.data.text_pairs import padded, table
 from tfdl.data.tokenizers import Characters, Pieces
@@ -61,8 +60,7 @@ class InstructionData:
     @property
     def task(self):
         """What a model of these conversations does."""
-        padding = self.tokenizer.special.get("padding", 0)
-        return Task(kind="text_generation", tokenizer="tokenizer.json", length=self.length, padding=padding)
+        return chat_task(self.template, self.tokenizer, self.length)
 
     def prompt(self, messages):
         """Token numbers (P,) of messages and of what opens the assistant's turn."""

@@ -17,9 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.core import static
-from tfdl.core.task import Task
+from tfdl.core.chat_templates import ASSISTANT, ChatTemplate, chat_task, template_of
 from tfdl.data import conversations
-from tfdl.data.chat_templates import ASSISTANT, ChatTemplate, template_of
 from tfdl.data.conversations import Preference
 from tfdl.data.instructions import check_numbers, short_name, with_special
 from tfdl.data.order import Order, finalized, of_run
@@ -57,8 +56,7 @@ class PreferenceData:
     @property
     def task(self):
         """What a policy that is taught by these pairs does."""
-        padding = self.tokenizer.special.get("padding", 0)
-        return Task(kind="text_generation", tokenizer="tokenizer.json", length=self.length, padding=padding)
+        return chat_task(self.template, self.tokenizer, self.length)
 
 
 def load(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfdl.core.chat_templates import TEMPLATES, ChatTemplate
 from tfdl.core.saved import load_model
 from tfdl.core.token_rows import read_tokenizer
 from tfdl.inference.exported_generation import ExportedWriter
@@ -143,6 +144,91 @@ class TextWriter:
         if not tokens.size:
             raise ValueError("A prompt is empty; give at least one letter to go on from.")
         return tokens
+
+
+class Chat:
+    """A conversation with a model that was taught to answer.
+
+    chat = Chat(tfdl.load("runs/my_gpt_instructed"))
+    chat.answer("37+58")                       # "95"; the next question is read after this one and its answer
+
+    Args:
+        writer: a `TextWriter`.
+        template: a `tfdl.core.chat_templates.ChatTemplate`; None is that of the model's training.
+        system: what stands before all turns; "" for nothing.
+
+    Raises:
+        ValueError: the model was trained without a template, or its tokenizer lacks the template's tokens.
+    """
+
+    def __init__(self, writer, template=None, system=""):
+        if template is None and writer.task.template is None:
+            raise ValueError(
+                f"{writer.path} was not trained on conversations; say how its turns are written, template= or"
+                f" --template: {', '.join(TEMPLATES)}."
+            )
+        self.writer, self.template = writer, template or ChatTemplate(*writer.task.template)
+        self.tokenizer = Encoder(writer.tokenizer)
+        self.stop = self.template.stop_token(self.tokenizer)
+        self.messages = [("system", system)] if system else []
+
+    def answer(self, question, *, new_tokens=256, sampling=None, seed=0, stream=None, compiled=True):
+        """The answer to a question after all turns before; the oldest ones are forgotten where they do not fit.
+
+        Args:
+            question: a text.
+            new_tokens, sampling, seed, compiled: as for `TextWriter.write`; fewer tokens where no more fit.
+            stream: a function of the new letters, called every few tokens.
+
+        Raises:
+            ValueError: the question alone does not fit what the model sees.
+        """
+        model = self.writer.model
+        context, turns = model.config.context, [*self.messages, ("user", question)]
+        first = 1 if turns[0][0] == "system" else 0
+        while len(self.prompt(turns)) + min(new_tokens, context // 4) > context and len(turns) - first > 2:
+            turns = turns[:first] + turns[first + 2 :]  # without the oldest question and its answer
+        tokens = self.prompt(turns)
+        if len(tokens) >= context:
+            raise ValueError(
+                f"The question has {len(tokens)} tokens, but {model.name} sees {context}; give a shorter one."
+            )
+        text = Text(self.writer.tokenizer, ())
+
+        def show(new):
+            piece = text.add(new[0])
+            if stream:
+                stream(piece)
+
+        model.generate(
+            [tokens],
+            new_tokens=min(new_tokens, context - len(tokens)),
+            sampling=sampling,
+            stop_tokens=(self.stop,),
+            seed=seed,
+            stream=show,
+            compiled=compiled,
+        )
+        last = text.rest()
+        if stream and last:
+            stream(last)
+        self.messages = [*turns, ("assistant", text.shown)]
+        return text.shown
+
+    def prompt(self, turns):
+        """Token numbers (P,) of these turns and of what opens the assistant's."""
+        return self.template.encode(turns, self.tokenizer, prompt=True)[0]
+
+
+class Encoder:
+    """A `tokenizers.Tokenizer` as chat templates take it."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def encode(self, text):
+        """Token numbers (T,) int32, without tokens around the text."""
+        return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, "int32")
 
 
 class Text:

@@ -13,10 +13,13 @@ Language"; `zephyr`: Tunstall et al. 2023, arXiv:2310.16944.
 Shapes: T tokens.
 """
 
+import dataclasses
 import re
 from dataclasses import dataclass
 
 import numpy as np
+
+from tfdl.core.task import Task
 
 ROLES = ("system", "user", "assistant")
 ASSISTANT = ROLES[2]
@@ -117,6 +120,17 @@ def template_of(name):
     if name not in TEMPLATES:
         raise ValueError(f"There is no chat template {name!r}; choose {', '.join(TEMPLATES)}.")
     return TEMPLATES[name]
+
+
+def chat_task(template, tokenizer, length):
+    """The `Task` of a model that answers in this template."""
+    return Task(
+        kind="text_generation",
+        tokenizer="tokenizer.json",
+        length=length,
+        padding=tokenizer.special.get("padding", 0),
+        template=dataclasses.astuple(template),
+    )
 
 
 def plain_tokens(text, tokenizer):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfdl.data.chat_templates import TEMPLATES, template_of
+from tfdl.core.chat_templates import TEMPLATES, template_of
 from tfdl.data.instructions import characters_of, with_special
 from tfdl.data.tokenizers import Pieces
 
