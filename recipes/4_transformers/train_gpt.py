@@ -33,6 +33,8 @@ class Config:
     """row of the model's VARIANTS: tfdl show gpt"""
     tokenizer: Literal["characters", "bytes"] = "characters"
     """characters are those of the training text"""
+    streaming: bool = False
+    """for files and folders of *.txt and *.jsonl that are larger than memory: tokens stay in a file"""
     length: int | None = None
     """tokens in a block: what the model sees"""
     batch_size: int | None = None
@@ -54,7 +56,12 @@ def main(config: Config):
 
     # Data
     data = text.load(
-        config.data, length=config.length, batch_size=config.batch_size, tokenizer=config.tokenizer, run=run
+        config.data,
+        length=config.length,
+        batch_size=config.batch_size,
+        tokenizer=config.tokenizer,
+        streaming=config.streaming,
+        run=run,
     )
 
     # Model

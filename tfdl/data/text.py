@@ -4,9 +4,10 @@
     model = rnn("lstm_characters", vocabulary_size=len(data.tokenizer))
     model.fit(data.train, validation_data=data.validation, epochs=3)
 
-Three kinds of names: `descriptions`, which comes with a package; a text file, or a folder with files *.txt; and any
-tensorflow_datasets name with a feature "text".  Training blocks and their order are pure functions of (seed, epoch,
-step), see `order`: a run that stops after any step and starts again there sees the same batches.
+Three kinds of names: `descriptions`, which comes with a package; a text file, or a folder with files *.txt or *.jsonl,
+whose rows have a "text"; and any tensorflow_datasets name with a feature "text".  With `streaming` the texts of a file
+or folder may be larger than memory: see `token_files`.  Training blocks and their order are pure functions of (seed,
+epoch, step), see `order`: a run that stops after any step and starts again there sees the same batches.
 """
 
 import functools
@@ -20,11 +21,12 @@ import tensorflow as tf
 from tfdl.core import static
 from tfdl.core.batches import PADDING
 from tfdl.core.task import Task
-from tfdl.data import sources
+from tfdl.data import sources, token_files
 from tfdl.data.order import Order, finalized, of_run
-from tfdl.data.tokenizers import TOKENIZERS
+from tfdl.data.tokenizers import TOKENIZERS, Characters
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a text without splits, from its beginning to its end
+PART = 1 << 22  # tokens that are counted at once
 SMOOTHING = 0.1  # added to the count of each pair of tokens
 
 
@@ -68,10 +70,20 @@ class TextData:
         size = len(self.tokenizer)
         shown = size - len(self.tokenizer.special)  # special tokens stand in no text
         counts = np.zeros((size, size))
-        np.add.at(counts, (self.splits["train"][:-1], self.splits["train"][1:]), 1)
-        before, after = self.splits[split][:-1], self.splits[split][1:]
-        likelihoods = (counts[before, after] + SMOOTHING) / (counts[before].sum(-1) + SMOOTHING * shown)
-        return float(-np.log(likelihoods).mean())
+        for before, after in neighbors(self.splits["train"]):
+            np.add.at(counts, (before, after), 1)
+        totals, nats = counts.sum(-1), 0.0
+        for before, after in neighbors(self.splits[split]):
+            likelihoods = (counts[before, after] + SMOOTHING) / (totals[before] + SMOOTHING * shown)
+            nats -= np.log(likelihoods).sum()
+        return float(nats / (len(self.splits[split]) - 1))
+
+
+def neighbors(tokens):
+    """(tokens before, tokens that follow) in parts, as there may be more than memory holds."""
+    for start in range(0, len(tokens) - 1, PART):
+        part = np.asarray(tokens[start : start + PART + 1])
+        yield part[:-1], part[1:]
 
 
 def short_name(name):
@@ -86,6 +98,7 @@ def load(
     length=64,
     batch_size=32,
     tokenizer="characters",
+    streaming=False,
     run=None,
     seed=0,
     position=None,
@@ -99,6 +112,7 @@ def load(
         length: T, tokens in a block.
         batch_size: blocks in a global batch.
         tokenizer: "characters" (those of the training text), "bytes", or one of your own, see `tokenizers`.
+        streaming: keep the tokens in a file, not in memory; batches are the same.  For files and folders.
         run: a session, whose seed, position and limit are taken in place of the arguments.
         seed: of the blocks and their order.
         position: an int64 variable (2) to start epochs from, made here if None.
@@ -118,10 +132,7 @@ def load(
     if isinstance(tokenizer, str) and tokenizer not in TOKENIZERS:
         raise ValueError(f"tokenizer is {tokenizer!r}; choose {' or '.join(TOKENIZERS)}, or give one of your own.")
     name = str(name)
-    texts = read(name, data_dir, download)
-    if isinstance(tokenizer, str):
-        tokenizer = TOKENIZERS[tokenizer](texts["train"])
-    splits = {key: tokenizer.encode(text) for key, text in texts.items()}
+    tokenizer, splits = streamed(name, tokenizer) if streaming else encoded(read(name, data_dir, download), tokenizer)
     for key, tokens in splits.items():
         if len(tokens) < 2 * length:
             raise ValueError(
@@ -133,43 +144,78 @@ def load(
         splits = {key: tokens[: limit * length + (length if key == "train" else 1)] for key, tokens in splits.items()}
 
     order = Order.start(seed=seed, batch_size=batch_size, count=len(splits["train"]) // length - 1, position=position)
+    counts = {key: -(-(len(splits[key]) - 1) // length) for key in ("validation", "test")}
     with tf.device("CPU:0"):
-        tokens = tf.constant(splits["train"])
+        at = reader(splits["train"])
 
         def block(rows, batch_seed):
             """Blocks that begin somewhere in the stretches `rows`."""
             shifts = tf.random.stateless_uniform(tf.shape(rows), batch_seed, 0, length, tf.int64)
-            blocks = tf.gather(tokens, (rows * length + shifts)[:, None] + tf.range(length + 1, dtype=tf.int64))
+            blocks = at((rows * length + shifts)[:, None] + tf.range(length + 1, dtype=tf.int64))
             return tf.ensure_shape(blocks[:, :-1], (None, length)), tf.ensure_shape(blocks[:, 1:], (None, length))
 
         train = order.keys().map(block, tf.data.AUTOTUNE)
         filler = tokenizer.special.get("padding", 0)
-        cut = {key: end_to_end(splits[key], length, filler) for key in ("validation", "test")}
         held_out = {
-            key: tf.data.Dataset.from_tensor_slices(pair).batch(static.evaluation_batch(len(pair[0]), batch_size))
-            for key, pair in cut.items()
+            key: tf.data.Dataset.range(count)
+            .batch(static.evaluation_batch(count, batch_size))
+            .map(end_to_end(splits[key], length, filler), tf.data.AUTOTUNE)
+            for key, count in counts.items()
         }
     return TextData(
         name=name,
         train=finalized(train, (0, 1)),
         **{key: finalized(dataset, (0, 1)) for key, dataset in held_out.items()},
         tokenizer=tokenizer,
-        counts={"train": order.count, **{key: len(pair[0]) for key, pair in cut.items()}},
+        counts={"train": order.count, **counts},
         position=order.position,
         splits=splits,
     )
 
 
+def encoded(texts, tokenizer):
+    """The tokenizer, and split -> tokens, of texts in memory."""
+    if isinstance(tokenizer, str):
+        tokenizer = TOKENIZERS[tokenizer](texts["train"])
+    return tokenizer, {key: tokenizer.encode(text) for key, text in texts.items()}
+
+
+def streamed(name, tokenizer):
+    """The same of files, whose tokens stay in a file; splits are parts of the tokens, which are as many as letters."""
+    files = token_files.files_of(name)
+    if not files:
+        raise FileNotFoundError(
+            f"There are no files {', '.join(token_files.SUFFIXES)} at {name}; streaming reads these."
+        )
+    if tokenizer == "characters":
+        tokenizer = Characters(token_files.characters(files, FRACTIONS["train"]))
+    elif isinstance(tokenizer, str):
+        tokenizer = TOKENIZERS[tokenizer]("")
+    return tokenizer, parts(token_files.tokenized(files, tokenizer))
+
+
+def reader(tokens):
+    """A function from places, int64 of any shape, to the tokens there, int32."""
+    if isinstance(tokens, np.memmap):
+        return lambda places: tf.numpy_function(lambda found: tokens[found].astype("int32"), [places], tf.int32)
+    table = tf.constant(tokens, tf.int32)
+    return lambda places: tf.gather(table, places)
+
+
 def end_to_end(tokens, length, filler=0):
-    """Blocks (N, T) that cover the tokens but the last, and what follows each: (N, T).
+    """A function from numbers (B,) of blocks that cover the tokens but the last to them, and to what follows: (B, T).
 
     The last block is filled up with `filler`, and with PADDING in what follows.
     """
-    count = -(-(len(tokens) - 1) // length)
-    before = np.full(count * length, filler, "int32")
-    after = np.full(count * length, PADDING, "int32")
-    before[: len(tokens) - 1], after[: len(tokens) - 1] = tokens[:-1], tokens[1:]
-    return before.reshape(count, length), after.reshape(count, length)
+    at, last = reader(tokens), len(tokens) - 1
+
+    def blocks(numbers):
+        places = numbers[:, None] * length + tf.range(length + 1, dtype=tf.int64)
+        found = tf.ensure_shape(at(tf.minimum(places, last)), (None, length + 1))
+        is_there = places[:, :-1] < last
+        return tf.where(is_there, found[:, :-1], filler), tf.where(is_there, found[:, 1:], PADDING)
+
+    return blocks
 
 
 # Reading
@@ -181,29 +227,21 @@ def read(name, data_dir=None, download=False):
         return parts(descriptions())
     path = pathlib.Path(name).expanduser()
     if path.is_dir() and (len(path.parts) > 1 or not sources.is_set(name, data_dir)):
-        files = sorted(path.rglob("*.txt"))
+        files = token_files.files_of(path)
         if not files:
             raise FileNotFoundError(f"There are no files *.txt in {path}; give a text file, or a folder of such files.")
-        return parts("\n".join(map(read_file, files)))
+        return parts("".join(token_files.pieces(files)))
     if path.is_file():
-        return parts(read_file(path))
+        return parts("".join(token_files.pieces([path])))
     if path.suffix == ".txt" or path.is_absolute():
         raise FileNotFoundError(f"There is no text file {path}; give a file, a folder of *.txt, or the name of a set.")
     return read_set(name, data_dir, download)
 
 
 def parts(text):
-    """Split -> its part of one text."""
+    """Split -> its part of one text, or of tokens."""
     ends = np.round(np.cumsum([0, *FRACTIONS.values()]) * len(text)).astype(int).tolist()
     return {key: text[start:end] for key, start, end in zip(FRACTIONS, ends, ends[1:])}
-
-
-def read_file(path):
-    """The text of a UTF-8 file, each line ended by one character; a byte-order mark is left out."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text (byte {error.start:,}); convert it to UTF-8.") from error
 
 
 def read_set(name, data_dir, download):
