@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import tfdl
+from tfdl.core.chat_templates import ChatTemplate
 from tfdl.core.files import model_file, read_json, refuse_links
 from tfdl.core.task import Task
 
@@ -71,7 +72,7 @@ def main(argv):
     import_all(args.modules)
     model = load(file)
     if args.folder.suffix == ".litertlm":
-        return bundle(model, args.folder, tokenizer_of(args.source, task), args.formats, sizes)
+        return bundle(model, args.folder, task, tokenizer_of(args.source, task), args.formats, sizes)
     if callable(getattr(model, "signatures", None)):
         if args.representative:
             raise ValueError(f"{model.name!r} has several entry points and takes no --representative; leave it out.")
@@ -104,16 +105,18 @@ def main(argv):
     return show(report, file, args.folder)
 
 
-def bundle(model, file, tokenizer, formats, sizes):
+def bundle(model, file, task, tokenizer, formats, sizes):
     """Writes a .litertlm file of a language model."""
     from tfdl.export.entry_points import checked_sizes
     from tfdl.export.litertlm import write_litertlm
 
     if tokenizer is None or len(formats or ()) > 1:
         raise ValueError(f"{file} needs the run folder of a language model, and at most one of --formats.")
-    sizes, end = checked_sizes(model, sizes), tokenizer.token_to_id("<|endoftext|>")
-    form = formats[0] if formats else "tflite"
-    row = write_litertlm(model, file, tokenizer, form=form, stop_tokens=() if end is None else (end,), **sizes)
+    sizes, form = checked_sizes(model, sizes), formats[0] if formats else "tflite"
+    template = ChatTemplate(*task.template) if task.template else None
+    end = tokenizer.token_to_id(template.end if template else "<|endoftext|>")
+    stops, jinja = () if end is None else (end,), template.jinja if template else None
+    row = write_litertlm(model, file, tokenizer, form=form, stop_tokens=stops, template=jinja, **sizes)
     print(f"{file}: {row['bytes']:,} bytes; the network's logits differ from the live model's by {row['noise']:.1e}.")
     return 0
 
