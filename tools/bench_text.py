@@ -1,4 +1,4 @@
-"""Speed of training our text models against other libraries' on this machine, as ratios: above 1 ours is faster.
+"""Speed of training our text models, and of loading texts, against other libraries', as ratios: above 1 ours is faster.
 
     python tools/bench_text.py                                    all that is installed (15 minutes on two cores)
     python tools/bench_text.py --models gpt2 --against keras_hub  some models, some rivals
@@ -14,13 +14,19 @@ quartiles are printed and kept in results/bench_text.json, seconds never.
     keras          an LSTM language model of Keras's own layers, with masks
 
 All have the dropout of their papers and take steps of SGD with momentum, ours by the step of a `tfdl.Run`.
+
+The models that begin with "load" are loaders against keras-hub's preprocessors: an epoch of the same texts with the
+same vocabulary, in batches of 32 texts of 64 tokens.  Ours begins with the texts each time: it reads the file and makes
+all tokens, which later epochs of a training are spared.
 """
 
 import argparse
 import gc
 import importlib.util
+import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,6 +39,8 @@ import tensorflow as tf
 import tfdl
 from tfdl.core.files import read_json, write_json
 from tfdl.core.provenance import commit
+from tfdl.data import corrupted_text, labeled_text, text
+from tfdl.data.tokenizers import Pieces
 from tfdl.models.recurrent import rnn
 from tfdl.models.text import bert, gpt
 from tfdl.train.precision import set_precision
@@ -45,6 +53,7 @@ from tools.bench_vision import Setting, document, paired, ratio_row, surrounding
 RESULTS = ROOT / "results" / "bench_text.json"
 TITLE = "Speed of a training step of ours over theirs: medians and quartiles of paired ratios"
 BATCH, LENGTH, CLASSES = 4, 128, 2
+REPEATED, VOCABULARY, LOADED_BATCH, LOADED_LENGTH, LOADER_TARGET = 8, 2000, 32, 64, 1.0
 TARGETS = {"keras_hub": 1.1, "transformers": 1.1, "float32": 1.3, "keras": 1.0}
 
 
@@ -55,6 +64,19 @@ class Size:
     width: int = 768
     depth: int = 12
     heads: int = 12
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A way to load texts: functions of (files, vocabulary) that give a call for an epoch, which returns its tokens.
+
+    Attributes:
+        ours: ours.
+        rivals: name in TARGETS -> theirs.
+    """
+
+    ours: Callable
+    rivals: dict[str, Callable]
 
 
 @dataclass(frozen=True)
@@ -95,7 +117,8 @@ def main(argv=None):
     rows = []
     for name in args.models:
         for against in [rival for rival in MODELS[name].rivals if rival in args.against]:
-            rows.append(compared(name, MODELS[name], against, size, setting) | {"commit": commit()})
+            how = loaded if isinstance(MODELS[name], Loader) else compared
+            rows.append(how(name, MODELS[name], against, size, setting) | {"commit": commit()})
             print(line(rows[-1]), flush=True)
             gc.collect()  # Keras's models are cycles of references
         if not args.quick:
@@ -119,6 +142,23 @@ def compared(name, model, against, size, setting):
         set_precision("float32")
     facts = {"model": name, "against": against, "batch": BATCH, "length": LENGTH}
     return ratio_row(facts, TARGETS[against], ratios)
+
+
+def loaded(name, loader, against, size, setting):
+    """The row of one way to load texts against keras-hub's; `size` has no meaning here."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [(line.strip(), number % CLASSES) for number, line in enumerate(text.descriptions().split("\n"))]
+        rows = [(line, number) for line, number in rows if line] * REPEATED
+        file = Path(folder) / "texts.jsonl"
+        file.write_text("\n".join(json.dumps({"text": line, "label": str(number)}) for line, number in rows))
+        tokenizer = Pieces.trained([line for line, _ in rows], VOCABULARY, "word_pieces")
+        ours, theirs = loader.ours(file, tokenizer), loader.rivals[against](rows, tokenizer)
+        counts = ours(), theirs()
+        if not 0.7 < counts[0] / counts[1] < 1.5:
+            raise ValueError(f"Ours loads {counts[0]:,} tokens and theirs {counts[1]:,}: they are not the same texts.")
+        ratios = paired(ours, theirs, setting)
+    facts = {"model": name, "against": against, "batch": LOADED_BATCH, "length": LOADED_LENGTH}
+    return ratio_row(facts, LOADER_TARGET, ratios)
 
 
 def line(row):
@@ -223,6 +263,71 @@ def lstm_of_keras(size, tokens, labels):
     return keras_step(keras.Sequential([embedding, *stack, keras.layers.Dense(c.vocabulary_size)]), tokens, labels)
 
 
+def labels_of_ours(file, tokenizer):
+    """An epoch of labeled texts, the training split of which is as large as the file."""
+
+    def epoch():
+        data = labeled_text.load(file, length=LOADED_LENGTH, batch_size=LOADED_BATCH, tokenizer=tokenizer)
+        return sum(int((x != data.padding).sum()) for part in splits(data) for x, _ in part.as_numpy_iterator())
+
+    return epoch
+
+
+def labels_of_keras_hub(rows, tokenizer):
+    from keras_hub import models
+
+    preprocessor = models.BertTextClassifierPreprocessor(
+        models.BertTokenizer(vocabulary_of(tokenizer), lowercase=True), sequence_length=LOADED_LENGTH
+    )
+    texts, labels = zip(*rows)
+
+    def epoch():
+        data = tf.data.Dataset.from_tensor_slices((list(texts), list(labels))).shuffle(len(texts)).batch(LOADED_BATCH)
+        data = data.map(preprocessor, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return sum(int(x["padding_mask"].sum()) for x, _ in data.as_numpy_iterator())
+
+    return epoch
+
+
+def masks_of_ours(file, tokenizer):
+    """An epoch of rows with masked tokens."""
+
+    def epoch():
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer.save(Path(folder) / "tokenizer.json")
+            options = dict(column="text", length=LOADED_LENGTH, batch_size=LOADED_BATCH, tokenizer=folder)
+            data = corrupted_text.load(file, "bert", **options)
+        return sum(int((x != 0).sum()) for part in splits(data) for x, _ in part.as_numpy_iterator())
+
+    return epoch
+
+
+def masks_of_keras_hub(rows, tokenizer):
+    from keras_hub import models
+
+    preprocessor = models.BertMaskedLMPreprocessor(
+        models.BertTokenizer(vocabulary_of(tokenizer), lowercase=True), sequence_length=LOADED_LENGTH
+    )
+    texts = [text for text, _ in rows]
+
+    def epoch():
+        data = tf.data.Dataset.from_tensor_slices(texts).shuffle(len(texts)).batch(LOADED_BATCH)
+        data = data.map(preprocessor, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return sum(int(x["padding_mask"].sum()) for x, *_ in data.as_numpy_iterator())
+
+    return epoch
+
+
+def splits(data):
+    return data.train, data.validation, data.test
+
+
+def vocabulary_of(tokenizer):
+    """The pieces in the order of their numbers."""
+    numbers = tokenizer.tokenizer.get_vocab()
+    return sorted(numbers, key=numbers.get)
+
+
 MODELS = {
     "gpt2": Model(
         gpt_of_ours,
@@ -235,6 +340,8 @@ MODELS = {
         30522,
         is_classifier=True,
     ),
+    "load_labels": Loader(labels_of_ours, {"keras_hub": labels_of_keras_hub}),
+    "load_masks": Loader(masks_of_ours, {"keras_hub": masks_of_keras_hub}),
     "lstm": Model(lstm_of_ours, {"keras": lstm_of_keras}, rnn.VARIANTS["lstm_characters"].vocabulary_size),
 }
 
