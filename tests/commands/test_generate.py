@@ -5,11 +5,13 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.models.language_models import moved
 from tfdl import __main__ as command_line
 from tfdl.core.files import write_json
 from tfdl.core.task import Task
+from tfdl.data import text
 from tfdl.data.tokenizers import Characters
 from tfdl.inference.generation import Sampling
 from tfdl.inference.source import load
@@ -187,3 +189,26 @@ def test_a_run_becomes_a_file_for_litert_lm(folder, tmp_path, capsys):
     assert f"{file.stat().st_size:,} bytes" in capsys.readouterr().out
     assert command_line.main(["export", str(folder), str(file), "--formats", "tflite", "tflite_float16"]) == 2
     assert "at most one of --formats" in capsys.readouterr().err
+
+
+def test_evaluation_of_a_language_model_is_its_loss_on_a_text(folder, writer, tmp_path, capsys):
+    poem = tmp_path / "poem.txt"
+    poem.write_text("TO BE, OR NOT TO BE: THAT IS THE QUESTION. " * 60)
+    assert command_line.main(["evaluate", str(folder), "--data", str(poem), "--out", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    data = text.load(str(poem), length=32, batch_size=8, tokenizer=LETTERS)
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1, reduction="sum")
+    total = sum(float(loss(y, writer.model(x))) for x, y in data.test)
+    count = sum(int(np.sum(y >= 0)) for _, y in data.test)
+    assert found["tokens"] == count and abs(found["metrics"]["loss"] - total / count) < 1e-5
+    assert abs(found["metrics"]["perplexity"] - np.exp(total / count)) < 1e-3
+    assert f"perplexity      {found['metrics']['perplexity']:>11.4f}" in capsys.readouterr().out
+
+    export = tmp_path / "export"
+    assert command_line.main(["export", str(folder), str(export), "--formats", "tflite", "--size", "chunk=4"]) == 0
+    flags = ["--data", str(poem), "--limit", "2", "--out", str(tmp_path / "again")]
+    assert command_line.main(["evaluate", str(export), *flags]) == 0
+    found = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    x, y = next(iter(text.load(str(poem), length=32, batch_size=2, tokenizer=LETTERS, limit=2).test))
+    assert abs(found["metrics"]["loss"] - float(loss(y, writer.model(x))) / found["tokens"]) < 1e-5
+    assert found["metrics"]["bytes"] == (export / "model.tflite").stat().st_size

@@ -35,10 +35,10 @@ def add_model_options(parser):
     )
 
 
-def loaded(args):
-    """The model that the options select.  Raises ValueError for one that writes texts."""
+def loaded(args, writers=False):
+    """The model that the options select.  Raises ValueError for one that writes texts, but where `writers` may come."""
     model = tfdl.load(args.source, file=args.file, labels=args.labels, threads=args.threads)
-    if not hasattr(model, "answers"):
+    if not writers and not hasattr(model, "answers"):
         raise ValueError(f"{args.source} is a language model: use `tfdl generate {args.source} --prompt TEXT`.")
     return model
 

@@ -12,12 +12,14 @@ EXAMPLES = """examples:
   tfdl evaluate runs/sst2_gru --data sst2 --split validation
   tfdl evaluate runs/xquad_bert --data dev-v1.1.json --split train
   tfdl evaluate runs/bccd_yolo_v8 --data bccd
+  tfdl evaluate runs/tiny_shakespeare_gpt --data tiny_shakespeare --file model_dynamic.tflite --limit 50
   tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
 
 X is a data set as for `tfdl run --data`: a prepared set, or folder:PATH with a sub-folder for each class; of texts also
 a file .tsv, .csv or .jsonl.  Classes are matched by name, so the data may have fewer of them, or the same in another
 order.  Pictures are resized as the model's task says.  Answers to questions are compared by SQuAD's rules.  Of a model
-of masked words, X is a text, or records with --column; of a tagger, a file with a word and its tag on each line.
+of masked words, X is a text, or records with --column; of a tagger, a file with a word and its tag on each line; of a
+language model a text, of which --limit takes the first N blocks.
 
 DIR gets metrics.json (all numbers, and mistakes), of classes confusion.png, and of images mistakes.png (the 16 most
 confident mistakes); of a detector precision_recall.png, and in mistakes.png the pictures with the most mistakes.
@@ -31,7 +33,7 @@ ROWS = 40  # largest number of classes in the table; of more, the worst are show
 
 def main(argv):
     args = arguments(argv)
-    model = loaded(args)
+    model = loaded(args, writers=True)
     if model.task.kind not in EVALUATIONS:
         raise ValueError(f"The task of {args.source} is {model.task.kind}, which `tfdl evaluate` does not know.")
     found = EVALUATIONS[model.task.kind](model, args)
@@ -145,6 +147,32 @@ def of_masked_words(model, args):
     return Evaluation(data, numbers("tokens", len(losses), metrics), {"tokens": len(losses), "metrics": metrics})
 
 
+def of_next_tokens(model, args):
+    """Of a language model: how well it foresees the tokens of a text, and how fast its file reads them."""
+    import math
+    import time
+
+    import numpy as np
+
+    from tfdl.data import text, tokenizers
+
+    tokenizer = tokenizers.Pieces(model.tokenizer)
+    data = text.load(
+        args.data, length=model.task.length, batch_size=args.batch_size, tokenizer=tokenizer, limit=args.limit
+    )
+    started = time.perf_counter()
+    nats = np.concatenate([model.nats(*batch) for batch in getattr(data, args.split).as_numpy_iterator()])
+    seconds = time.perf_counter() - started
+    metrics = {"loss": float(nats.mean(dtype="float64")), "bytes": size_of(model.path)}
+    metrics |= {"perplexity": math.exp(metrics["loss"]), "tokens_a_second": round(len(nats) / seconds)}
+    return Evaluation(data, numbers("tokens", len(nats), metrics), {"tokens": len(nats), "metrics": metrics})
+
+
+def size_of(path):
+    """Bytes of a file."""
+    return path.stat().st_size
+
+
 def images_of(model, args):
     """The data, and batches (images, labels) of the split."""
     from tfdl.data import images
@@ -186,6 +214,7 @@ EVALUATIONS = {
     "question_answering": of_answers,
     "tagging": of_tags,
     "masked_words": of_masked_words,
+    "text_generation": of_next_tokens,
 }
 
 
@@ -243,10 +272,13 @@ def overall(scores):
 
 def numbers(unit, count, metrics):
     """A line with the number of examples, and one for each metric."""
-    lines = [f"{unit:<16}{count:>9,}"]
+    lines = [f"{unit:<16}{count:>11,}"]
     for name, value in metrics.items():
-        text = f"{value:.4f}" if name == "loss" else f"{100 * value:.2f} %"
-        lines.append(f"{name.replace('_', ' '):<16}{text:>9}")
+        if isinstance(value, int):
+            text = f"{value:,}"
+        else:
+            text = f"{value:.4f}" if name in ("loss", "perplexity") else f"{100 * value:.2f} %"
+        lines.append(f"{name.replace('_', ' '):<16}{text:>11}")
     return "\n".join(lines)
 
 

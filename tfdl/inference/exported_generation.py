@@ -17,6 +17,7 @@ import tensorflow as tf
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
 
 from tfdl.core.quiet import muffled, silent_at_exit
+from tfdl.inference.classification import log_softmax
 from tfdl.inference.generation import (
     STREAMED,
     Generated,
@@ -163,6 +164,14 @@ class ExportedWriter:
             logits = self.run("prefill", tokens=tokens, length=np.array([len(piece)]), position=np.array([position]))
             position += len(piece)
         return logits, position
+
+    def log_probabilities(self, tokens):
+        """Of the token that follows each, read one after another: (B, T) int32 -> (B, T, V) float32."""
+        rows = []
+        for row in tokens:
+            self.clear()
+            rows.append(np.concatenate([self.step(int(token), i) for i, token in enumerate(row)]))
+        return log_softmax(np.stack(rows))
 
     def clear(self):
         """Empties the cache, which may hold another text."""

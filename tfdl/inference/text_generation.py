@@ -12,6 +12,7 @@ import numpy as np
 from tfdl.core.chat_templates import TEMPLATES, ChatTemplate
 from tfdl.core.saved import load_model
 from tfdl.core.token_rows import read_tokenizer
+from tfdl.inference.classification import log_softmax
 from tfdl.inference.exported_generation import ExportedWriter
 from tfdl.inference.generation import Sampling
 
@@ -131,6 +132,21 @@ class TextWriter:
             text.add(tokens)
             text.rest()
         return [text.shown for text in texts]
+
+    def nats(self, tokens, following):
+        """-log p of each token that follows, (n,) float32; those below 0 do not count.
+
+        Args:
+            tokens, following: (B, T) int32, as a text's batches have them.
+        """
+        log_p = self.model.log_probabilities(tokens) if self.is_exported else log_softmax(self.model(tokens).numpy())
+        counts = following >= 0
+        return -np.take_along_axis(log_p, np.maximum(following, 0)[..., None], axis=-1)[..., 0][counts]
+
+    @property
+    def is_exported(self):
+        """Whether a file of LiteRT writes."""
+        return isinstance(self.model, ExportedWriter)
 
     @property
     def ends(self):
