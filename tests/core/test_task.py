@@ -30,6 +30,8 @@ def test_json_gives_the_same_task(task):
         ({"image_shape": [8, 8]}, "image_shape is"),
         ({"image_shape": [8, 0, 3]}, "image_shape is"),
         ({"image_shape": [8.5, 8, 3]}, "image_shape is"),
+        ({"image_shape": [8, True, 3]}, "image_shape is"),
+        ({"input_range": [False, True]}, "input_range is"),
         ({"input_range": [1, 0]}, "input_range is"),
         ({"input_range": [0, float("inf")]}, "input_range is"),
         ({"resize": 3}, "resize is 3"),

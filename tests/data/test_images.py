@@ -455,5 +455,5 @@ def test_task_says_how_input_is_prepared():
 
 
 def test_run_beside_a_seed_is_refused():
-    with pytest.raises(ValueError, match="leave these to the run"):
+    with pytest.raises(ValueError, match="so leave them out"):
         digits(run=object(), seed=3)

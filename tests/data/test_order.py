@@ -1,12 +1,13 @@
 """The order of an epoch depends on seed, epoch and step alone."""
 
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdl.data.order import Order
+from tfdl.data.order import Order, of_run
 
 
 def order(**options):
@@ -87,6 +88,16 @@ def test_any_step_of_an_epoch_of_similar_lengths_can_be_entered():
     epochs = [keys(walked) for _ in range(3)]
     entered = order(lengths=lengths, position=tf.Variable((2, 1), dtype=tf.int64))
     assert keys(entered) == epochs[2][1:]
+
+
+@pytest.mark.parametrize("given", [{"seed": 1}, {"position": tf.Variable((0, 0))}, {"limit": 3}])
+def test_a_run_gives_everything_or_nothing(given):
+    run, nothing = SimpleNamespace(seed=3, position="there", limit=7), {"seed": 0, "position": None, "limit": None}
+    assert of_run(run, **nothing) == (3, "there", 7)
+    for found, expected in zip(of_run(None, **nothing | given), (nothing | given).values()):
+        assert found is expected
+    with pytest.raises(ValueError, match="a run beside seed, position or limit; the run has them"):
+        of_run(run, **nothing | given)
 
 
 def test_labels_and_lengths_together_are_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdl.inference.inputs import LONGEST, Broken, found, photograph
+from tfdl.inference.inputs import LONGEST, Broken, found, photograph, size
 
 
 @pytest.fixture
@@ -26,6 +26,16 @@ def test_photographs_are_turned_upright(wide):
     assert (seen[:3] == (255, 0, 0)).all() and (seen[3:] == (0, 0, 255)).all()
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_size_is_that_of_the_upright_photograph(wide, orientation):
+    pixels, file = wide
+    image = Image.fromarray(pixels)
+    turned = image.getexif()
+    turned[274] = orientation
+    image.save(file, exif=turned)
+    assert size(file) == photograph(file).shape[:2] == ((4, 6) if orientation < 5 else (6, 4))
+
+
 def test_large_photographs_are_made_smaller_in_proportion(tmp_path):
     Image.new("L", (3 * LONGEST, LONGEST), 200).save(tmp_path / "large.jpg")
     seen = photograph(tmp_path / "large.jpg")
@@ -44,6 +54,14 @@ def test_links_to_folders_are_not_followed(tmp_path):
     (tmp_path / "a" / "x.jpg").touch()
     (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
     assert list(found([tmp_path / "a"])) == [str(tmp_path / "a" / "x.jpg")]
+
+
+def test_file_that_exists_is_no_pattern(tmp_path):
+    for name in ("a[1].png", "a1.png"):
+        (tmp_path / name).touch()
+    assert list(found([tmp_path / "a[1].png"])) == [str(tmp_path / "a[1].png")]
+    (tmp_path / "a[1].png").unlink()
+    assert list(found([tmp_path / "a[1].png"])) == [str(tmp_path / "a1.png")]
 
 
 def test_order_is_that_of_the_words_and_then_of_names(tmp_path):

@@ -32,6 +32,8 @@ def test_perplexity_of_weighted_rows_is_that_of_some_rows():
 
 def test_scores_count_what_is_the_same():
     assert translation_scores(["A cat .", "a dog"], ["a cat .", "two dogs"], lowercase=True)["exact_accuracy"] == 0.5
+    assert translation_scores(["a b", "a b", "c"], ["a b", "a b", "d"])["exact_accuracy"] == pytest.approx(2 / 3)
+    assert translation_scores(["A b"], ["a b"])["exact_accuracy"] == 0
     with pytest.raises(ValueError, match="0 translations of 1 texts"):
         translation_scores([], ["a"])
 

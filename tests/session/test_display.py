@@ -24,6 +24,11 @@ def test_time_is_in_its_largest_two_units(seconds, text):
     assert display.duration(seconds) == text
 
 
+def test_accumulation_is_named_where_there_is_any():
+    assert display.accumulation_text(1) == ""
+    assert display.accumulation_text(2) == ", 2 micro-batches per update"
+
+
 @pytest.mark.parametrize(
     "name, value, text",
     [

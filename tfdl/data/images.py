@@ -33,7 +33,7 @@ from tfdl.core import pictures, static
 from tfdl.core.task import Task
 from tfdl.data import reading, sources
 from tfdl.data.classes import class_weights
-from tfdl.data.order import Order, finalized, rows_of_shard
+from tfdl.data.order import Order, finalized, of_run, rows_of_shard
 
 CACHE_BYTES = 2 * 1024**3  # larger sets (decoded, resized, uint8) are decoded again in every epoch
 SPLIT_FRACTION = 0.1  # of the training images, the last ones: a missing validation or test split
@@ -146,10 +146,7 @@ def load(
         ValueError: an unknown name, an argument out of its range, a broken file (named), or `classes`, `keep` or
             `balanced` with a set of records of more than CACHE_BYTES.
     """
-    if run is not None:
-        if (seed, position, limit) != (0, None, None):
-            raise ValueError("load got a run together with seed, position or limit; leave these to the run.")
-        seed, position, limit = run.seed, run.position, run.limit
+    seed, position, limit = of_run(run, seed, position, limit)
     check_arguments(batch_size, channels, resize, shard, limit)
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
     source = sources.open_source(name, data_dir, download, split_seed=split_seed, **fractions)

@@ -122,7 +122,7 @@ def of_run(run, seed, position, limit):
     """
     if run is None:
         return seed, position, limit
-    if (seed, position, limit) != (0, None, None):
+    if seed != 0 or position is not None or limit is not None:
         raise ValueError("load got a run beside seed, position or limit; the run has them, so leave them out.")
     return run.seed, run.position, run.limit
 

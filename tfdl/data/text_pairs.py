@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfdl.core import static
 from tfdl.core.batches import PADDING
 from tfdl.data import records, sources
-from tfdl.data.order import Order, finalized
+from tfdl.data.order import Order, finalized, of_run
 from tfdl.data.tokenizers import PAIR_TOKENS, Pieces, Words, split_words
 
 SPLITS = ("train", "validation", "test")
@@ -118,10 +118,7 @@ def load(
         FileNotFoundError: there are no such records; the message says where they were looked for and what to do.
         ValueError: an argument out of its range, no such column, or a split without a pair that is left.
     """
-    if run is not None:
-        if (seed, position, limit) != (0, None, None):
-            raise ValueError("load got a run beside seed, position or limit; the run has them, so leave them out.")
-        seed, position, limit = run.seed, run.position, run.limit
+    seed, position, limit = of_run(run, seed, position, limit)
     for argument, value in {"length": length, "batch_size": batch_size, "limit": limit}.items():
         if value is not None and value < 1:
             raise ValueError(f"{argument} is {value}; give 1 or more.")
