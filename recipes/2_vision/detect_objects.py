@@ -65,7 +65,7 @@ class Config:
 
 def main(config: Config):
     config = with_defaults(config)
-    run = config.run.start(config, name=f"{config.data.rpartition('/')[2]}_{config.model}")
+    run = config.run.start(config, name=f"{config.data}_{config.model}")
 
     # Data
     augmentations = [random_mosaic(config.mosaic), random_affine(config.zoom, shift=0.1), random_color()]

@@ -9,7 +9,6 @@ Expect:  how each word was written most often in 5,381 news items is right for 8
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import keras
@@ -60,7 +59,7 @@ class Config:
 
 def main(config: Config):
     config = with_defaults(config)
-    run = config.run.start(config, name=f"{Path(config.data).name}_{config.model}_tagger")
+    run = config.run.start(config, name=f"{config.data}_{config.model}_tagger")
 
     # Data
     data = tagged_text.load(

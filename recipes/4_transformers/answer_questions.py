@@ -11,7 +11,6 @@ Expect:  on 130 questions on other paragraphs of XQuAD the logistic regression h
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import keras
@@ -61,7 +60,7 @@ class Config:
 
 def main(config: Config):
     config = with_defaults(config)
-    run = config.run.start(config, name=f"{Path(config.data).name}_{config.model}")
+    run = config.run.start(config, name=f"{config.data}_{config.model}")
 
     # Data
     published = config.tokenizer or config.weights

@@ -166,6 +166,8 @@ def test_flag_out_of_range_is_one_sentence_and_leaves_nothing(flags, words, tmp_
         ("some/where/photos/_mobilenet", "photos_mobilenet"),
         ("mnist:3.0.1_resnet", "mnist_resnet"),
         ("my photos_vit", "my-photos_vit"),
+        ("some/talks.jsonl_gpt", "talks_gpt"),
+        ("reviews.csv.gz_gru", "reviews_gru"),
         ("../..", "run"),
     ],
 )

@@ -254,14 +254,19 @@ class Lock:
             self.file = None
 
 
-def short_name(name):
-    """A name for a folder: of paths the last part, without "folder:" and versions.
+DATA_FILES = ("txt", "csv", "tsv", "json", "jsonl", "conll", "xml", "gz")
 
-    "folder:my/photos_mobilenet" -> "photos_mobilenet", "mnist:3.0.1_resnet" -> "mnist_resnet".
+
+def short_name(name):
+    """A name for a folder: of paths the last part, without "folder:", versions and endings of data files.
+
+    "folder:my/photos_mobilenet" -> "photos_mobilenet", "mnist:3.0.1_resnet" -> "mnist_resnet",
+    "my/talks.jsonl_gpt" -> "talks_gpt".
     """
     name = re.sub(r":\d+\.\d+\.\d+", "", name)
     name = re.sub(r"/+(?=_|$)", "", name)  # "photos/_mobilenet"
     name = re.split(r"[/:\\]", name)[-1]
+    name = re.sub(rf"(\.({'|'.join(DATA_FILES)}))+(?=_|$)", "", name)
     name = re.sub(r"[^\w.+-]+", "-", name).strip("-.")
     return name or "run"
 
