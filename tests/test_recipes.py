@@ -28,6 +28,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "pretrain_masked": ["--variant", "nano", "--data", "descriptions", "--length", "16", "--vocabulary-size", "300"],
     "read_images": ["--variant", "nano"],
     "tag_words": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--casing", "text"],
+    "segment_images": ["--data", "shapes", "--variant", "nano", "--image-size", "64", "64"],
     "train_gpt": ["--variant", "nano", "--data", "descriptions", "--length", "16"],
     "train_highway": ["--depth", "4"],
     "train_mirrored": ["--variant", "nano"],

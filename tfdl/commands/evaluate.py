@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tfdl.commands import detection_report
+from tfdl.commands import detection_report, segmentation_report
 from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
 
 EXAMPLES = """examples:
@@ -82,6 +82,23 @@ def of_objects(model, args):
     scores = detection_scores.evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)
     document = detection_report.as_json(scores)
     return Evaluation(data, detection_report.report(scores), document, lambda: detection_report.figures(scores))
+
+
+def of_pixels(model, args):
+    """Of a segmenter."""
+    from tfdl.data import segmentation
+    from tfdl.inference import segmentation_scores
+
+    data = segmentation.load(
+        args.data,
+        image_size=model.task.image_shape[:2],
+        resize=model.task.resize,
+        batch_size=args.batch_size,
+        limit=args.limit,
+    )
+    scores = segmentation_scores.evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)
+    document = segmentation_report.as_json(scores)
+    return Evaluation(data, segmentation_report.report(scores), document, lambda: segmentation_report.figures(scores))
 
 
 def of_answers(model, args):
@@ -210,6 +227,7 @@ LOADERS = {"classification": images_of, "text_classification": texts_of}
 EVALUATIONS = {
     "classification": of_classes,
     "detection": of_objects,
+    "segmentation": of_pixels,
     "text_classification": of_classes,
     "question_answering": of_answers,
     "tagging": of_tags,

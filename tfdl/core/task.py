@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import PurePath
 
 OF_TEXTS = ("text_classification", "text_generation", "question_answering", "masked_words", "tagging")
-KINDS = ("classification", "detection", *OF_TEXTS)
+KINDS = ("classification", "detection", "segmentation", *OF_TEXTS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,27 @@ def shapes(counts, *, size=96, largest=6, seed=0):
     return found
 
 
+def shape_masks(counts, *, size=96, largest=6, seed=0):
+    """The same pictures with the class of each pixel: split -> (images (N, size, size, 3) uint8, masks (N, size, size)
+    uint8).  The ground is the class after the shapes'."""
+    found = {}
+    for split, count in counts.items():
+        rows = [drawn(np.random.default_rng((seed, SPLITS[split], i)), size, largest) for i in range(count)]
+        classes = [np.array([*labels, len(SHAPES)], "uint8")[owner] for _, owner, labels in rows]  # -1 is the last
+        found[split] = np.stack([image for image, _, _ in rows]), np.stack(classes)
+    return found
+
+
 def picture(rng, size, largest):
     """One picture (size, size, 3) uint8, its boxes (n, 4) float64 and labels (n,) int32."""
+    image, owner, labels = drawn(rng, size, largest)
+    boxes = np.array([box_of(owner == i) for i in range(len(labels))], "float64").reshape(-1, 4)
+    return image, boxes, np.array(labels, "int32")
+
+
+def drawn(rng, size, largest):
+    """One picture (size, size, 3) uint8, the number of the shape that each pixel shows, -1 for the ground, and the
+    shapes' labels."""
     image = ground(rng, size)
     owner = np.full((size, size), -1)  # the shape that each pixel shows
     labels, masks = [], []
@@ -52,8 +71,7 @@ def picture(rng, size, largest):
         shade = 1 - 0.25 * rng.random() * np.linspace(0, 1, size)[:, None, None]
         image = np.where(mask[..., None], color * shade, image)
     image = image + rng.normal(0, 8, image.shape)
-    boxes = np.array([box_of(owner == i) for i in range(len(labels))], "float64").reshape(-1, 4)
-    return np.clip(np.round(image), 0, 255).astype("uint8"), boxes, np.array(labels, "int32")
+    return np.clip(np.round(image), 0, 255).astype("uint8"), owner, labels
 
 
 def ground(rng, size):

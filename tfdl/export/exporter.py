@@ -336,6 +336,8 @@ def checked_labels(labels, task, signature):
         )
     if task is not None and task.kind == "detection":
         sizes = [signature.outputs["scores"][-1]]
+    if task is not None and task.kind == "segmentation":
+        sizes = [shape[-1] for shape in signature.outputs.values()]
     if task is not None and task.kind == "tagging":  # a tag for each token
         sizes = [shape[-1] for shape in signature.outputs.values()]
     if len(labels) not in sizes:

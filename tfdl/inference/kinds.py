@@ -1,11 +1,20 @@
 """Which file turns the outputs of which kind of task into answers.  A new kind is a row here and one in `core.task`."""
 
-from tfdl.inference import classification, detection, masked_words, question_answering, tagging, text_classification
+from tfdl.inference import (
+    classification,
+    detection,
+    masked_words,
+    question_answering,
+    segmentation,
+    tagging,
+    text_classification,
+)
 
 # What a file of answers has: see `tfdl.inference.classification`.
 ANSWERS = {
     "classification": classification,
     "detection": detection,
+    "segmentation": segmentation,
     "text_classification": text_classification,
     "question_answering": question_answering,
     "masked_words": masked_words,

@@ -65,6 +65,21 @@ DETECTORS = {"yolo_v8": DetectorDefaults(variant="n"), "yolo_v5": DetectorDefaul
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmenterDefaults:
+    """How a segmenter is trained from scratch on a few hundred small pictures."""
+
+    variant: str
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    """AdamW's peak"""
+    weight_decay: float = 0.01
+    epochs: int = 12
+
+
+SEGMENTERS = {"unet": SegmenterDefaults(variant="small"), "fcn": SegmenterDefaults(variant="8s_resnet18")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageModelDefaults:
     """How a causal language model is trained from scratch on the characters of a small text.
 

@@ -46,13 +46,18 @@ def forward_pass(model):
 
 def is_classifier(data):
     """Whether the data has what predictions need: classes of whole images with names, and a validation split."""
-    has_classes = bool(getattr(data, "labels", None)) and not is_detection(data)
+    has_classes = bool(getattr(data, "labels", None)) and kind_of(data) not in ("detection", "segmentation")
     return has_classes and getattr(data, "validation", None) is not None
 
 
 def is_detection(data):
     """Whether the data has boxes."""
-    return getattr(getattr(data, "task", None), "kind", None) == "detection"
+    return kind_of(data) == "detection"
+
+
+def kind_of(data):
+    """The kind of the task of a model of these data, or None."""
+    return getattr(getattr(data, "task", None), "kind", None)
 
 
 def predict(model, data, *, first=8, mistakes=8):

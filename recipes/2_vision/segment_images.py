@@ -1,0 +1,96 @@
+"""Train a network that gives every pixel a class, and export it for servers and phones.
+
+Stage 2 (vision) - U-Net, Ronneberger et al. 2015, arXiv:1505.04597; FCN, Long et al. 2014, arXiv:1411.4038
+Run:     tfdl run segment_images
+         tfdl run segment_images --data camvid --image-size 192 256
+         tfdl run segment_images --data folder:/path/to/images_and_masks --model fcn --variant 8s_resnet18
+Expect:  test mean IoU above 0.8 on shapes
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import keras
+
+import tfdl
+from tfdl.core.batches import IGNORE
+from tfdl.data import mask_augment, segmentation
+from tfdl.metrics.segmentation import MeanIoU, PixelAccuracy
+from tfdl.session.defaults import SEGMENTERS, with_defaults
+from tfdl.train.schedules import WarmUp, cosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Train a segmenter."""
+
+    DEFAULTS: ClassVar = SEGMENTERS
+
+    data: str = "shapes"
+    """shapes; a tensorflow_datasets name (camvid, oxford_pet_mini ...); or folder:PATH with images/ and masks/"""
+    model: Literal["unet", "fcn"] = "unet"
+    """key of a segmenter"""
+    variant: str | None = None
+    """row of the model's VARIANTS: tfdl show MODEL"""
+    weights: str = ""
+    """weights to start from: a run folder or a file; empty: random"""
+    image_size: tuple[int, int] = (96, 96)
+    """height and width of the model's input in pixels, multiples of 32"""
+    resize: Literal["stretch", "pad"] = "stretch"
+    """how pictures of other shapes are brought to that size: stretched, or padded with black that counts nowhere"""
+    batch_size: int | None = None
+    """pictures per update, over all devices"""
+    learning_rate: float | None = None
+    """peak of a linear warm-up over a tenth of the updates, followed by a cosine"""
+    weight_decay: float | None = None
+    """decoupled from the gradient, as in AdamW"""
+    zoom: float = 0.3
+    """training pictures are enlarged or shrunk by up to this part"""
+    epochs: int | None = None
+    """passes over the training pictures"""
+    run: tfdl.Run = tfdl.Run()
+
+
+def main(config: Config):
+    config = with_defaults(config)
+    run = config.run.start(config, name=f"{config.data.rpartition('/')[2]}_{config.model}")
+
+    # Data
+    data = segmentation.load(
+        config.data,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        resize=config.resize,
+        augment=mask_augment.chain(mask_augment.random_flip(), mask_augment.random_affine(config.zoom)),
+        run=run,
+    )
+
+    # Model
+    with run.scope():
+        model = tfdl.build(
+            config.model,
+            config.variant,
+            image_shape=data.image_shape,
+            num_classes=data.num_classes,
+            weights=config.weights or None,
+        )
+        updates = run.updates(data, config.epochs)
+        warm_up = updates // 10
+        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        model.compile(
+            optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE),
+            metrics=[MeanIoU(data.num_classes), PixelAccuracy()],
+        )
+
+    # Train; afterwards the model has the weights of the epoch with the highest mean IoU
+    run.fit(model, data, epochs=config.epochs, monitor="val_mean_iou", mode="max")
+
+    # Evaluate and export
+    metrics = run.evaluate(model, data)
+    run.export(model, data)
+    return run.finish(model, metrics)
+
+
+if __name__ == "__main__":
+    tfdl.launch(main, Config)
