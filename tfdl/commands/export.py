@@ -76,12 +76,16 @@ def main(argv):
     if callable(getattr(model, "signatures", None)):
         if args.representative:
             raise ValueError(f"{model.name!r} has several entry points and takes no --representative; leave it out.")
+        from tfdl.inference.text_signature import text_entry_points
+
+        tokenizer = tokenizer_of(args.source, task)
         report = tfdl.export_model(
             model,
             args.folder,
             formats=args.formats,
             task=task,
-            tokenizer=tokenizer_of(args.source, task),
+            tokenizer=tokenizer,
+            more=text_entry_points(model, tokenizer) if tokenizer else None,
             input_range=args.input_range,
             softmax=args.softmax,
             batch_size=args.batch_size,

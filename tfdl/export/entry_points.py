@@ -110,11 +110,12 @@ class EntryPoint:
         return {"inputs": inputs, "outputs": outputs}
 
 
-def entry_points(model, sizes=None):
-    """The model's entry points in its own order; [] for one that has no `signatures`.
+def entry_points(model, sizes=None, more=None):
+    """The model's entry points in its own order, and `more`; [] for one that has no `signatures`.
 
     Args:
         sizes: keyword arguments of `model.signatures`, {name: number}.
+        more: entry points that others have written for it, in the same form.
 
     Raises:
         ValueError: a size that the model does not have, or `signatures` returns something else.
@@ -129,7 +130,7 @@ def entry_points(model, sizes=None):
     if not isinstance(rows, dict) or not rows:
         raise ValueError(f"The signatures of {model.name!r} are {rows!r}; {form}.")
     points = []
-    for name, row in rows.items():
+    for name, row in (rows | (more or {})).items():
         if not (isinstance(row, tuple) and len(row) == 2 and callable(row[0]) and isinstance(row[1], dict) and row[1]):
             raise ValueError(f"The signature {name!r} of {model.name!r} is {row!r}; {form}.")
         for word in (name, *row[1]):
@@ -158,7 +159,7 @@ def checked_sizes(model, sizes):
     return {name: value for name, value in (own | sizes).items() if value is not None}
 
 
-def export_entry_points(model, folder, *, formats, representative, texts, sizes, say):
+def export_entry_points(model, folder, *, formats, representative, texts, sizes, more, say):
     """Writes and checks the files of a model with `signatures`; see `tfdl.export_model` for the arguments.
 
     representative: {entry point: {input name: array (N, ...)}} in place of noise, for as many of them as you like.
@@ -167,7 +168,7 @@ def export_entry_points(model, folder, *, formats, representative, texts, sizes,
     formats = checked_formats(formats)
     if formats != ("savedmodel",):
         start()
-    points = built(entry_points(model, sizes))
+    points = built(entry_points(model, sizes, more))
     if all(point.has_texts for point in points) and formats != ("savedmodel",):
         raise ValueError(
             f"Every entry point of {model.name!r} takes or gives texts, which TFLite does not have; "
@@ -186,12 +187,14 @@ def export_entry_points(model, folder, *, formats, representative, texts, sizes,
         "task": as_json(texts[0]) if is_of_texts(texts[0]) else None,
         "softmax": False,
         "left_out": {},
-        "precision": precision(model, lambda: flat(evaluate(entry_points(model, sizes), samples))),
+        "precision": precision(model, lambda: flat(evaluate(entry_points(model, sizes, more), samples))),
     }
     plain = is_plain(model)
     with in_float32(model), replaced(folder, marker="report.json") as fresh:
         if not plain:
-            points = built(entry_points(model, sizes))  # traced anew, with the variables that hold the weights now
+            points = built(
+                entry_points(model, sizes, more)
+            )  # traced anew, with the variables that hold the weights now
         references = {point.name: reference(model, point, samples[point.name], say) for point in points}
         report["artifacts"], outputs = {}, {}
         for name, row, found in files(fresh, model, points, formats, references, say):

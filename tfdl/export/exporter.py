@@ -62,6 +62,7 @@ def export_model(
     softmax=False,
     batch_size=1,
     sizes=None,
+    more=None,
     progress=print,
 ):
     """Writes and checks the files of `formats`; returns the report (also in report.json).
@@ -86,6 +87,7 @@ def export_model(
         softmax: the files give probabilities, as apps expect them, in place of logits.
         batch_size: samples that the TFLite files take at a time; a SavedModel takes any number.
         sizes: {name: number}, the keyword arguments of the model's `signatures`, such as the length of a cache.
+        more: {name: (function, {input: Argument})}, entry points beside those of the model's `signatures`.
         progress: is called with each line that tells what goes on; None for silence.
 
     Raises:
@@ -112,6 +114,7 @@ def export_model(
             representative=representative,
             texts=(task, tokenizer),
             sizes=sizes,
+            more=more,
             say=say,
         )
     formats = checked_formats(FORMATS if formats is None else formats, representative)

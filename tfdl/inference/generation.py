@@ -235,7 +235,7 @@ def first_state(prompts, places, sampling, seed):
 
 def unwritten(seen, places, sampling, seed):
     """Of texts that have no token yet: (B, N) and (B,) for what will be written after prompts with `seen` (B, V)."""
-    batch = seen.shape[0]
+    batch = tf.shape(seen)[0]
     return {
         "tokens": tf.zeros(batch, tf.int32),
         "step": tf.constant(0),

@@ -37,6 +37,7 @@ from tfdl.export.entry_points import has_entry_points
 from tfdl.export.exporter import FORMATS, export_model
 from tfdl.export.texts import of_length, rows_of_length
 from tfdl.figures.style import write_png
+from tfdl.inference.text_signature import text_entry_points
 from tfdl.session import display
 from tfdl.session.compare import compare
 from tfdl.session.folder import RunFolder
@@ -402,7 +403,7 @@ class Session:
         labels, task = getattr(data, "labels", None), getattr(data, "task", None)
         options = {"formats": formats or FORMATS, "representative": data.validation, "labels": labels}
         if has_entry_points(model):  # these draw samples of their own
-            options = {"formats": formats}
+            options = {"formats": formats, "more": text_entry_points(model, data.tokenizer.tokenizer) if task else None}
         elif task is not None and task.kind in OF_TEXTS:
             model, options["representative"] = of_length(model, task), lambda: rows_of_length(data.validation, task)
         tokenizer = data.tokenizer.tokenizer if task is not None and task.tokenizer else None
