@@ -267,6 +267,7 @@ ESTIMATED_MINUTES = {
     "tfdl run answer_questions": 5,
     "tfdl run segment_images": 4,
     "tfdl run segment_images --model fcn": 5,
+    "tfdl run segment_images --model deeplab": 6,
     "tfdl run segment_images --data camvid --image-size 192 256": 10,
     "tfdl run detect_objects": 5,
     "tfdl run detect_objects --model yolo_v5": 5,
@@ -938,11 +939,12 @@ TOPICS = (
     Topic(
         "deeplab",
         "DeepLab",
-        None,
+        "tfdl.models.segmentation.deeplab",
         "Chen et al. 2017, arXiv:1706.05587 (V3+: arXiv:1802.02611)",
         2,
         "CNN",
         prerequisites=("fcn", "resnet"),
+        recipe="tfdl run segment_images --model deeplab",
     ),
     Topic(
         "yolo_v5",

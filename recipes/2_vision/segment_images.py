@@ -1,6 +1,7 @@
 """Train a network that gives every pixel a class, and export it for servers and phones.
 
-Stage 2 (vision) - U-Net, Ronneberger et al. 2015, arXiv:1505.04597; FCN, Long et al. 2014, arXiv:1411.4038
+Stage 2 (vision) - U-Net, Ronneberger et al. 2015, arXiv:1505.04597; FCN, Long et al. 2014, arXiv:1411.4038;
+DeepLabV3+, Chen et al. 2018, arXiv:1802.02611
 Run:     tfdl run segment_images
          tfdl run segment_images --data camvid --image-size 192 256
          tfdl run segment_images --data folder:/path/to/images_and_masks --model fcn --variant 8s_resnet18
@@ -28,7 +29,7 @@ class Config:
 
     data: str = "shapes"
     """shapes; a tensorflow_datasets name (camvid, oxford_pet_mini ...); or folder:PATH with images/ and masks/"""
-    model: Literal["unet", "fcn"] = "unet"
+    model: Literal["unet", "fcn", "deeplab"] = "unet"
     """key of a segmenter"""
     variant: str | None = None
     """row of the model's VARIANTS: tfdl show MODEL"""

@@ -1,4 +1,6 @@
-"""U-Net and FCN: layers and sizes of the papers, logits for every pixel, and what a gradient reaches."""
+"""U-Net, FCN and DeepLab: layers and sizes of the papers, logits for every pixel, and what a gradient reaches."""
+
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,11 +12,14 @@ from tfdl.core.outline import parameters
 from tfdl.export.graph import graph
 from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float, run_tflite
+from tfdl.models.convnets.resnet import VARIANTS as RESNETS
+from tfdl.models.convnets.resnet import resnet
+from tfdl.models.segmentation.deeplab import DeepLabConfig, deeplab
 from tfdl.models.segmentation.fcn import FCNConfig, fcn
 from tfdl.models.segmentation.unet import UNetConfig, unet
 
 SHAPE = (32, 64, 3)
-BUILDERS = {"unet": unet, "fcn": fcn}
+BUILDERS = {"unet": unet, "fcn": fcn, "deeplab": deeplab}
 
 
 def convolution(inputs, outputs, kernel):
@@ -43,7 +48,7 @@ def test_every_pixel_has_logits(name):
     logits = model(images_of(2, *SHAPE))
     assert tuple(logits.shape) == (2, *SHAPE[:2], 3) and logits.dtype == "float32"
     maps = outline(BUILDERS[name], "nano", image_shape=SHAPE, num_classes=None).output
-    assert all(x.shape[1:3] == (32 // int(key[6:]), 64 // int(key[6:])) for key, x in maps.items())
+    assert all(x.shape[1:3] == (32 // int(key[6:]), 64 // int(key[6:])) for key, x in maps.items()) and len(maps) > 2
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -81,6 +86,37 @@ def test_fcn_begins_as_its_coarsest_network():
     np.testing.assert_allclose(cells[0], cells[1], atol=0.1 * np.abs(cells[1]).max())
 
 
+def test_dilated_stages_see_as_far_and_have_the_same_weights():
+    """The dilated network's answer at every second pixel is the plain one's, where no border is near."""
+    keras.utils.set_random_seed(0)
+    size = (128, 128, 3)
+    plain = resnet("nano", image_shape=size, num_classes=None)
+    wide = resnet(replace(RESNETS["nano"], dilated=1), image_shape=size, num_classes=None)
+    assert [w.shape for w in wide.weights] == [w.shape for w in plain.weights]
+    wide.set_weights(plain.get_weights())
+    images = images_of(1, *size)
+    coarse, fine = np.array(plain(images)["stride32"]), np.array(wide(images)["stride16"])
+    assert fine.shape[1:3] == (8, 8) and "stride32" not in wide.output
+    np.testing.assert_allclose(fine[:, 2:6:2, 2:6:2], coarse[:, 1:3, 1:3], atol=1e-5)
+
+
+def test_deeplab_has_the_parts_of_figure_2():
+    model = outline(deeplab, "v3plus_resnet50", image_shape=(224, 224, 3), num_classes=21)
+    sides = {name: model.get_layer(name).output.shape[1:] for name in ("pyramid", "low_conv", "join", "refine2_conv")}
+    assert sides == {
+        "pyramid": (14, 14, 5 * 256),
+        "low_conv": (56, 56, 48),
+        "join": (56, 56, 256 + 48),
+        "refine2_conv": (56, 56, 256),
+    }
+    rates = [model.get_layer(f"pyramid{rate}_conv").dilation_rate for rate in (6, 12, 18)]
+    assert rates == [(6, 6), (12, 12), (18, 18)]
+    backbone = parameters(outline(resnet, "50", num_classes=None))
+    kernels = 2048 * 256 * 2 + 3 * 9 * 2048 * 256 + 1280 * 256 + 256 * 48 + 9 * 304 * 256 + 9 * 256 * 256
+    norms = 2 * (256 * 6 + 48 + 256 * 2)
+    assert parameters(model) == backbone + kernels + norms + 256 * 21 + 21
+
+
 def test_wrong_sizes_are_refused():
     with pytest.raises(ValueError, match="this unet needs sides like multiples of 16"):
         unet("small", image_shape=(100, 96, 3))
@@ -88,6 +124,12 @@ def test_wrong_sizes_are_refused():
         unet("paper", image_shape=(570, 572, 1))
     with pytest.raises(ValueError, match="fcn needs sides that are multiples of 32"):
         fcn("nano", image_shape=(48, 64, 3))
+    with pytest.raises(ValueError, match="deeplab needs sides that are multiples of 16"):
+        deeplab("nano", image_shape=(40, 64, 3))
+    with pytest.raises(ValueError, match="dilated must be from 0 to 3, not 4"):
+        replace(RESNETS["nano"], dilated=4)
+    with pytest.raises(ValueError, match="rates and channels"):
+        DeepLabConfig(backbone="nano", rates=())
     with pytest.raises(ValueError, match="finest must be 8, 16 or 32, not 4"):
         FCNConfig(backbone="18", finest=4)
     with pytest.raises(ValueError, match="two levels"):

@@ -19,6 +19,7 @@ def conv_norm(
     epsilon=1e-5,
     momentum=0.9,
     padding="both",
+    dilation=1,
     name,
 ):
     """(B, H, W, C) -> (B, ceil(H/s), ceil(W/s), channels).
@@ -30,6 +31,7 @@ def conv_norm(
     PyTorch.  "same": as in TensorFlow, with one more below and on the right where the size is even.  "behind": all of
     them below and on the right, as in keras.applications' MobileNet V1.  Weights trained with one see an image shifted
     by one pixel under another.
+    `dilation` is the distance of neighboring taps of the kernel, in pixels ("atrous" where it is above 1).
 
     Raises:
         ValueError: unknown padding, or an even kernel.
@@ -39,6 +41,8 @@ def conv_norm(
     if kernel % 2 == 0:
         raise ValueError(f"conv_norm needs an odd kernel to pad both sides equally, not {kernel}.")
     options = dict(strides=stride, padding="same", use_bias=bias, name=f"{name}_conv")
+    if dilation > 1:
+        options["dilation_rate"] = dilation
     if stride > 1 and kernel > 1 and padding != "same":
         before = kernel // 2 if padding == "both" else 0
         x = layers.ZeroPadding2D(((before, kernel // 2),) * 2, name=f"{name}_pad")(x)

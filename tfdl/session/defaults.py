@@ -76,7 +76,11 @@ class SegmenterDefaults:
     epochs: int = 12
 
 
-SEGMENTERS = {"unet": SegmenterDefaults(variant="small"), "fcn": SegmenterDefaults(variant="8s_resnet18")}
+SEGMENTERS = {
+    "unet": SegmenterDefaults(variant="small"),
+    "fcn": SegmenterDefaults(variant="8s_resnet18"),
+    "deeplab": SegmenterDefaults(variant="v3plus_resnet18"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ class ResNetConfig:
     projection: bool = True  # shortcut where shapes change; True: a 1x1 convolution (option B); False: no weights (A)
     zeros: str = "both"  # where option A adds channels of zeros: "both" sides, as most published weights, or "after"
     stride_first: bool = False  # where a bottleneck's stride is; True: first 1x1 (paper); False: 3x3 (torchvision)
+    dilated: int = 0  # last stages that keep the map's size, with kernels as wide as if they halved it (DeepLab)
     bias: bool = False  # of convolutions; without effect before a normalization, but keras.applications has it
     epsilon: float = 1e-5  # of batch normalization; torchvision's
     momentum: float = 0.9
@@ -35,6 +36,8 @@ class ResNetConfig:
                 "resnet needs at least one block in each stage and one channel;"
                 f" blocks is {self.blocks} and channels {self.channels}."
             )
+        if not 0 <= self.dilated < len(self.blocks):
+            raise ValueError(f"dilated must be from 0 to {len(self.blocks) - 1}, not {self.dilated}.")
         if self.zeros not in ("after", "both"):
             raise ValueError(f'zeros must be "after" or "both", not {self.zeros!r}.')
 
@@ -87,12 +90,16 @@ def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normali
         x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     else:
         x = conv(x, c.channels, 3, activation=ops.relu, name="stem")  # (B, H, W, C)
-    stride = 4 if c.large_images else 1
+    stride, dilation = 4 if c.large_images else 1, 1
     for i, blocks in enumerate(c.blocks):
+        is_dilated = i >= len(c.blocks) - c.dilated
         for j in range(blocks):
-            step = 2 if i > 0 and j == 0 else 1
+            step = 2 if i > 0 and j == 0 and not is_dilated else 1
             stride *= step
-            x = residual_block(x, c.channels * 2**i, step, c=c, conv=conv, name=f"stage{i + 1}_block{j}")
+            options = dict(c=c, conv=conv, dilation=dilation, name=f"stage{i + 1}_block{j}")
+            x = residual_block(x, c.channels * 2**i, step, **options)
+            if is_dilated and j == 0:
+                dilation *= 2  # from the second block on, as torchvision has it
         maps[stride] = x  # (B, H/s, W/s, C)
     if num_classes is None:
         return keras.Model(images, {f"stride{s}": x for s, x in maps.items()}, name=name)
@@ -102,7 +109,7 @@ def resnet(variant="50", *, image_shape=(224, 224, 3), num_classes=1000, normali
     return keras.Model(images, x, name=name)
 
 
-def residual_block(x, channels, stride, *, c, conv, name):
+def residual_block(x, channels, stride, *, c, conv, dilation=1, name):
     """relu(F(x) + x), eq. 1, or relu(F(x) + shortcut(x)), eq. 2, where F changes the shape.
 
     (B, H, W, C) -> (B, H/s, W/s, channels), or four times the channels for a bottleneck.
@@ -110,11 +117,11 @@ def residual_block(x, channels, stride, *, c, conv, name):
     if c.bottleneck:
         first, second = (stride, 1) if c.stride_first else (1, stride)
         y = conv(x, channels, 1, first, activation=ops.relu, name=f"{name}_conv1")
-        y = conv(y, channels, 3, second, activation=ops.relu, name=f"{name}_conv2")
+        y = conv(y, channels, 3, second, dilation=dilation, activation=ops.relu, name=f"{name}_conv2")
         y = conv(y, 4 * channels, name=f"{name}_conv3")
     else:
-        y = conv(x, channels, 3, stride, activation=ops.relu, name=f"{name}_conv1")
-        y = conv(y, channels, 3, name=f"{name}_conv2")
+        y = conv(x, channels, 3, stride, dilation=dilation, activation=ops.relu, name=f"{name}_conv1")
+        y = conv(y, channels, 3, dilation=dilation, name=f"{name}_conv2")
     if stride > 1 or x.shape[-1] != y.shape[-1]:
         shortcut = conv if c.projection else functools.partial(pad_channels, zeros=c.zeros)
         x = shortcut(x, y.shape[-1], stride=stride, name=f"{name}_shortcut")
