@@ -969,7 +969,7 @@ TOPICS = (
     Topic(
         "detr",
         "DETR",
-        None,
+        "tfdl.models.detection.detr",
         "Carion et al. 2020, arXiv:2005.12872",
         2,
         "Vision",

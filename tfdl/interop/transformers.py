@@ -3,6 +3,7 @@
 Version 5 has other names in memory and turns them into these when it writes: hand over files, no state dictionaries.
 """
 
+from tfdl.interop import torchvision
 from tfdl.interop.layouts import Layout
 from tfdl.interop.timm import windows_shifted_along_one_side
 
@@ -183,6 +184,32 @@ BART = (
     (r"(encoder|decoder)(\d+)/feed_forward/down", r"model.\1.layers.\2.fc2"),
 )
 
+DETR_ATTENTION = {"attention": "self_attn", "cross_attention": "encoder_attn"}
+DETR_PARTS = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
+
+
+def detr_attention(match, paths):
+    layer = match.expand(r"model.\g<side>.layers.\g<number>.") + DETR_ATTENTION[match["attention"]]
+    return f"{layer}_layer_norm" if match["part"] is None else f"{layer}.{DETR_PARTS[match['part']]}"
+
+
+DETR = (
+    # Published files have the backbone of timm, whose names are torchvision's.
+    *((pattern, f"model.backbone.conv_encoder.model.{name}") for pattern, name in torchvision.RESNET[:-1]),
+    (r"project", "model.input_projection"),
+    (r"transformer", "model.query_position_embeddings.weight!"),
+    (r"transformer/norm", "model.decoder.layernorm"),
+    (
+        r"transformer/(?P<side>encoder|decoder)(?P<number>\d+)/(?P<attention>(cross_)?attention)(_norm|/(?P<part>\w+))",
+        detr_attention,
+    ),
+    (r"transformer/(encoder|decoder)(\d+)/feed_forward_norm", r"model.\1.layers.\2.final_layer_norm"),
+    (r"transformer/(encoder|decoder)(\d+)/feed_forward/up", r"model.\1.layers.\2.fc1"),
+    (r"transformer/(encoder|decoder)(\d+)/feed_forward/down", r"model.\1.layers.\2.fc2"),
+    (r"box(\d)", lambda match, paths: f"bbox_predictor.layers.{int(match[1]) - 1}"),
+    (r"logits", "class_labels_classifier"),
+)
+
 EXPERT = {"gate": "w1", "up": "w3", "down": "w2"}
 MIXTRAL = (
     (r"block(\d+)/feed_forward/router", r"model.layers.\1.block_sparse_moe.gate"),
@@ -200,6 +227,7 @@ LAYOUT = Layout(
     families={
         "bart": BART,
         "bert": BERT,
+        "detr": DETR,
         "gpt": GPT,
         "llama": LLAMA,
         "mixtral": MIXTRAL,
@@ -216,6 +244,6 @@ LAYOUT = Layout(
     # T5 1.0: a table that the authors' program made and never read.
     r"|final_logits_bias|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
     limits={"swin": windows_shifted_along_one_side},
-    heads=r"(cls|lm_head|classifier|qa_outputs|(.*\.)?pooler)\..*",
+    heads=r"(cls|lm_head|classifier|class_labels_classifier|qa_outputs|(.*\.)?pooler)\..*",
     old_names=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
 )

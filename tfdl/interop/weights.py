@@ -143,7 +143,8 @@ def build(builder, key, variant, source, options, adapt_channels=False):
     weights = read(source)
     make = builder if variant is None else functools.partial(builder, variant)
     if "num_classes" not in options:
-        classes = classes_of(weights, outline(make, **options), key)
+        usual = inspect.signature(builder).parameters.get("num_classes")
+        classes = classes_of(weights, outline(make, **options), key, usual and usual.default)
         options |= {} if classes is None else {"num_classes": classes}
     model = make(**options)
     reads_pixels = "normalize" in inspect.signature(builder).parameters
@@ -288,15 +289,19 @@ def with_base(names, known):
     return {base + usual if base + usual in known else usual: name for usual, name in names.items()}
 
 
-def classes_of(weights, model, family):
-    """How many classes the classifier in the source knows, or None."""
+def classes_of(weights, model, family, classes):
+    """How many classes the classifier in the source knows, or None.
+
+    `classes` are those of `model`, whose classifier may have one output more, for nothing of all that.
+    """
     layout = weights.layout or recognized(weights.arrays, model, family)
     wanted = entries(model, layout, family)
     names, _ = usual_names(weights.arrays, layout, wanted)
     for entry in wanted:
         name = entry.named_in(names)
         if entry.layer == HEAD and entry.variable.name == "bias" and name is not None:
-            return int(weights.arrays.shapes[names[name]][-1])
+            more = entry.variable.shape[-1] - classes if classes else 0
+            return int(weights.arrays.shapes[names[name]][-1]) - more
     return None
 
 

@@ -38,6 +38,7 @@ class MultiHeadAttention(layers.Layer):
         bias: added to the scores, broadcast to (B, h, T, S).
         visible: bool, broadcast to (B, h, T, S): true where a query may see a key.
         rotation: from `tfdl.ops.positions.rotations` for the positions of x, or None.
+        positions: added to x where it gives queries and keys, but not values; broadcasts to (B, T, D).
 
     Raises:
         ValueError: the heads do not divide D where `head_width` is None, or the groups do not divide the heads.
@@ -92,20 +93,20 @@ class MultiHeadAttention(layers.Layer):
             layer.build(shape)
         self.output_projection.build((*shape[:-1], heads * head_width))
 
-    def keys_values(self, x, rotation=None):
+    def keys_values(self, x, rotation=None, positions=None):
         """Keys and values of a sequence.  (B, S, D) -> two of (B, g, S, d)."""
         groups = self.groups or self.heads
-        keys, values = split_heads(self.key(x), groups), split_heads(self.value(x), groups)
+        keys, values = split_heads(self.key(moved(x, positions)), groups), split_heads(self.value(x), groups)
         return (rotate(keys, rotation) if rotation is not None else keys), values
 
-    def queries(self, x, rotation=None):
+    def queries(self, x, rotation=None, positions=None):
         """(B, T, D) -> (B, h, T, d)."""
-        queries = split_heads(self.query(x), self.heads)
+        queries = split_heads(self.query(moved(x, positions)), self.heads)
         return rotate(queries, rotation) if rotation is not None else queries
 
-    def call(self, x, keys_values=None, bias=None, visible=None, rotation=None, training=False):
-        keys, values = self.keys_values(x, rotation) if keys_values is None else keys_values
-        queries = self.queries(x, rotation)
+    def call(self, x, keys_values=None, bias=None, visible=None, rotation=None, positions=None, training=False):
+        keys, values = self.keys_values(x, rotation, positions) if keys_values is None else keys_values
+        queries = self.queries(x, rotation, positions)
         weights = attention_weights(queries, keys, bias=bias, visible=visible, scale=self.scale)  # (B, h, T, S)
         weights = self.drop(ops.cast(weights, values.dtype), training=training)
         return self.output_projection(merge_heads(product(weights, values)))
@@ -124,6 +125,11 @@ class MultiHeadAttention(layers.Layer):
         dense = sum(math.prod(layer.kernel.shape) for layer in (self.query, self.key, self.value))
         dense += math.prod(self.output_projection.kernel.shape)
         return tokens * dense + 2 * tokens**2 * self.query.units
+
+
+def moved(x, positions):
+    """x plus its positions, in the precision of x; None adds nothing."""
+    return x if positions is None else x + ops.cast(positions, x.dtype)
 
 
 def append(cache, new, position):

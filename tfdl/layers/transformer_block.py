@@ -45,6 +45,8 @@ class TransformerBlock(layers.Layer):
         cache: keys and values of S places, into which those of x are written from `position` on; None is x alone.
         memory: keys and values for `cross_attention`, from its `keys_values`.
         memory_visible: bool, broadcast to (B, h, T, keys of the memory).
+        positions: added to the input of each attention's queries, and to that of the keys of x, but not to values:
+            Carion et al. 2020, arXiv:2005.12872, Fig. 10.
     """
 
     def __init__(
@@ -87,23 +89,28 @@ class TransformerBlock(layers.Layer):
         rotation=None,
         memory=None,
         memory_visible=None,
+        positions=None,
         training=False,
     ):
-        x, keys_values = self.attend(x, cache, position, visible, bias, rotation, training)
+        x, keys_values = self.attend(x, cache, position, visible, bias, rotation, positions, training)
         if self.cross_attention is not None:
             y = self.before(self.cross_attention_norm, x)
-            y = self.cross_attention(y, memory, visible=memory_visible, training=training)
+            y = self.cross_attention(y, memory, visible=memory_visible, positions=positions, training=training)
             x = self.after(self.cross_attention_norm, x, y, training)
         y = self.feed_forward(self.before(self.feed_forward_norm, x), training=training)
         return self.after(self.feed_forward_norm, x, y, training), keys_values
 
-    def attend(self, x, cache=None, position=None, visible=None, bias=None, rotation=None, training=False):
+    def attend(
+        self, x, cache=None, position=None, visible=None, bias=None, rotation=None, positions=None, training=False
+    ):
         """The first branch."""
         y = self.before(self.attention_norm, x)
-        keys_values = self.attention.keys_values(y, rotation)
+        keys_values = self.attention.keys_values(y, rotation, positions)
         if cache is not None:
             keys_values = append(cache, keys_values, position)
-        y = self.attention(y, keys_values, visible=visible, bias=bias, rotation=rotation, training=training)
+        y = self.attention(
+            y, keys_values, visible=visible, bias=bias, rotation=rotation, positions=positions, training=training
+        )
         return self.after(self.attention_norm, x, y, training), keys_values
 
     def attention_map(self, x, visible=None, bias=None, rotation=None):

@@ -64,6 +64,15 @@ def hard_swish(x):
     return x * ops.relu6(x + 3.0) / 6.0
 
 
+def log_odds(p):
+    """The logits of probabilities, whose sigmoid gives them back: log p / (1 - p).  Any shape -> same.
+
+    p is kept a millionth away from 0 and 1, where the logits are infinite.
+    """
+    p = ops.clip(p, 1e-6, 1.0 - 1e-6)
+    return ops.log(p) - ops.log(1.0 - p)
+
+
 ACTIVATIONS = {
     "relu": ops.relu,
     "sigmoid": ops.sigmoid,

@@ -1,6 +1,7 @@
 """Where a token stands, as numbers: sine waves, rotations and buckets of distances.
 
-Papers: sine waves: Vaswani et al. 2017, arXiv:1706.03762, section 3.5; rotations: Su et al. 2021, arXiv:2104.09864
+Papers: sine waves: Vaswani et al. 2017, arXiv:1706.03762, section 3.5; of maps: Carion et al. 2020, arXiv:2005.12872,
+appendix A.4; rotations: Su et al. 2021, arXiv:2104.09864
 (RoPE), eq. 15 and 34, in the order of Hugging Face's files; longer contexts: Llama 3.1's model card; buckets: Raffel et
 al. 2019, arXiv:1910.10683 (T5), section 2.1.
 Shapes: B batch, T tokens, S keys, D width of the model, d width of a head, h heads.
@@ -22,6 +23,36 @@ def sinusoids(length, width):
     table[:, 0::2] = np.sin(angles)
     table[:, 1::2] = np.cos(angles)[:, : width // 2]
     return table
+
+
+def map_sinusoids(is_picture, width):
+    """Sines and cosines of the row and of the column of each point of a map: DETR, appendix A.4.
+
+    Rows and columns are counted where the picture is, and scaled so that its last ones are at 2 pi: the same place of a
+    picture has the same position at every size.
+
+    Args:
+        is_picture: (B, H, W) float32, 1 on the picture and 0 on the padding below it and on its right.
+        width: of the positions, a multiple of 4; the first half is for the row, the second for the column.
+
+    Returns:
+        (B, H, W, width) float32.
+
+    Raises:
+        ValueError: another width.
+    """
+    if width % 4:
+        raise ValueError(f"Positions of maps have two sines and two cosines each, but are {width} wide; 4 must divide.")
+    half = width // 2
+    frequencies = (10000.0 ** (-np.arange(0, half, 2) / half)).astype("float32")  # (width/4,)
+    waves = []
+    for axis in (1, 2):
+        count = ops.cumsum(is_picture, axis=axis)
+        last = ops.max(count, axis=axis, keepdims=True)
+        angles = (count / (last + 1e-6) * (2 * math.pi))[..., None] * frequencies
+        pairs = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)  # (B, H, W, width/4, 2)
+        waves.append(ops.reshape(pairs, (*ops.shape(angles)[:-1], half)))
+    return ops.concatenate(waves, axis=-1)
 
 
 @config

@@ -17,7 +17,7 @@ from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.anchor_boxes import AnchorBoxes
 from tfdl.layers.conv_norm import conv_norm
 from tfdl.layers.pixels import image_input, normalize_pixels
-from tfdl.ops.activations import swish
+from tfdl.ops.activations import log_odds, swish
 
 STRIDES = (8, 16, 32)
 ANCHORS = (  # width and height in pixels of pictures of 640 x 640: the means of clusters of COCO's boxes
@@ -110,8 +110,7 @@ class FirstBias(keras.initializers.Initializer):
 
 def both(objectness, classes):
     """Logits of the product of two probabilities, given as logits (B, A, 1) and (B, A, C).  -> (B, A, C)"""
-    p = ops.clip(ops.sigmoid(objectness) * ops.sigmoid(classes), 1e-6, 1.0 - 1e-6)
-    return ops.log(p) - ops.log(1.0 - p)
+    return log_odds(ops.sigmoid(objectness) * ops.sigmoid(classes))
 
 
 def backbone(x, c):
