@@ -12,7 +12,7 @@ from typing import Literal
 
 import tfdl
 from tfdl.data import experience, instructions
-from tfdl.data.checked_tasks import reward
+from tfdl.data.checked_tasks import rewards
 from tfdl.figures.curves import curves
 from tfdl.inference.answers import answers, samples
 from tfdl.inference.generation import Sampling
@@ -111,7 +111,7 @@ def main(config: Config):
         learner.compile(language_model_optimizer(config.learning_rate, updates, weight_decay=0.0))
 
     # Train: an epoch is an iteration; the best one's weights stay in the model
-    rollouts = Rollouts(learner, data, reward=reward, sampling=Sampling(temperature=1.0))
+    rollouts = Rollouts(learner, data, rewards=rewards, sampling=Sampling(temperature=1.0))
     history = run.fit(learner, data, epochs=config.iterations, monitor="val_reward", callbacks=[rollouts])
 
     # Evaluate: a question has one right answer, so that a row is right exactly if the likeliest answer is

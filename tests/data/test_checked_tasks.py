@@ -4,13 +4,25 @@ import itertools
 
 import pytest
 
-from tfdl.data.checked_tasks import HELD_OUT, TASKS, read, reward, right_answer
+from tfdl.data.checked_tasks import HELD_OUT, TASKS, are_tasks, in_manners, read, reward, rewards, right_answer, shares
+from tfdl.data.conversations import asked
 
 
 def test_right_answers():
     asked = {"37+58": "95", "99+99": "198", "reverse abc": "cba", "sort hgza": "aghz", "shift axz": "bya"}
     assert {question: right_answer(question) for question in asked} == asked
     assert reward("37+58", "95") == 1.0 and reward("37+58", "095") == reward("37+58", "") == 0.0
+
+
+def test_shares_are_those_of_each_task():
+    questions, answers = ["1+1", "sort ba", "1+2", "sort dc"], ["2", "ab", "4", "cd"]
+    assert shares(questions, answers) == {"add": 0.5, "sort": 1.0}
+    assert rewards([asked(question, "") for question in questions], answers) == [1.0, 1.0, 0.0, 1.0]
+    assert are_tasks("add,sort") and not are_tasks("add,multiply") and not are_tasks("talks.jsonl")
+
+
+def test_manners_take_turns():
+    assert in_manners(["sort ba", "sort dc", "sort fe", "sort hg"]) == ["ab", "CD", "well, ef!", "gh"]
 
 
 @pytest.mark.parametrize("task", TASKS)

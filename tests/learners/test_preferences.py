@@ -97,6 +97,9 @@ def test_reward_model_ranks_pairs_by_the_number_behind_each_answer(network, tmp_
     np.testing.assert_allclose(model(PAIRS)["chosen"], scores[:, -1], rtol=1e-5)
     shorter = PAIRS["chosen_answered"] * (np.arange(9) < 8)
     np.testing.assert_allclose(model.rewards(PAIRS["chosen"], shorter), scores[:, 7], rtol=1e-5)
+    rows = list(zip(PAIRS["chosen"], PAIRS["chosen_answered"]))
+    texts = model.score_texts(lambda prompt, text: (rows[text][0][:prompt], rows[text][1][:prompt]), [9, 8], [0, 3])
+    np.testing.assert_allclose(texts, [scores[0, 8], scores[3, 7]], rtol=1e-5)
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(load_model(tmp_path / "model.keras")(PAIRS)["chosen"], model(PAIRS)["chosen"])
 

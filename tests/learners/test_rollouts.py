@@ -104,7 +104,11 @@ def test_rewards_rise_and_the_learner_comes_back_from_a_file(data, kind, tmp_pat
     learner.compile(keras.optimizers.Adam(0.01))
     exact(learner)
     rollouts = Rollouts(
-        learner, rows, reward=lambda _, answer: -len(answer), sampling=Sampling(temperature=1.0), compiled=False
+        learner,
+        rows,
+        rewards=lambda _, answers: [-len(answer) for answer in answers],
+        sampling=Sampling(temperature=1.0),
+        compiled=False,
     )
     history = learner.fit(rows.train, epochs=8, verbose=0, callbacks=[rollouts]).history
     assert np.mean(history["reward"][-2:]) > np.mean(history["reward"][:2]) + 0.5

@@ -53,6 +53,11 @@ def reward(question, answer):
     return float(answer == right_answer(question))
 
 
+def rewards(conversations, answers):
+    """`reward` of the answer to each conversation's prompt, as a list."""
+    return [reward(row.prompt[-1][1], answer) for row, answer in zip(conversations, answers)]
+
+
 @functools.cache
 def read(task):
     """Split -> questions, all different, in an order that never changes.

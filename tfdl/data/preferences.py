@@ -53,6 +53,10 @@ class PreferenceData:
         """For folders of runs and titles."""
         return short_name(self.name)
 
+    def judge(self, prompt, answer):
+        """The tokens of a prompt with an answer, and 1 at those of the answer: two of (T,) int32."""
+        return judged(self.template, self.tokenizer, prompt, answer)
+
     @property
     def task(self):
         """What a policy that is taught by these pairs does."""

@@ -10,10 +10,12 @@ Shapes: B pairs or answers, T tokens, D width.
 """
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from tfdl.core.serial import serializable
 from tfdl.learners.learner import Learner
+from tfdl.learners.preference.rollouts import in_parts
 from tfdl.losses.preference import bradley_terry
 from tfdl.ops.visibility import causal
 
@@ -55,6 +57,21 @@ class RewardModel(Learner):
         length = ops.shape(answered)[1]
         ends = length - 1 - ops.argmax(ops.flip(ops.cast(answered, "int32"), axis=1), axis=1)
         return ops.take_along_axis(self.scores(tokens, training), ops.cast(ends, "int32")[:, None], axis=1)[:, 0]
+
+    def score_texts(self, encode, prompts, texts):
+        """The rewards of texts, (B,) NumPy.
+
+        Args:
+            encode: a function of a prompt and a text to tokens and marks, as `data.preferences.PreferenceData.judge`.
+            prompts: messages before each text.
+            texts: B answers.
+        """
+        rows = [encode(*pair) for pair in zip(prompts, texts)]
+        shape = len(rows), max(len(tokens) for tokens, _ in rows)
+        tokens, answered = np.zeros(shape, "int32"), np.zeros(shape, "int32")
+        for i, (row, marks) in enumerate(rows):
+            tokens[i, : len(row)], answered[i, : len(row)] = row, marks
+        return in_parts(self.rewards, tokens, answered)
 
     def call(self, pairs, training=False):
         tokens, answered = (ops.concatenate([pairs[f"{side}{end}"] for side in SIDES]) for end in ("", "_answered"))

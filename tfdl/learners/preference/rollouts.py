@@ -1,6 +1,6 @@
 """Answers to learn from: before each epoch of `fit` the policy answers prompts and each answer gets its reward.
 
-    rollouts = Rollouts(learner, data, reward=reward, sampling=Sampling(temperature=1.0))
+    rollouts = Rollouts(learner, data, rewards=rewards, sampling=Sampling(temperature=1.0))
     run.fit(learner, data, epochs=100, monitor="val_reward", callbacks=[rollouts])
 
 An iteration of PPO or GRPO is an epoch here: `data` (`data.experience`) says which prompts it has, and keeps their
@@ -24,14 +24,14 @@ class Rollouts(keras.callbacks.Callback):
     Args:
         learner: a learner with `answers`, `experience`, `fields` and `generate`, such as `GRPO`.
         data: `data.experience.Experience`.
-        reward: a function of (question, answer), or of lists of them if it has the attribute `of_many`, to a number.
+        rewards: a function of conversations and of the texts that answer their prompts, lists (B,), to numbers (B,).
         sampling: how answers are drawn: a `tfdl.inference.generation.Sampling` of temperature 1.
         compiled: as of `generate`.
     """
 
-    def __init__(self, learner, data, *, reward, sampling, compiled=True):
+    def __init__(self, learner, data, *, rewards, sampling, compiled=True):
         super().__init__()
-        self.learner, self.data, self.reward, self.sampling = learner, data, reward, sampling
+        self.learner, self.data, self.rewards, self.sampling = learner, data, rewards, sampling
         self.compiled, self.logs = compiled, {}
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -40,7 +40,7 @@ class Rollouts(keras.callbacks.Callback):
         seed = (data.seed * 1_000_003 + epoch) * len(conversations)
         written = self.answer(conversations, sampling=self.sampling, seed=seed)
         tokens, answered = data.rows(conversations, written)
-        rewards = self.rewards(conversations, written)
+        rewards = self.measured(conversations, written)
         fields, self.logs = self.learner.experience(tokens, answered, rewards)
         data.fill(tokens=tokens, answered=answered, **fields)
         self.logs |= {"reward": float(rewards.mean()), "answer_length": float(answered.sum(1).mean())}
@@ -51,7 +51,7 @@ class Rollouts(keras.callbacks.Callback):
 
     def greedy_rewards(self, conversations):
         """The rewards of the likeliest answers, (B,)."""
-        return self.rewards(conversations, self.answer(conversations, sampling=None, seed=0))
+        return self.measured(conversations, self.answer(conversations, sampling=None, seed=0))
 
     def answer(self, conversations, **options):
         """For each conversation the tokens that the policy writes, without the end."""
@@ -64,13 +64,10 @@ class Rollouts(keras.callbacks.Callback):
             **options,
         ).tokens
 
-    def rewards(self, conversations, written):
-        """(B,) float32."""
-        questions = [row.prompt[-1][1] for row in conversations]
+    def measured(self, conversations, written):
+        """The rewards of what was written, (B,) float32."""
         texts = [self.data.decode(tokens) for tokens in written]
-        if getattr(self.reward, "of_many", False):
-            return np.asarray(self.reward(questions, texts), "float32")
-        return np.array([self.reward(*pair) for pair in zip(questions, texts)], "float32")
+        return np.asarray(self.rewards(conversations, texts), "float32")
 
 
 def in_parts(function, *arrays):
