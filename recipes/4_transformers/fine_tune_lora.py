@@ -39,7 +39,7 @@ class Config:
     """weights to start from: a run folder, a file, a published name; default: they are trained first"""
     length: int = 32
     """the most tokens of a conversation"""
-    first_epochs: int = 4
+    first_epochs: int = 6
     """passes over the first data, without `source`"""
     first_learning_rate: float = 5e-3
     """peak of that training"""
@@ -53,7 +53,7 @@ class Config:
     """conversations per update, over all devices"""
     learning_rate: float = 1e-2
     """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""
-    epochs: int = 4
+    epochs: int = 8
     """passes over the data"""
     new_tokens: int = 8
     """the most tokens of an answer"""
