@@ -41,7 +41,7 @@ class Config:
     """the most tokens of a conversation"""
     examples: int = 1500
     """questions with answers to begin with"""
-    first_epochs: int = 20
+    first_epochs: int = 30
     """passes over them, without `source`"""
     first_learning_rate: float = 5e-3
     """peak of that training"""
@@ -57,7 +57,7 @@ class Config:
     """coefficient of the divergence from the model that it starts from"""
     mean: Literal["tokens", "answers"] = "tokens"
     """what the loss is a mean over; the paper has answers"""
-    batch_size: int = 256
+    batch_size: int = 128
     """answers per update, over all devices"""
     learning_rate: float = 5e-4
     """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""

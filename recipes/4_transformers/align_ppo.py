@@ -4,7 +4,7 @@ Stage 4 (transformers) - Schulman et al. 2017, arXiv:1707.06347; Ziegler et al. 
 2022, arXiv:2203.02155, section 3.5
 Run:     tfdl run align_ppo
          tfdl run align_ppo --data reverse --target 4
-Expect:  rewards rise while the divergence stays near its target (not recorded yet)
+Expect:  rewards rise while the divergence stays near its target of 3 nats (not recorded yet)
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ Stage 4 (transformers) - Holtzman et al. 2019, arXiv:1904.09751; contrastive sea
 speculative decoding: Leviathan et al. 2022, arXiv:2211.17192
 Run:     tfdl run generate_text
          tfdl run generate_text --source runs/tiny_shakespeare_gpt --prompt "ROMEO:"
-Expect:  greedy and beam search repeat themselves, sampling does not: share of repeated words (not recorded yet)
+Expect:  greedy and beam search repeat pieces of 6 letters, sampling hardly does (not recorded yet)
 """
 
 import time
