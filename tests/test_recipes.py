@@ -19,6 +19,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "answer_questions": ["--data", str(ROOT / "tests/data/travels.jsonl"), "--variant", "nano", "--length", "40"],
     "classify_images": ["--variant", "nano"],
     "classify_text": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--model", "bert", "--variant", "nano"],
+    "classify_points": ["--data", "solids", "--variant", "nano", "--points", "64"],
     "compare_activations": ["--layers", "1"],
     "detect_objects": ["--data", "shapes", "--variant", "nano", "--image-size", "64"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
@@ -60,7 +61,7 @@ SHOWN_BY_OTHERS = {
 }
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 NO_TASK = {"task.json"}  # `tfdl predict` does not answer yet for models of the data of these loaders
-OTHER_DATA = ("corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
+OTHER_DATA = ("points.load(", "corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
 PROMISED = {  # what a run folder holds if the recipe calls this
     "run.fit(": {"metrics.jsonl", "checkpoints", "figures", "task.json"},
     "run.compare(": {"variants"},

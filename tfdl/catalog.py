@@ -274,6 +274,7 @@ ESTIMATED_MINUTES = {
     "tfdl run train_gpt --model mixtral": 16,
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
     "tfdl run answer_questions": 5,
+    "tfdl run classify_points": 4,
     "tfdl run segment_images": 4,
     "tfdl run segment_images --model fcn": 5,
     "tfdl run segment_images --model deeplab": 6,
@@ -1033,11 +1034,12 @@ TOPICS = (
     Topic(
         "pointnet",
         "PointNet",
-        None,
+        "tfdl.models.three_d.pointnet",
         "Qi et al. 2016, arXiv:1612.00593",
         2,
         "Vision",
         prerequisites=("mlp", "max_pooling"),
+        recipe="tfdl run classify_points",
     ),
     Topic(
         "voxelnet",
