@@ -1,5 +1,6 @@
 """What every test may rely on: quiet TensorFlow, CPU only, fresh Keras state, the data directory."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    gc.set_threshold(20_000, 20, 20)  # building graphs makes objects by the million; looking for dead ones took 5 %
     if config.getoption("cpu"):
         config.pluginmanager.register(cpu_time)
     key = config.getoption("topic")

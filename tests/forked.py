@@ -353,6 +353,7 @@ def main():
     if "--bare" not in sys.argv:
         load_everything()
     gc.collect()
+    gc.set_threshold(20_000, 20, 20)  # as in conftest.py
     gc.freeze()  # the children's collections leave alone what all of them share
     folder = tempfile.mkdtemp(prefix="tfdl-forks-")
     asked = Workshop(client, folder).serve()

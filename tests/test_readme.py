@@ -10,6 +10,7 @@ import pytest
 
 import tfdl.__main__ as command_line
 from tests import forked
+from tests.test_recipes import check_run
 from tfdl import catalog
 from tfdl.commands import run
 from tools import readme_table
@@ -117,4 +118,7 @@ def test_quick_start_can_be_pasted_in_order(tmp_path):
         smaller = ["--run.smoke"] if words[:2] == ["run", "look_inside"] else smaller
         done = forked.tfdl(*words, *smaller, cwd=tmp_path)
         assert done.returncode == 0, f"tfdl {shlex.join(words)}: {done.stderr[-2000:]}"
-    assert (tmp_path / "runs" / "digits_mobilenet" / "figures" / "curves.png").is_file()
+        if words[:2] == ["run", "classify_images"]:
+            check_run(run.resolve("classify_images")[0], done, "runs/digits_mobilenet", tmp_path)
+    shown = {path.stem for path in (tmp_path / "runs" / "look_inside" / "figures").iterdir()}
+    assert shown == {"filters", "feature_maps", "where"}

@@ -42,15 +42,17 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "translate": ["--data", "reverse", "--model", "transformer", "--variant", "nano", "--length", "16"],
     "watch_gradients": ["--length", "6", "--singular-values", "0.9"],
 }
-# Slow tests: comparisons as others have them, of which test_recipe_plans runs all but the trainings; and what the tests
-# in tests/distribution show with smaller networks.  `make check TOPIC=...` runs those of its topic.
+# Slow tests: comparisons as others have them, of which test_recipe_plans runs all but the trainings; what the tests in
+# tests/distribution show with smaller networks; and what test_readme runs.  `make check TOPIC=...` runs its topic's.
 SHOWN_BY_OTHERS = {
     "augment_images",
+    "classify_images",
     "compare_activations",
     "compare_optimizers",
     "compare_topologies",
     "fine_tune",
     "initialize",
+    "look_inside",
     "normalize",
     "parallelize_model",
     "regularize",
@@ -90,22 +92,26 @@ def smoke_flags(recipe):
 
 @pytest.mark.parametrize("recipe", [smoke_case(recipe) for recipe in RECIPES])
 def test_smoke_run_leaves_a_whole_run_folder(recipe, tmp_path):
-    done = forked.run(
-        recipe.stem, "--run.smoke", "--run.out", str(tmp_path / "run"), *smoke_flags(recipe), cwd=tmp_path
-    )
+    folder = tmp_path / "run"
+    done = forked.run(recipe.stem, "--run.smoke", "--run.out", folder, *smoke_flags(recipe), cwd=tmp_path)
+    check_run(recipe, done, folder)
+
+
+def check_run(recipe, done, folder, cwd=Path()):
+    """What the finished process of a recipe said, and what it left in a folder, which its command names from `cwd`."""
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.strip() == "", "a run that goes well is silent on stderr"
     text = recipe.read_text()
     promised = [files for call, files in PROMISED.items() if call in text]
     assert promised, "neither a model nor a figure comes of it"
-    found = {path.name for path in (tmp_path / "run").iterdir()}
+    found = {path.name for path in (cwd / folder).iterdir()}
     promised = ALWAYS.union(*promised) - (NO_TASK if any(load in text for load in OTHER_DATA) else set())
     assert promised <= found and "run.lock" not in found
-    figures = list((tmp_path / "run").glob("figures/*"))
+    figures = list((cwd / folder).glob("figures/*"))
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in figures)
-    assert all(str(path) in done.stdout for path in figures), "the summary names every figure"
-    assert list((tmp_path / "run" / "tb").rglob("events.out.tfevents*"))
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert all(f"{folder}/figures/{path.name}" in done.stdout for path in figures), "the summary names every figure"
+    assert list((cwd / folder / "tb").rglob("events.out.tfevents*"))
+    summary = json.loads((cwd / folder / "summary.json").read_text())
     if "run.fit(" in text:
         assert len(summary["weights_sha256"]) == 64
         assert "model " in done.stdout and "parameters" in done.stdout, "the header"
