@@ -58,9 +58,9 @@ class Config:
     """share of pairs that are thought to be judged wrongly"""
     batch_size: int = 64
     """pairs per update, over all devices"""
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""
-    epochs: int = 2
+    epochs: int = 4
     """passes over the pairs"""
     samples: int = 12
     """test questions whose answers are shown, before and after"""

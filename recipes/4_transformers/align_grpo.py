@@ -39,7 +39,7 @@ class Config:
     """weights to start from: a run folder, a file, a published name; default: they are trained first"""
     length: int = 32
     """the most tokens of a conversation"""
-    examples: int = 1500
+    examples: int = 2000
     """questions with answers to begin with"""
     first_epochs: int = 30
     """passes over them, without `source`"""
@@ -53,13 +53,13 @@ class Config:
     """the most tokens of an answer"""
     clip: float = 0.2
     """how far the ratio of new and old probabilities may be from 1"""
-    beta: float = 0.01
+    beta: float = 0.005
     """coefficient of the divergence from the model that it starts from"""
     mean: Literal["tokens", "answers"] = "tokens"
     """what the loss is a mean over; the paper has answers"""
     batch_size: int = 128
     """answers per update, over all devices"""
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""
     iterations: int = 100
     """times that new questions are answered and learned from"""

@@ -50,7 +50,7 @@ class Config:
     """validation and test prompts of which answers are judged"""
     reward_learning_rate: float = 1e-3
     """peak of the reward model's training"""
-    reward_epochs: int = 2
+    reward_epochs: int = 4
     """passes of the reward model over the pairs"""
     prompts: int = 128
     """questions in an iteration"""
@@ -60,11 +60,11 @@ class Config:
     """the most tokens of an answer"""
     clip: float = 0.2
     """how far the ratio of new and old probabilities may be from 1"""
-    beta: float = 0.05
+    beta: float = 0.2
     """coefficient of the divergence from the model that it starts from, at the beginning"""
     target: float = 3.0
     """nats per answer near which the divergence is kept"""
-    horizon: int = 2000
+    horizon: int = 1000
     """answers over which the coefficient adapts"""
     batch_size: int = 64
     """answers per update, over all devices"""

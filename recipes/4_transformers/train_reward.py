@@ -59,7 +59,7 @@ class Config:
     """pairs per update, over all devices"""
     learning_rate: float = 1e-3
     """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""
-    epochs: int = 3
+    epochs: int = 4
     """passes over the pairs"""
     samples: int = 12
     """test answers whose rewards are shown"""

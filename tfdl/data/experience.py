@@ -131,9 +131,7 @@ def of_prompts(
     Raises:
         ValueError: a number below 1, or more prompts than the training split has.
     """
-    limit = None if run is None else run.limit
-    if run is not None:
-        seed, position, _ = of_run(run, seed, position, None)
+    seed, position, limit = of_run(run, seed, position, None)
     check_numbers(
         prompts=prompts, answers=answers, batch_size=batch_size, new_tokens=new_tokens, passes=passes, held_out=held_out
     )
