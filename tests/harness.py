@@ -26,7 +26,10 @@ from tfdl.train.step import exact
 
 MODELS = {topic.key: topic.module for topic in tfdl.topics(built=True) if topic.is_model}  # key -> its file
 CLASSIFIERS = [key for key, module in MODELS.items() if re.search(r"\.(convnets|foundation|vision_\w+)\.", module)]
-READERS = ["rnn"]  # of tokens, as functional models; those of models/text keep the contracts of tests/models/
+READERS = [
+    "fast_text",
+    "rnn",
+]  # of tokens, as functional models; others of models/text: tests/models/
 CLASSES = 3  # in the checks below
 LENGTH = 5  # tokens of a text there
 

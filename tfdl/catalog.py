@@ -273,6 +273,7 @@ ESTIMATED_MINUTES = {
     "tfdl run train_gpt --model llama": 14,
     "tfdl run train_gpt --model mixtral": 16,
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
+    "tfdl run classify_text --model fast_text": 1,
     "tfdl run answer_questions": 5,
     "tfdl run classify_points": 4,
     "tfdl run segment_images": 4,
@@ -1051,6 +1052,16 @@ TOPICS = (
         prerequisites=("pointnet", "faster_rcnn"),
     ),
     # Stage 3: Sequential data
+    Topic(
+        "fast_text",
+        "fastText (bags of words and word pairs)",
+        "tfdl.models.text.fast_text",
+        "Joulin et al. 2016, arXiv:1607.01759",
+        3,
+        "Text",
+        prerequisites=("logistic_regression",),
+        recipe="tfdl run classify_text --model fast_text",
+    ),
     Topic(
         "variable_length_sequences",
         "Variable-length sequences",

@@ -1,7 +1,8 @@
-"""Train a classifier of texts from scratch: a recurrent network, or an encoder in BERT's way.
+"""Train a classifier of texts from scratch: averaged words, a recurrent network, or an encoder in BERT's way.
 
-Stage 3 (sequential data) - GRU: Cho et al. 2014, arXiv:1406.1078; both directions: Schuster & Paliwal 1997, IEEE Trans.
-Signal Processing 45; BERT: Devlin et al. 2018, arXiv:1810.04805; RoBERTa: Liu et al. 2019, arXiv:1907.11692
+Stage 3 (sequential data) - fastText: Joulin et al. 2016, arXiv:1607.01759; GRU: Cho et al. 2014, arXiv:1406.1078; both
+directions: Schuster & Paliwal 1997, IEEE Trans. Signal Processing 45; BERT: Devlin et al. 2018, arXiv:1810.04805;
+RoBERTa: Liu et al. 2019, arXiv:1907.11692
 Run:     tfdl run classify_text --data sst2
          tfdl run classify_text --data reviews.csv --text review --label sentiment --model bert
 Expect:  SST-2: a GRU has 0.797 of the test texts right after 2 minutes on two CPU cores, a BiLSTM 0.807, a BERT 0.772;
@@ -32,8 +33,9 @@ class Config:
 
     data: str = "sst2"
     """sst2, ag_news_mini, a file .tsv, .csv or .jsonl, a folder with a file a split or a sub-folder a class"""
-    model: Literal["gru", "bilstm", "bert", "roberta"] = "gru"
-    """gated recurrent units, long short-term memory in both directions, or an encoder of attention"""
+    model: Literal["fast_text", "gru", "bilstm", "bert", "roberta"] = "gru"
+    """averaged words and word pairs, gated recurrent units, long short-term memory in both directions, or an encoder
+    of attention"""
     variant: str | None = None
     """row of the model's VARIANTS: tfdl show rnn, tfdl show bert"""
     text: str | None = None
@@ -42,10 +44,10 @@ class Config:
     """column of the classes; default: the one with a usual name"""
     labels: str | None = None
     """names of the classes, separated by commas, where the data have numbers, in the order of these"""
-    tokenizer: str = "word_pieces"
-    """word_pieces (of the training texts), characters, bytes, or the file or folder of a published tokenizer"""
+    tokenizer: str | None = None
+    """word_pieces or words of the training texts, characters, bytes, or the file or folder of a published tokenizer"""
     vocabulary_size: int | None = None
-    """word pieces at most"""
+    """word pieces or words at most"""
     length: int | None = None
     """tokens of a text at most; longer texts are cut"""
     batch_size: int | None = None

@@ -77,7 +77,7 @@ def test_odd_texts_have_their_tokens(tmp_path, tokenizer):
     for tokens, _ in found.values():
         assert tokens[0] == start and tokens[-1] == end and not np.isin(tokens[1:-1], [start, end, data.padding]).any()
         assert len(tokens) <= 12 and tokens.max() < len(data.tokenizer)
-    assert found["a" * 99][1] == (tokenizer != "word_pieces"), "a long word is one unknown piece"
+    assert found["a" * 99][1] == (tokenizer in ("characters", "bytes")), "a long word is one unknown token"
     assert not any(found[text][1] for text in ("", " ", "\u0000", "\ud800"))
     assert sum(data.counts.values()) == len(rows)
 
@@ -91,8 +91,8 @@ def test_published_tokenizer_and_ones_own(file, tmp_path):
     Pieces.trained(["red 5"], 300, "byte_pairs").save(tmp_path / "gpt.json")
     with pytest.raises(ValueError, match="has no tokens for padding and for what is unknown"):
         load(file, tokenizer=tmp_path / "gpt.json")
-    with pytest.raises(FileNotFoundError, match="words has no tokenizer"):
-        load(file, tokenizer="words")
+    with pytest.raises(FileNotFoundError, match="syllables has no tokenizer"):
+        load(file, tokenizer="syllables")
 
 
 def test_static_batches_have_one_shape(file):
@@ -222,3 +222,11 @@ def test_sets_in_the_data_directory(data_dir):
     assert data.counts == {"train": 6920, "validation": 872, "test": 1821} and data.labels == ("0", "1")
     assert data.baselines()["test_accuracy/naive_bayes"] == pytest.approx(0.8210, abs=5e-5)
     assert load("ag_news_mini", limit=20).labels == ("0", "1", "2", "3")
+
+
+def test_words_are_the_most_frequent_ones_in_lower_case(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\n" + "A man doesn't walk. The man's here,x\nbig big man,y\n" * 6)
+    data = load(tmp_path / "t.csv", tokenizer="words", vocabulary_size=9, length=20)
+    known = data.tokenizer.tokenizer.get_vocab()
+    assert sorted(known, key=known.get)[5:] == ["big", "man", ".", "a"], "ties by the alphabet"
+    assert data.tokenizer.encode("BIG man's doesn't. Ä").tolist() == [5, 1, 1, 7, 8]

@@ -9,6 +9,7 @@ texts of similar lengths; their order is a pure function of (seed, epoch, step),
 """
 
 import functools
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ import tokenizers
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
-from tokenizers import models, pre_tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from tfdl.core import static
 from tfdl.core.task import Task
@@ -358,7 +359,27 @@ def surrounded(tokenizer):
     return Pieces(tokenizer)
 
 
+def whole_words(texts, size):
+    """A token for each of the `size` most frequent words and signs, in lower case; others are unknown."""
+    tokenizer = tokenizers.Tokenizer(models.WordLevel({}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"\w+(?:['’]\w+)*|[^\w\s]"), "removed", invert=True)
+    counts = Counter(word for text in texts for word in words_of(tokenizer, text))
+    kept = sorted(counts, key=lambda word: (-counts[word], word))[: size - len(BERT_TOKENS)]
+    numbers = {token: number for number, token in enumerate(dict.fromkeys([*BERT_TOKENS, *kept]))}
+    tokenizer.model = models.WordLevel(numbers, unk_token="[UNK]")
+    tokenizer.decoder = decoders.WordPiece()
+    return surrounded(tokenizer)
+
+
+def words_of(tokenizer, text):
+    """The words of a text, as the tokenizer splits it."""
+    normal = tokenizer.normalizer.normalize_str(text)
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+
 TOKENIZERS = {
+    "words": whole_words,
     "word_pieces": lambda texts, size: Pieces.trained(texts, size, "word_pieces"),
     "characters": characters,
     "bytes": single_bytes,
