@@ -3,7 +3,7 @@
 import pytest
 
 from tests.parity.references import transformers
-from tfdl.data.chat_templates import TEMPLATES
+from tfdl.core.chat_templates import TEMPLATES
 from tfdl.data.conversations import Conversation
 from tfdl.data.instructions import characters_of, with_special
 
