@@ -17,6 +17,7 @@ from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.box_distribution import BoxDistribution
 from tfdl.layers.conv_norm import conv_norm
 from tfdl.layers.pixels import image_input, normalize_pixels
+from tfdl.layers.pooled_pyramid import pooled_pyramid
 from tfdl.ops.activations import swish
 
 STRIDES = (8, 16, 32)
@@ -91,7 +92,7 @@ def backbone(x, c):
         x = conv(x, c.channels(channels), 3, 2, name=f"stage{stage}_down")
         x = partial_blocks(x, c.channels(channels), c.blocks(blocks), name=f"stage{stage}")
         maps.append(x)
-    return [*maps[1:3], pooled_pyramid(maps[3], name="pyramid")]
+    return [*maps[1:3], pooled_pyramid(maps[3], conv, name="pyramid")]
 
 
 def neck(maps, c):
@@ -127,15 +128,6 @@ def partial_blocks(x, channels, blocks, *, shortcut=True, name):
         y = conv(parts[-1], channels // 2, 3, name=f"{name}_block{i}_conv1")
         y = conv(y, channels // 2, 3, name=f"{name}_block{i}_conv2")
         parts.append(layers.Add(name=f"{name}_block{i}_add")([parts[-1], y]) if shortcut else y)
-    return conv(layers.Concatenate(name=f"{name}_parts")(parts), channels, name=f"{name}_out")
-
-
-def pooled_pyramid(x, name):
-    """Spatial pyramid pooling, fast ("SPPF"): windows of 5, 9 and 13 by pooling three times.  (B, H, W, C) -> same."""
-    channels = x.shape[-1]
-    parts = [conv(x, channels // 2, name=f"{name}_in")]
-    for i in range(3):
-        parts.append(layers.MaxPooling2D(5, 1, padding="same", name=f"{name}_pool{i + 1}")(parts[-1]))
     return conv(layers.Concatenate(name=f"{name}_parts")(parts), channels, name=f"{name}_out")
 
 
