@@ -34,6 +34,7 @@ TENSORFLOW_FILES = {
     "tfdl/core/fused_norms.py",
     "tfdl/core/gradients.py",
     "tfdl/core/graphs.py",
+    "tfdl/core/host.py",
     "tfdl/core/pictures.py",
     "tfdl/explain/grad_cam.py",
     "tfdl/explain/state_gradients.py",

@@ -242,6 +242,7 @@ MINUTES = {
 }
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
+    "tfdl run detect_objects --model detr": 10,
     "tfdl run fine_tune_instructions": 2,
     "tfdl run fine_tune_lora": 2,
     "tfdl run train_reward": 2,
@@ -985,6 +986,7 @@ TOPICS = (
         2,
         "Vision",
         prerequisites=("detection", "transformer"),
+        recipe="tfdl run detect_objects --model detr",
     ),
     Topic(
         "faster_rcnn",

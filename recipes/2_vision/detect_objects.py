@@ -1,8 +1,10 @@
 """Train a detector to find objects in pictures, and export it for servers and phones.
 
-Stage 2 (vision) - YOLOv8 and YOLOv5, Jocher et al., software, as described by Terven et al. 2023, arXiv:2304.00501
+Stage 2 (vision) - YOLOv8 and YOLOv5, Jocher et al., software, as described by Terven et al. 2023, arXiv:2304.00501;
+DETR, Carion et al. 2020, arXiv:2005.12872
 Run:     tfdl run detect_objects
          tfdl run detect_objects --model yolo_v5
+         tfdl run detect_objects --model detr
          tfdl run detect_objects --data bccd --image-size 320
          tfdl run detect_objects --data coco:/path/to/annotations.json --image-size 320
 Expect:  not recorded yet; the targets are a test mAP50 of 0.85 on shapes and 0.6 on bccd
@@ -20,10 +22,13 @@ from tfdl.data.detection_augment import chain, random_affine, random_color, rand
 from tfdl.figures.detections import precision_recall
 from tfdl.learners.supervised.anchor_detector import AnchorDetector
 from tfdl.learners.supervised.detector import Detector
+from tfdl.learners.supervised.set_detector import SetDetector
 from tfdl.metrics.detection import mean_average_precision
 from tfdl.session.defaults import DETECTORS, with_defaults
 from tfdl.train.detection_scores import DetectionScores
 from tfdl.train.schedules import WarmUp, cosine
+
+LEARNERS = {"yolo_v8": Detector, "yolo_v5": AnchorDetector, "detr": SetDetector}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,7 @@ class Config:
 
     data: str = "shapes"
     """shapes; a tensorflow_datasets name (bccd, raccoon ...); or coco:FILE, voc:FOLDER, yolo:FOLDER, labelme:FOLDER"""
-    model: Literal["yolo_v8", "yolo_v5"] = "yolo_v8"
+    model: Literal["yolo_v8", "yolo_v5", "detr"] = "yolo_v8"
     """key of a detector"""
     variant: str | None = None
     """row of the model's VARIANTS: tfdl show MODEL"""
@@ -50,7 +55,7 @@ class Config:
     """peak of a linear warm-up over a tenth of the updates, followed by a cosine"""
     weight_decay: float | None = None
     """decoupled from the gradient, as in AdamW"""
-    mosaic: float = 0.5
+    mosaic: float | None = None
     """probability that a training picture is put together from four"""
     zoom: float = 0.3
     """training pictures are enlarged or shrunk by up to this part"""
@@ -81,9 +86,7 @@ def main(config: Config):
     )
 
     # Model; YOLOv5's anchors have the sizes of the objects in these pictures
-    has_anchors = config.model == "yolo_v5"
-    options = {"anchors": anchors_of(data)} if has_anchors else {}
-    learner = AnchorDetector if has_anchors else Detector
+    options = {"anchors": anchors_of(data)} if config.model == "yolo_v5" else {}
     with run.scope():
         network = tfdl.build(
             config.model,
@@ -93,7 +96,7 @@ def main(config: Config):
             weights=config.weights or None,
             **options,
         )
-        model = learner(network)
+        model = LEARNERS[config.model](network)
         updates = run.updates(data, config.epochs)
         warm_up = updates // 10
         learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)

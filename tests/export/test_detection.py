@@ -109,3 +109,21 @@ def test_an_int8_file_that_finds_something_else_is_left_out(tmp_path, monkeypatc
     assert "does not find what the live model finds" in report["left_out"]["detector_int8.tflite"]
     assert not (tmp_path / "export" / "detector_int8.tflite").exists()
     assert any(line.startswith("export: no detector_int8.tflite") for line in said)
+
+
+def test_files_of_sets_suppress_nothing():
+    """Two boxes of one class over each other, as DETR may find them: both stay."""
+    images = keras.Input((SIDE, SIDE, 3), name="images")
+    x = keras.layers.Lambda(lambda x: 0 * x[:, 0, :2, :1] + 1.0, output_shape=(2, 1))(images)
+    boxes = keras.layers.Lambda(lambda x: x * np.array([4, 5, 20, 30], "float32"), output_shape=(2, 4))(x)
+    scores = keras.layers.Lambda(lambda x: x * np.array([[3.0, -3.0], [2.0, -3.0]], "float32"), output_shape=(2, 2))(x)
+    model = keras.Model(images, {"boxes": boxes, "scores": scores, "places": boxes, "logits": scores})
+    source = detection.in_use(model)
+    assert set(source.output) == {"boxes", "scores", "places"}
+    pictures = np.zeros((1, SIDE, SIDE, 3), "float32")
+    found = detection.with_suppression(source)(pictures)
+    assert np.array(found["labels"])[0, :3].tolist() == [0, 0, -1]
+    expected = detection.live_detections({name: np.array(value) for name, value in source(pictures).items()})
+    assert expected["labels"][0, :3].tolist() == [0, 0, -1]
+    plain = keras.Model(images, {"boxes": boxes, "scores": scores})
+    assert np.array(detection.with_suppression(plain)(pictures)["labels"])[0, :2].tolist() == [0, -1]

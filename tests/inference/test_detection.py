@@ -6,6 +6,7 @@ The detector is planted: a 2 x 2 grid of cells, each of which says how red, gree
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from tfdl.commands import evaluate as evaluate_command
 from tfdl.commands import predict as predict_command
 from tfdl.core.files import write_json
 from tfdl.core.task import Task
+from tfdl.inference.detection import Reader
 from tfdl.inference.detection_scores import evaluate
 
 SIDE = 32
@@ -177,3 +179,16 @@ def test_other_models_and_labels_are_refused(run_folder, tmp_path):
     write_json(folder / "task.json", Task(kind="detection", image_shape=(8, 8, 3)).to_json())
     with pytest.raises(ValueError, match="A detector has the outputs boxes .* this model"):
         tfdl.load(folder)
+
+
+def test_a_set_of_objects_is_shown_whole():
+    """A network that also gives places, as DETR does, finds every object once: nothing is suppressed."""
+    outputs = {
+        "boxes": np.array([[[4, 5, 20, 30], [4, 5, 20, 31], [0, 0, 9, 9]]], "float32"),
+        "scores": np.array([[[3.0, -3.0], [2.0, -3.0], [-4.0, -5.0]]], "float32"),
+    }
+    shapes = {name: value.shape[1:] for name, value in outputs.items()}
+    task = Task(kind="detection", labels=("a", "b"), image_shape=(32, 32, 3))
+    for more, count in (({}, 1), ({"places": (3, 4)}, 2)):
+        (found,) = Reader(task, SimpleNamespace(outputs=shapes | more))(outputs)
+        assert found.numbers.tolist() == [0] * count

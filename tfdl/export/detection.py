@@ -37,6 +37,8 @@ AGREEMENT = {"tflite": 0.98, "tflite_int8": 0.85}  # least mAP50 of a file, with
 def in_use(model):
     """images -> boxes (B, A, 4) in pixels and scores (B, A, C), logits as the model itself gives them.
 
+    Of a set also its places: by this name readers know that nothing is to be suppressed.
+
     Args:
         model: functional, with the outputs boxes and scores.
 
@@ -46,15 +48,27 @@ def in_use(model):
     outputs = model.output
     if not isinstance(outputs, dict) or not {"boxes", "scores"} <= outputs.keys():
         raise ValueError(f"{model.name!r} has no outputs boxes and scores, so it is no detector; give another task.")
-    return keras.Model(model.inputs[0], {name: outputs[name] for name in ("boxes", "scores")}, name=model.name)
+    kept = ("boxes", "scores", "places") if is_set(outputs) else ("boxes", "scores")
+    return keras.Model(model.inputs[0], {name: outputs[name] for name in kept}, name=model.name)
+
+
+def is_set(outputs):
+    """Whether a network finds every object once, such as DETR, and needs no suppression: it also gives places."""
+    return "places" in outputs
 
 
 def with_suppression(model):
     """A model of `in_use` that ends with its detections: boxes (1, D, 4) xyxy in pixels, scores (1, D) in [0, 1] from
     the highest down, and labels (1, D) int32, -1 where there is nothing: boxes and scores there have no meaning."""
     height, width = model.inputs[0].shape[1:3]
-    layer = Suppression(side=max(height, width), name="suppression")
-    return keras.Model(model.inputs[0], layer(model.output), name=model.name)
+    outputs = {name: model.output[name] for name in ("boxes", "scores")}
+    layer = Suppression(max(height, width), threshold_of(model.output), name="suppression")
+    return keras.Model(model.inputs[0], layer(outputs), name=model.name)
+
+
+def threshold_of(outputs):
+    """IoU above which boxes suppress each other; 1 is never."""
+    return 1.0 if is_set(outputs) else IOU
 
 
 @serializable
@@ -63,11 +77,12 @@ class Suppression(keras.layers.Layer):
 
     Args:
         side: of the pictures, the larger one.
+        iou_threshold: above which boxes suppress each other.
     """
 
-    def __init__(self, side, **kwargs):
+    def __init__(self, side, iou_threshold=IOU, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.side = side
+        self.side, self.iou_threshold = side, iou_threshold
 
     def call(self, inputs):
         boxes, logits = inputs["boxes"][0], inputs["scores"][0]  # (A, 4), (A, C)
@@ -79,7 +94,7 @@ class Suppression(keras.layers.Layer):
             boxes=tf.cast(apart, tf.float32),
             scores=scores,
             max_output_size=DETECTIONS,
-            iou_threshold=IOU,
+            iou_threshold=self.iou_threshold,
             score_threshold=SCORE,
             pad_to_max_output_size=True,
         )
@@ -103,7 +118,7 @@ def live_detections(outputs):
     found = non_max_suppression(
         ops.convert_to_tensor(outputs["boxes"]),
         ops.where(is_best, ops.sigmoid(logits), 0.0),
-        iou_threshold=IOU,
+        iou_threshold=threshold_of(outputs),
         score_threshold=SCORE,
         max_detections=DETECTIONS,
     )

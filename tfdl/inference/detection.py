@@ -15,7 +15,7 @@ from tfdl.core import pictures
 from tfdl.core.batches import PADDING
 from tfdl.figures.answers import contact_sheet
 from tfdl.figures.detections import detected_picture
-from tfdl.ops.suppression import non_max_suppression
+from tfdl.ops.suppression import best_classes, non_max_suppression
 
 UNIT = "images"
 TOP = 100  # objects of a picture that are shown, if nothing else is said
@@ -86,6 +86,7 @@ class Reader:
         if not {"boxes", "scores"} <= shapes.keys() or len(shapes["scores"]) != 2 - self.is_suppressed:
             known = ", ".join(f"{name} (B, {', '.join(map(str, shape))})" for name, shape in shapes.items())
             raise ValueError(f"A detector has the outputs boxes (B, A, 4) and scores (B, A, C), this model {known}.")
+        self.is_set = "places" in shapes  # a network that finds every object once
         self.num_classes = len(task.labels) if self.is_suppressed else shapes["scores"][-1]
         if task.labels and len(task.labels) != self.num_classes:
             raise ValueError(f"There are {len(task.labels)} labels for {self.num_classes} classes; give one a class.")
@@ -117,13 +118,13 @@ class Reader:
             labels = np.round(outputs["labels"]).astype("int32")
             labels = np.where(outputs["scores"] >= score_threshold, labels, PADDING)
             return {"boxes": outputs["boxes"], "scores": outputs["scores"], "labels": labels}
-        found = non_max_suppression(
-            ops.convert_to_tensor(outputs["boxes"]),
-            ops.sigmoid(outputs["scores"]),
-            score_threshold=score_threshold,
-            iou_threshold=iou_threshold,
-            candidates=300,
-        )
+        boxes, scores = ops.convert_to_tensor(outputs["boxes"]), ops.sigmoid(outputs["scores"])
+        if self.is_set:
+            found = best_classes(boxes, scores, score_threshold=score_threshold)
+        else:
+            found = non_max_suppression(
+                boxes, scores, score_threshold=score_threshold, iou_threshold=iou_threshold, candidates=300
+            )
         return {name: ops.convert_to_numpy(values) for name, values in found.items()}
 
     def placed(self, result, size):

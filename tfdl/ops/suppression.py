@@ -94,6 +94,19 @@ def matrix_nms(
     return detections(found, taken(lowered, order), max_detections)
 
 
+def best_classes(boxes, scores, *, score_threshold=0.05, max_detections=100):
+    """Each box with its best class, without suppression: for networks that find every object once.
+
+    Arguments and result as of `non_max_suppression`.
+    """
+    check(0.5, score_threshold, max_detections, 1)
+    best_scores, labels = ops.max(scores, axis=-1), ops.argmax(scores, axis=-1)  # (B, N)
+    order = ops.argsort(-best_scores, axis=-1)
+    found = {"boxes": taken(boxes, order), "labels": taken(labels, order), "index": order}
+    best_scores = taken(best_scores, order)
+    return detections(found, ops.where(best_scores >= score_threshold, best_scores, -1.0), max_detections)
+
+
 def blended_suppression(
     values, scores, *, iou_threshold=0.3, score_threshold=0.5, max_detections=100, candidates=CANDIDATES
 ):

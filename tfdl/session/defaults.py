@@ -58,10 +58,19 @@ class DetectorDefaults:
     learning_rate: float = 2e-3
     """AdamW's peak"""
     weight_decay: float = 0.05
+    mosaic: float = 0.5
     epochs: int = 16
 
 
-DETECTORS = {"yolo_v8": DetectorDefaults(variant="n"), "yolo_v5": DetectorDefaults(variant="n")}
+DETECTORS = {
+    "yolo_v8": DetectorDefaults(variant="n"),
+    "yolo_v5": DetectorDefaults(variant="n"),
+    # Each query has to find its part of the pictures, which takes many updates (300 epochs in Carion et al., section
+    # 4); four pictures in one have more objects than the small network has queries.
+    "detr": DetectorDefaults(
+        variant="small_images", batch_size=8, learning_rate=1e-3, weight_decay=1e-4, mosaic=0.0, epochs=60
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

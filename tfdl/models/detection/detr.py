@@ -49,7 +49,7 @@ class DETRConfig:
             )
 
 
-SMALL_RESNET = ResNetConfig(blocks=(1, 1), channels=32, momentum=0.9)  # a map of stride 8
+SMALL_RESNET = ResNetConfig(blocks=(1, 1, 1), channels=32)  # a map of stride 16
 
 VARIANTS = {
     "nano": DETRConfig(  # ours, for tests
