@@ -40,11 +40,11 @@ class Config:
     """weights to start from: a run folder, a file, a published name; default: they are trained first"""
     length: int = 40
     """the most tokens of a conversation"""
-    first_epochs: int = 5
+    first_epochs: int = 8
     """passes over the conversations, without `source`"""
     first_learning_rate: float = 5e-3
     """peak of that training"""
-    prompts: int = 1000
+    prompts: int = 1500
     """training prompts whose answers are judged"""
     held_out: int = 150
     """validation and test prompts whose answers are judged"""

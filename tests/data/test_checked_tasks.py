@@ -4,7 +4,18 @@ import itertools
 
 import pytest
 
-from tfdl.data.checked_tasks import HELD_OUT, TASKS, are_tasks, in_manners, read, reward, rewards, right_answer, shares
+from tfdl.data.checked_tasks import (
+    HELD_OUT,
+    TASKS,
+    are_tasks,
+    in_manners,
+    read,
+    reward,
+    rewards,
+    right_answer,
+    shares,
+    with_mistakes,
+)
 from tfdl.data.conversations import asked
 
 
@@ -19,6 +30,19 @@ def test_shares_are_those_of_each_task():
     assert shares(questions, answers) == {"add": 0.5, "sort": 1.0}
     assert rewards([asked(question, "") for question in questions], answers) == [1.0, 1.0, 0.0, 1.0]
     assert are_tasks("add,sort") and not are_tasks("add,multiply") and not are_tasks("talks.jsonl")
+
+
+def test_mistakes_are_single_letters_in_about_the_share_that_was_asked_for():
+    questions = read("add")["train"][:400] + read("sort")["train"][:400]
+    given = with_mistakes(questions, 0.3)
+    assert given == with_mistakes(questions, 0.3)
+    wrong = [(a, right_answer(q)) for q, a in zip(questions, given) if a != right_answer(q)]
+    assert 0.25 < len(wrong) / len(questions) < 0.35
+    assert all(len(a) == len(b) and sum(x != y for x, y in zip(a, b)) == 1 for a, b in wrong)
+    assert all(a.isdecimal() == b.isdecimal() for a, b in wrong)
+    assert with_mistakes(questions, 0.0) == [right_answer(question) for question in questions]
+    with pytest.raises(ValueError, match="share of mistakes is 2; give 0 to 1"):
+        with_mistakes(questions, 2)
 
 
 def test_manners_take_turns():

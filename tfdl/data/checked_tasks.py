@@ -93,6 +93,26 @@ def in_manners(questions):
     return [MANNERS[i % len(MANNERS)](right_answer(question)) for i, question in enumerate(questions)]
 
 
+def with_mistakes(questions, share):
+    """Answers of which about a `share` has one wrong letter or digit, always the same ones.  -> list of texts
+
+    Raises:
+        ValueError: the share is not in [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"The share of mistakes is {share}; give 0 to 1.")
+    rng, answers = np.random.default_rng(len(questions)), []
+    for question in questions:
+        answer, is_wrong, place, step = right_answer(question), rng.random() < share, rng.random(), rng.integers(1, 10)
+        if is_wrong:
+            place = int(place * len(answer))
+            letters = "0123456789" if answer[place].isdecimal() else LETTERS
+            other = letters[(letters.index(answer[place]) + step) % len(letters)]
+            answer = answer[:place] + other + answer[place + 1 :]
+        answers.append(answer)
+    return answers
+
+
 def are_tasks(names):
     """Whether a text names tasks, with commas between them."""
     return set(names.split(",")) <= set(TASKS)

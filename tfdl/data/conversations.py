@@ -96,6 +96,14 @@ def in_manners(task):
     }
 
 
+def with_mistakes(task, share):
+    """Split -> questions of a task; about a `share` of the training answers is wrong, held-out ones are right."""
+    splits = checked_tasks.read(task)
+    answers = {split: map(checked_tasks.right_answer, questions) for split, questions in splits.items()}
+    answers["train"] = checked_tasks.with_mistakes(splits["train"], share)
+    return {split: tuple(map(asked, questions, answers[split])) for split, questions in splits.items()}
+
+
 def asked(question, answer):
     """A conversation of one question and its answer."""
     return Conversation((("user", question), (ASSISTANT, answer)))
