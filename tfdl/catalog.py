@@ -1307,7 +1307,7 @@ TOPICS = (
     ),
     Topic(
         "assistants",
-        "GPT-4 and Claude: weights and architecture are closed; these are the published techniques",
+        "GPT-4 and Claude, as far as published",
         "tfdl.learners.preference.ppo",
         "OpenAI 2023, arXiv:2303.08774; Bai et al. 2022, arXiv:2212.08073",
         4,

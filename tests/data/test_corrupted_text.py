@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl.core.batches import check
+from tfdl.data import corrupted_text
 from tfdl.data.corrupted_text import load
 
 OPTIONS = dict(length=20, batch_size=7, vocabulary_size=300)
@@ -128,6 +129,12 @@ def test_rows_of_records_are_padded_examples(tmp_path):
     assert texts <= {line[:-2] for line in lines} and len(texts) > 25
     source = arrays(data.train)[0][0]["source"]
     assert set((source == 2).sum(1)) == {1} and np.any(source == 1), "one end token, then padding"
+
+
+def test_rows_without_a_token_are_left_out(loaded):
+    tokenizer = loaded["bart"].tokenizer
+    rows = corrupted_text.rows(("some words", "", "more"), tokenizer, 20)
+    assert rows.shape == (2, 20) and np.all(rows[:, 0] != tokenizer.special["padding"])
 
 
 def test_unigram_entropy_is_that_of_the_targets(loaded):

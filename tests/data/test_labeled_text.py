@@ -209,6 +209,13 @@ def test_class_that_train_lacks_is_named(tmp_path):
         load(tmp_path / "t")
 
 
+def test_a_tokenizer_cuts_nothing_once_texts_are_encoded():
+    tokenizer = Pieces.trained(["a good film"] * 3, 60, "word_pieces").tokenizer
+    ((tokens, is_cut),) = encode(tokenizer, ["film " * 9], 5)
+    assert len(tokens) == 5 and is_cut
+    assert tokenizer.truncation is None and len(tokenizer.encode("film " * 9).ids) > 9
+
+
 def test_rows_are_padded_to_a_multiple_and_never_beyond_the_length():
     rows = [np.array([2, 3], "int32"), np.arange(1, 18, dtype="int32")]
     tokens = padded(rows, length=40, padding=9)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfdl.train.callback_state import restore_states, states
 from tfdl.train.callbacks import (
     Checkpoints,
+    Heartbeat,
     Interrupted,
     MetricsLog,
     NonFiniteLoss,
@@ -200,3 +201,16 @@ def test_state_of_early_stopping_is_plain_and_comes_back():
     other = keras.callbacks.EarlyStopping(patience=2)
     restore_states([other], saved)
     assert (other.wait, other.best) == (1, 0.25)
+
+
+def test_heartbeat_beats_in_training_and_in_validation(tmp_path):
+    """A launcher ends a worker whose file grows old."""
+    heart = Heartbeat(tmp_path / "beat")
+    heart.on_train_begin()
+    assert heart.path.read_text() == "busy"
+    for beat in (heart.on_train_batch_end, heart.on_test_batch_end):
+        os.utime(heart.path, (0, 0))
+        beat(0)
+        assert heart.path.stat().st_mtime > 0
+    heart.on_train_end()
+    assert heart.path.read_text() == "idle"
