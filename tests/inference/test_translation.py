@@ -34,6 +34,19 @@ def test_each_text_of_a_batch_is_the_likeliest_by_itself_and_the_loop_is_traced_
     assert write.experimental_get_tracing_count() == 1
 
 
+def test_generate_writes_the_same_and_beams_find_likelier_texts(model):
+    write = greedy(model, start=START, end=END, length=LENGTH)
+    prompts, options = [row[row > 0] for row in SOURCE], {"start": START, "stop_tokens": (END,), "new_tokens": LENGTH}
+    found = model.generate(prompts, compiled=False, **options)
+    for text, tokens in zip(write(SOURCE).numpy(), found.tokens, strict=True):
+        assert text[: len(tokens)].tolist() == tokens.tolist() and not text[len(tokens) :].any()
+    beams = model.beam_search(prompts, beams=4, length_penalty=0.0, **options)
+    for best, first in zip(beams.log_probabilities, found.log_probabilities):
+        assert len(best) < len(first) or best.sum() >= first.sum() - 1e-5
+    with pytest.raises(ValueError, match=f"has the token 99, but {model.name} has"):
+        model.generate([[99]], **options)
+
+
 class Countdown:
     """Writes its source's number, and one less each time, past the end too; counts its steps."""
 

@@ -206,7 +206,8 @@ def checked(model, prompts, new_tokens, start):
     if new_tokens < 1:
         raise ValueError(f"new_tokens is {new_tokens}; give 1 or more.")
     rows = [np.asarray(prompt, "int32").ravel() for prompt in prompts]
-    size, context, longest = model.config.vocabulary_size, model.config.context, max(map(len, rows))
+    context, longest = model.config.context, max(map(len, rows))
+    size = getattr(model.config, "source_vocabulary", model.config.vocabulary_size)
     for i, row in enumerate(rows):
         if not row.size:
             raise ValueError(f"Prompt {i} is empty; begin it with at least one token, such as the start token.")

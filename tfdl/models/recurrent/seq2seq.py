@@ -11,7 +11,7 @@ units, M width of the encoder's states: U, or 2 U of both directions.
 from keras import layers, ops
 
 from tfdl.core.config import choose_variant, config
-from tfdl.core.model import ConfiguredModel
+from tfdl.core.model import TextModel
 from tfdl.core.serial import serializable
 from tfdl.layers.recurrent import CELLS, Recurrent, check_cell
 from tfdl.layers.sequence_attention import AttendingRecurrent, ProductScore, read
@@ -42,6 +42,13 @@ class Seq2SeqConfig:
             raise ValueError(f"There is no attention {self.attention!r}; choose one of {', '.join(ATTENTION)}.")
         if self.attention == "bahdanau" and self.depth != 1:
             raise ValueError(f"Bahdanau's decoder has one layer, not {self.depth}; use depth=1, or attention='luong'.")
+
+    # What `generate` asks of every model that writes.  States have no longest text; this one is for the loop's memory.
+    padding, context = 0, 4096
+
+    @property
+    def vocabulary_size(self):
+        return self.target_vocabulary
 
 
 # Of bentrevett's pytorch-seq2seq, on Multi30k from German to English: its notebooks 1, 2 and 3.
@@ -88,7 +95,7 @@ def seq2seq(variant="multi30k_bahdanau", *, source_vocabulary=None, target_vocab
 
 
 @serializable
-class Seq2Seq(ConfiguredModel):
+class Seq2Seq(TextModel):
     """The two networks of a Seq2SeqConfig.  Call: as in `seq2seq`."""
 
     def __init__(self, config, **kwargs):
