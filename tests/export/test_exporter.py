@@ -67,6 +67,7 @@ def test_report_tells_what_was_measured(all_formats, report):
         "inputs": {"images": {"shape": [16, 12, 3], "dtype": "float32"}},
         "outputs": {"logits": {"shape": [5]}},
     }
+    assert report["parameters"] == all_formats[0].count_params(), "moving statistics are in the files too"
     assert report["labels"] == ["cat", "dog", "emu", "fox", "gnu"]
     assert (all_formats[1] / "labels.txt").read_text().split() == report["labels"]
     for name, row in report["artifacts"].items():
@@ -399,6 +400,14 @@ def test_probabilities_are_not_taken_twice(tmp_path, tiny):
     with pytest.raises(ValueError, match="needs one output .batch, classes."):
         export(keras.Model(x, keras.layers.Dense(1)(x)), tmp_path / "e", formats=("tflite",), softmax=True)
     assert not (tmp_path / "e").exists()
+
+
+def test_a_model_that_rescales_by_itself_does_not_count_as_one_of_the_catalog(tiny):
+    """Its input may be called "images" too, but what its pixels are nobody says."""
+    x = keras.Input((8, 10, 3), name="images")
+    own = keras.Model(x, keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x)))
+    assert signature_of(own).input_range is None and signature_of(own, input_range=(0, 255)).input_range == (0, 255)
+    assert signature_of(tiny()).input_range == (0, 1) and not signature_of(tiny()).is_range_certain
 
 
 def test_the_range_of_pixels_is_the_one_that_is_given(tmp_path):
