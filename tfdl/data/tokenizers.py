@@ -47,7 +47,7 @@ class Characters:
 
     @property
     def tokenizer(self):
-        """The same for `tokenizers`, whose tokenizer.json stands beside a trained model."""
+        """The same as a `tokenizers.Tokenizer`, which is stored as tokenizer.json beside a trained model."""
         pieces = dict(zip(("[PAD]", "[UNK]", *self.characters), range(len(self))))
         tokenizer = tokenizers.Tokenizer(models.WordLevel(pieces, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
@@ -78,7 +78,7 @@ class Bytes:
 
     @property
     def tokenizer(self):
-        """The same for `tokenizers`, which writes each byte as the letter that GPT-2 has for it."""
+        """The same as a `tokenizers.Tokenizer`, which writes each byte as GPT-2's letter for it."""
         tokenizer = tokenizers.Tokenizer(models.BPE(byte_letters(), []))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.decoder = decoders.ByteLevel()

@@ -5,8 +5,8 @@ gate of Gers et al. 2000, Neural Computation 12(10); Cho et al. 2014, arXiv:1406
 Schuster & Paliwal 1997, IEEE Trans. Signal Processing 45.
 Shapes: B batch, T steps, D width of the input, U units, g gates of a cell: 1, 4 or 3.
 
-W x + b does not depend on the state, so that one matrix product makes it for all steps; only U h waits for the step
-before.  Gates stand in PyTorch's order.
+W x + b does not depend on the state, so one matrix product computes it for all steps; only U h has to wait for the
+previous step.  Gates are in PyTorch's order.
 """
 
 import keras
@@ -24,7 +24,7 @@ class Cell(layers.Layer):
         units: U.
 
     Attributes:
-        recurrent: the dense layer that makes U h of all gates, once built.
+        recurrent: the dense layer that computes U h for all gates, once built.
     """
 
     gates = states = 1
@@ -47,7 +47,7 @@ class Cell(layers.Layer):
         return dense
 
     def bias_initializer(self):
-        """Where b starts."""
+        """The initializer of b: zeros."""
         return keras.initializers.Zeros()
 
     def call(self, x, states):
@@ -133,7 +133,7 @@ CELLS = {"rnn": ElmanCell, "lstm": LSTMCell, "gru": GRUCell, "gru_original": Ori
 
 
 def mix(share, kept, new):
-    """share * kept + (1 - share) * new, with one product less."""
+    """share * kept + (1 - share) * new, computed with one product instead of two."""
     return new + share * (kept - new)
 
 
@@ -151,7 +151,7 @@ def check_cell(cell):
 
 
 class Scan(layers.RNN):
-    """Keras's loop over the steps.  Its outputs carry no mask on to later layers and to the loss, behind one's back."""
+    """Keras's loop over the steps.  It passes no mask on to later layers and the loss, which would use it unasked."""
 
     def compute_mask(self, x, mask):
         return None

@@ -48,7 +48,7 @@ class AdditiveScore(layers.Layer):
         self.vector.build((None, self.width))
 
     def keys(self, memory):
-        """U h + b of each state of the source, made once: (B, S, M) -> (B, S, A)."""
+        """U h + b for each state of the source, computed once: (B, S, M) -> (B, S, A)."""
         return self.key(memory)
 
     def call(self, queries, keys):
@@ -65,7 +65,7 @@ class ProductScore(layers.Layer):
         self.key.build(memory_shape)
 
     def keys(self, memory):
-        """W h of each state of the source, made once: (B, S, M) -> (B, S, U)."""
+        """W h for each state of the source, computed once: (B, S, M) -> (B, S, U)."""
         return self.key(memory)
 
     def call(self, queries, keys):

@@ -1,4 +1,4 @@
-"""GPT: a transformer that sees the tokens before and predicts the next.
+"""GPT: a transformer that sees the preceding tokens and predicts the next one.
 
 Papers: GPT-1: Radford et al. 2018, "Improving language understanding by generative pre-training", sections 3.1, 4.1;
 GPT-2: Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3, Table 2; sizes of
@@ -21,7 +21,7 @@ class GPTConfig:
     """One network: `depth` blocks of `heads` heads on tokens of `width` numbers."""
 
     vocabulary_size: int
-    context: int  # tokens that it sees; each place has a learned vector
+    context: int  # the most tokens that it sees; each position has a learned vector
     width: int
     depth: int
     heads: int
