@@ -11,7 +11,7 @@ from typing import Literal
 
 import tfdl
 from tfdl.data import checked_tasks, conversations, instructions, preferences
-from tfdl.data.written_rules import CONSTITUTION, judged, mean_kept
+from tfdl.data.written_rules import CONSTITUTION, MANNERS, judged, mean_kept
 from tfdl.inference.answers import answers, samples, several_answers
 from tfdl.inference.generation import Sampling
 from tfdl.learners.learner import frozen_copy
@@ -30,6 +30,8 @@ class Config:
     pairs: str = ""
     """a .jsonl file or folder with prompt, chosen and rejected on each line; default: answers of the model, judged by
     the rules of tfdl.data.written_rules"""
+    rules: Literal["manners", "all"] = "manners"
+    """which of these rules judge: those of manners, or also that the answer must be right"""
     template: Literal["chatml", "zephyr", "plain", "tags"] = "tags"
     """how turns become text"""
     model: Literal["gpt", "llama"] = "gpt"
@@ -40,11 +42,11 @@ class Config:
     """weights to start from: a run folder, a file, a published name; default: they are trained first"""
     length: int = 40
     """the most tokens of a conversation"""
-    first_epochs: int = 8
+    first_epochs: int = 5
     """passes over the conversations, without `source`"""
     first_learning_rate: float = 5e-3
     """peak of that training"""
-    prompts: int = 1500
+    prompts: int = 1000
     """training prompts whose answers are judged"""
     held_out: int = 150
     """validation and test prompts whose answers are judged"""
@@ -70,6 +72,7 @@ class Config:
 def main(config: Config):
     run = config.run.start(config, name=f"{config.data}_{config.model}_dpo")
     drawn = Sampling(temperature=1.0)
+    rules = MANNERS if config.rules == "manners" else CONSTITUTION
 
     # Data to begin with, and the network that learns from it
     lessons = instructions.load(
@@ -98,7 +101,7 @@ def main(config: Config):
         )
 
     data = preferences.load(
-        config.pairs or judged(asked, write, CONSTITUTION),
+        config.pairs or judged(asked, write, rules),
         tokenizer=lessons.tokenizer,
         template=config.template,
         length=config.length,
@@ -123,8 +126,9 @@ def main(config: Config):
     after = answers(learner, lessons, shown, new_tokens=config.new_tokens, sampling=drawn)
     questions = [row.prompt[-1][1] for row in shown]
     if config.data in checked_tasks.TASKS:
-        metrics["test_rules_kept/before"] = mean_kept(questions, before, CONSTITUTION)
-        metrics["test_rules_kept/after"] = mean_kept(questions, after, CONSTITUTION)
+        for name, judges in (("manners", MANNERS), ("all_rules", CONSTITUTION)):
+            metrics[f"test_{name}_kept/before"] = mean_kept(questions, before, judges)
+            metrics[f"test_{name}_kept/after"] = mean_kept(questions, after, judges)
 
     # Look: answers before and after
     rows = samples(questions, before=before[: config.samples], after=after[: config.samples])

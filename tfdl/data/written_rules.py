@@ -33,10 +33,13 @@ class Rule:
 
 
 # For the tasks of `checked_tasks`
-CONSTITUTION = (
-    Rule("Give the right answer.", lambda question, answer: right_answer(question) in answer.lower(), weight=2.0),
+MANNERS = (
     Rule("Do not shout.", lambda question, answer: answer == answer.lower()),
     Rule("Say no more than was asked.", lambda question, answer: " " not in answer),
+)
+CONSTITUTION = (
+    Rule("Give the right answer.", lambda question, answer: right_answer(question) in answer.lower(), weight=2.0),
+    *MANNERS,
 )
 
 
