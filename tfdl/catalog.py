@@ -205,6 +205,9 @@ ALIASES = {
 
 # Minutes of a recipe on two CPU cores, as recorded in results/.
 MINUTES = {
+    "tfdl run fine_tune_instructions": 7,
+    "tfdl run fine_tune_lora": 8,
+    "tfdl run align_ppo": 10,
     "tfdl run explore_linear_algebra": 1,
     "tfdl run differentiate": 1,
     "tfdl run estimate_parameters": 1,
@@ -244,11 +247,8 @@ MINUTES = {
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
     "tfdl run detect_objects --model detr": 10,
-    "tfdl run fine_tune_instructions": 2,
-    "tfdl run fine_tune_lora": 2,
     "tfdl run train_reward": 2,
     "tfdl run align_dpo": 3,
-    "tfdl run align_ppo": 4,
     "tfdl run generate_text": 4,
     "tfdl run align_grpo": 4,
     "tfdl run test_hypotheses": 1,

@@ -4,7 +4,8 @@ Stage 4 (transformers) - Schulman et al. 2017, arXiv:1707.06347; Ziegler et al. 
 2022, arXiv:2203.02155, section 3.5
 Run:     tfdl run align_ppo
          tfdl run align_ppo --data reverse --target 4
-Expect:  rewards rise while the divergence stays near its target of 3 nats (not recorded yet)
+Expect:  drawn answers keep 2.97 of 4 points of rules in place of 2.63, rewards rise from 1.9 to 3.7 at a divergence of
+         2.2 nats per answer, after 10 minutes on two CPU cores that many other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,8 @@
 Stage 4 (transformers) - Wei et al. 2021, arXiv:2109.01652; Ouyang et al. 2022, arXiv:2203.02155, section 3.5
 Run:     tfdl run fine_tune_instructions
          tfdl run fine_tune_instructions --data talks.jsonl --template chatml --source runs/my_gpt --length 256
-Expect:  0.99 of held-out sums, words to reverse and words to sort answered right (one run, seed 0)
+Expect:  0.84 of held-out questions answered right (sums 0.76, words to reverse 0.96, to sort 0.81) after 7 minutes on
+         two CPU cores that many other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass

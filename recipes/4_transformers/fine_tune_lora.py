@@ -3,7 +3,8 @@
 Stage 4 (transformers) - Hu et al. 2021, arXiv:2106.09685
 Run:     tfdl run fine_tune_lora
          tfdl run fine_tune_lora --source runs/my_gpt --data talks.jsonl --targets "query|value" --rank 4
-Expect:  0.9 of held-out words shifted right by a tenth of the weights (not recorded yet)
+Expect:  all of 500 held-out words shifted right by adapters of 75 kB; without them 0.93 of the first tasks as before,
+         after 8 minutes on two CPU cores that many other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass
