@@ -991,7 +991,7 @@ TOPICS = (
     Topic(
         "faster_rcnn",
         "Faster R-CNN",
-        None,
+        "tfdl.models.detection.faster_rcnn",
         "Ren et al. 2015, arXiv:1506.01497",
         2,
         "Vision",
@@ -1000,7 +1000,7 @@ TOPICS = (
     Topic(
         "mask_rcnn",
         "Mask R-CNN",
-        None,
+        "tfdl.models.detection.mask_rcnn",
         "He et al. 2017, arXiv:1703.06870",
         2,
         "Vision",

@@ -352,6 +352,8 @@ def flattened_map(layer):
         layer = source._keras_history.operation
         if isinstance(layer, keras.layers.Flatten) and len(layer.input.shape) == 4:
             return tuple(layer.input.shape[1:])
+        if isinstance(layer, keras.layers.Reshape) and len(layer.input.shape) == 5 and len(layer.output.shape) == 3:
+            return tuple(layer.input.shape[2:])  # the maps of many regions
         if not isinstance(layer, keras.layers.Dropout):
             break
     return None

@@ -204,12 +204,33 @@ SWIN = (
     (r"logits", "head"),
 )
 
+FASTER_RCNN = (
+    *((pattern, f"backbone.body.{name}") for pattern, name in RESNET[:-1]),
+    (r"pyramid_thin(\d)", r"backbone.fpn.inner_blocks.\1.0"),
+    (r"pyramid_out(\d)", r"backbone.fpn.layer_blocks.\1.0"),
+    (r"rpn_conv", "rpn.head.conv.0.0"),
+    (r"rpn_objectness", "rpn.head.cls_logits"),
+    (r"rpn_offsets", "rpn.head.bbox_pred"),
+    (r"fc(\d)", lambda match, paths: f"roi_heads.box_head.fc{int(match[1]) + 5}"),
+    (r"logits", "roi_heads.box_predictor.cls_score"),
+    (r"box_offsets", "roi_heads.box_predictor.bbox_pred"),
+)
+
+MASK_RCNN = (
+    *FASTER_RCNN,
+    (r"mask_conv(\d)", lambda match, paths: f"roi_heads.mask_head.{int(match[1]) - 1}.0"),
+    (r"mask_up", "roi_heads.mask_predictor.conv5_mask"),
+    (r"mask_logits", "roi_heads.mask_predictor.mask_fcn_logits"),
+)
+
 LAYOUT = Layout(
     name="torchvision",
     families={
         "alexnet": ALEXNET,
         "densenet": DENSENET,
         "efficientnet": EFFICIENTNET,
+        "faster_rcnn": FASTER_RCNN,
+        "mask_rcnn": MASK_RCNN,
         "mobilenet": MOBILENET,
         "resnet": RESNET,
         "shufflenet": SHUFFLENET,
@@ -231,5 +252,9 @@ LAYOUT = Layout(
         (r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2"),  # DenseNet before 2018: norm.1, not norm1
         (r"(^|\.)linear\.(weight|bias)$", r"\1fc.\2"),  # ResNets for CIFAR-10 that people have published
         (r"(layer\d+\.\d+)\.shortcut\.", r"\1.downsample."),
+        # Detectors before torchvision 0.13, among them all published ones
+        (r"(fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$", r"\1.0.\2"),
+        (r"rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
+        *((rf"mask_head\.mask_fcn{i + 1}\.", f"mask_head.{i}.0.") for i in range(4)),
     ),
 )
