@@ -54,15 +54,15 @@ class Config:
     """to each of them"""
     new_tokens: int = 16
     """the most tokens of an answer"""
-    beta: float = 0.1
+    beta: float = 0.3
     """strength of the pull towards the model that it starts from"""
     label_smoothing: float = 0.0
     """share of pairs that are thought to be judged wrongly"""
     batch_size: int = 64
     """pairs per update, over all devices"""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-4
     """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""
-    epochs: int = 4
+    epochs: int = 2
     """passes over the pairs"""
     samples: int = 12
     """test questions whose answers are shown, before and after"""

@@ -112,9 +112,9 @@ def main(config: Config):
         updates = run.updates(data, config.iterations)
         learner.compile(language_model_optimizer(config.learning_rate, updates, weight_decay=0.0))
 
-    # Train: an epoch is an iteration; the best one's weights stay in the model
+    # Train: an epoch is an iteration; the weights after the one with the best drawn answers stay in the model
     rollouts = Rollouts(learner, data, rewards=rewards, sampling=drawn)
-    history = run.fit(learner, data, epochs=config.iterations, monitor="val_reward", callbacks=[rollouts])
+    history = run.fit(learner, data, epochs=config.iterations, monitor="reward", callbacks=[rollouts])
 
     # Evaluate: the share of held-out questions that are answered right, by drawn answers and by the likeliest ones
     asked = lessons.conversations["test"]
