@@ -4,7 +4,8 @@ Stage 4 (transformers) - Ouyang et al. 2022, arXiv:2203.02155, section 3.5; writ
 arXiv:2212.08073
 Run:     tfdl run train_reward
          tfdl run train_reward --pairs judged.jsonl --source runs/my_assistant --data talks.jsonl
-Expect:  0.9 of held-out pairs are ranked as the rules judge them (not recorded yet)
+Expect:  0.82 of held-out pairs are ranked as the rules judge them, rewards of new answers and the rules that they keep
+         have a correlation of 0.69, after 3 minutes on two CPU cores that many other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass
