@@ -205,6 +205,7 @@ ALIASES = {
 
 # Minutes of a recipe on two CPU cores, as recorded in results/.
 MINUTES = {
+    "tfdl run align_dpo": 2,
     "tfdl run train_reward": 3,
     "tfdl run fine_tune_instructions": 7,
     "tfdl run fine_tune_lora": 8,
@@ -248,7 +249,6 @@ MINUTES = {
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
     "tfdl run detect_objects --model detr": 10,
-    "tfdl run align_dpo": 3,
     "tfdl run generate_text": 4,
     "tfdl run align_grpo": 4,
     "tfdl run test_hypotheses": 1,
