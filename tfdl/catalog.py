@@ -205,6 +205,8 @@ ALIASES = {
 
 # Minutes of a recipe on two CPU cores, as recorded in results/.
 MINUTES = {
+    "tfdl run generate_text": 2,
+    "tfdl run align_grpo": 4,
     "tfdl run align_dpo": 2,
     "tfdl run train_reward": 3,
     "tfdl run fine_tune_instructions": 7,
@@ -249,8 +251,6 @@ MINUTES = {
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
     "tfdl run detect_objects --model detr": 10,
-    "tfdl run generate_text": 4,
-    "tfdl run align_grpo": 4,
     "tfdl run test_hypotheses": 1,
     "tfdl run average_samples": 1,
     "tfdl run simulate_markov_chains": 1,

@@ -3,8 +3,8 @@
 Stage 4 (transformers) - DPO: Rafailov et al. 2023, arXiv:2305.18290; written rules: Bai et al. 2022, arXiv:2212.08073
 Run:     tfdl run align_dpo
          tfdl run align_dpo --pairs judged.jsonl --source runs/my_assistant --data talks.jsonl
-Expect:  0.98 of held-out pairs are ranked as the rules judge them; drawn answers keep 1.93 of 2 rules of manners, before
-         it 1.35, after 2 minutes on two CPU cores that other programs shared (one run, seed 0)
+Expect:  0.98 of held-out pairs are ranked as the rules judge them; drawn answers keep 1.93 of 2 rules of manners, and
+         1.35 before, after 2 minutes on two CPU cores that other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass

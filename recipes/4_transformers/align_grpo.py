@@ -4,7 +4,8 @@ Stage 4 (transformers) - Shao et al. 2024, arXiv:2402.03300; rewards that a rule
 arXiv:2411.15124, section 6
 Run:     tfdl run align_grpo
          tfdl run align_grpo --model llama --data reverse
-Expect:  0.9 of held-out sums answered right by drawn answers, 0.7 before (not recorded yet)
+Expect:  drawn answers to 500 held-out sums are right in 0.93 of the cases, 0.79 before, as a fifth of the examples was
+         wrong; after 4 minutes on two CPU cores that other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass

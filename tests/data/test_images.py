@@ -136,7 +136,9 @@ def test_shards_together_are_the_global_batch(way, count=3):
     assert sum(sizes) == 2 and max(sizes) - min(sizes) <= 1
 
 
-@pytest.mark.parametrize("way, mix", [("cached", mixup()), ("streamed", cutmix())], ids=["cached", "streamed"], indirect=["way"])
+@pytest.mark.parametrize(
+    "way, mix", [("cached", mixup()), ("streamed", cutmix())], ids=["cached", "streamed"], indirect=["way"]
+)
 def test_mixed_batches_are_the_same_however_they_are_reached_and_shared(way, mix, count=2):
     data = digits(mix=mix)
     data.position.assign([2, 0])
