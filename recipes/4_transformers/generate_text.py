@@ -4,8 +4,8 @@ Stage 4 (transformers) - Holtzman et al. 2019, arXiv:1904.09751; contrastive sea
 speculative decoding: Leviathan et al. 2022, arXiv:2211.17192
 Run:     tfdl run generate_text
          tfdl run generate_text --source runs/tiny_shakespeare_gpt --prompt "ROMEO:"
-Expect:  of the pieces of 6 letters that greedy search writes 0.77 are repetitions, of beam search 0.43, of drawn ones 0.02,
-         of contrastive search none; after 2 minutes on two CPU cores that other programs shared (one run, seed 0)
+Expect:  of the pieces of 6 letters that greedy search writes 0.77 are repetitions, of beam search 0.43, of a draw 0.02,
+         of contrastive search none; after 2 minutes on two CPU cores that others shared (one run, seed 0)
 """
 
 import time
