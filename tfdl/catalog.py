@@ -1015,7 +1015,15 @@ TOPICS = (
         "Vision",
         prerequisites=("segmentation", "resnet"),
     ),
-    Topic("hrnet", "HRNet", None, "Sun et al. 2019, arXiv:1902.09212", 2, "Vision", prerequisites=("resnet",)),
+    Topic(
+        "hrnet",
+        "HRNet",
+        "tfdl.models.pose.hrnet",
+        "Sun et al. 2019, arXiv:1902.09212",
+        2,
+        "Vision",
+        prerequisites=("resnet",),
+    ),
     Topic(
         "blaze_face",
         "BlazeFace (MediaPipe)",

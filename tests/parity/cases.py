@@ -307,6 +307,8 @@ CASES = (
     in_keras("efficientnet", "b1_keras", "EfficientNetB1", 64, 97, pixels=255),
     in_keras("efficientnet", "v2_s_keras", "EfficientNetV2S", 66, 96, include_preprocessing=False),
     in_hub("efficientnet", "b0", "EfficientNet", 66, 97, HUB_B0),
+    in_timm("hrnet", "w18", "hrnet_w18", 64, 96),
+    in_timm("hrnet", "w32", "hrnet_w32", 96, 64),
     in_papers("lenet", "lenet5", "LeNet5", 32, 45),
     in_papers("lenet", "original", "OriginalLeNet5", 32, 45),
     in_timm("mobilenet", "v1", "mobilenetv1_100", 66, 97, MOBILENET_TIMM),

@@ -11,6 +11,52 @@ import keras
 from tfdl.interop.layouts import Layout, always, stage_of
 from tfdl.interop.torchvision import DENSENET, RESNET, is_v3, vgg_layer
 
+BLOCK_LEAVES = (  # of a residual block, behind its own name
+    (r"_shortcut_conv", ".downsample.0"),
+    (r"_shortcut_norm", ".downsample.1"),
+    (r"_conv(?P<number>\d)_conv", r".conv\g<number>"),
+    (r"_conv(?P<number>\d)_norm", r".bn\g<number>"),
+)
+
+
+def fused(match, paths):
+    """Coarser maps come through one convolution (0) and its norm (1), finer ones through a sequence of such pairs."""
+    step = "" if match["step"] is None else f".{match['step']}"
+    return match.expand(rf"stage\g<stage>.\g<module>.fuse_layers.\g<to>.\g<start>{step}.") + CONV_NORM[match["kind"]]
+
+
+def transition(match, paths):
+    """The first map goes through one convolution, a new one through a sequence of them."""
+    inner = "" if match["map"] == "0" else ".0"
+    return match.expand(rf"transition\g<number>.\g<map>{inner}.") + CONV_NORM[match["kind"]]
+
+
+CONV_NORM = {"conv": "0", "norm": "1"}
+HRNET = (
+    (r"stem(\d)_conv", r"conv\1"),
+    (r"stem(\d)_norm", r"bn\1"),
+    *((rf"stage1_block(?P<block>\d+){leaf}", rf"layer1.\g<block>{there}") for leaf, there in BLOCK_LEAVES),
+    (r"transition(?P<number>\d)_map(?P<map>\d)_(?P<kind>conv|norm)", transition),
+    *(
+        (
+            rf"stage(?P<stage>\d)_module(?P<module>\d+)_map(?P<map>\d)_block(?P<block>\d+){leaf}",
+            rf"stage\g<stage>.\g<module>.branches.\g<map>.\g<block>{there}",
+        )
+        for leaf, there in BLOCK_LEAVES
+    ),
+    (
+        r"stage(?P<stage>\d)_module(?P<module>\d+)_fuse(?P<to>\d)_from(?P<start>\d)(_step(?P<step>\d))?"
+        r"_(?P<kind>conv|norm)",
+        fused,
+    ),
+    *((rf"head(?P<map>\d)_block0{leaf}", rf"incre_modules.\g<map>.0{there}") for leaf, there in BLOCK_LEAVES),
+    (r"head(\d)_down_conv", r"downsamp_modules.\1.0"),
+    (r"head(\d)_down_norm", r"downsamp_modules.\1.1"),
+    (r"head_last_conv", "final_layer.0"),
+    (r"head_last_norm", "final_layer.1"),
+    (r"logits", "classifier"),
+)
+
 VGG = (
     (r"block(?P<block>\d+)_conv(?P<number>\d+)_(?P<kind>conv|norm)", vgg_layer),
     (r"fc1", "pre_logits.fc1 as map"),
@@ -171,6 +217,7 @@ LAYOUT = Layout(
     families={
         "densenet": DENSENET,
         "efficientnet": EFFICIENTNET,
+        "hrnet": HRNET,
         "mobilenet": MOBILENET,
         "resnet": RESNET,
         "swin": SWIN,
@@ -181,6 +228,7 @@ LAYOUT = Layout(
     conventions={
         "densenet": always((1e-5, None)),
         "efficientnet": with_or_without_tf,
+        "hrnet": always((1e-5, None)),
         "mobilenet": lambda paths, source: with_or_without_tf(paths, source) if is_v3(paths) else (PYTORCH,),
         "resnet": always((1e-5, None)),
         "vgg": always((1e-5, None)),
