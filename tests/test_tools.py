@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import tfdl
+from tfdl.catalog import TOPICS
 from tools import new_topic, parity, readme_table, results_table
 
 ROOT = Path(__file__).resolve().parent.parent
+UNBUILT = next(topic.key for topic in TOPICS if topic.module is None and topic.recipe is None)
 
 
 def run_folder(place, seed, accuracy, **changes):
@@ -188,11 +190,11 @@ def checkout(tmp_path):
 
 
 def test_new_topic_writes_model_test_and_row(checkout):
-    key = "yolo_v5"
+    key = UNBUILT
     model, test, init = new_topic.scaffold(checkout, key, "models/detection")
-    assert model.relative_to(checkout).as_posix() == "tfdl/models/detection/yolo_v5.py"
+    assert model.relative_to(checkout).as_posix() == f"tfdl/models/detection/{key}.py"
     rows = runpy.run_path(str(checkout / "tfdl" / "catalog.py"))["TOPICS"]
-    assert [row.module for row in rows if row.key == key] == ["tfdl.models.detection.yolo_v5"]
+    assert [row.module for row in rows if row.key == key] == [f"tfdl.models.detection.{key}"]
     network = runpy.run_path(str(model))[key]("nano", image_shape=(32, 48, 3), num_classes=10)
     assert network.output_shape == (None, 10)
     assert sum(weight.shape.num_elements() for weight in network.trainable_weights) == new_topic.COUNT
@@ -203,18 +205,19 @@ def test_new_topic_writes_model_test_and_row(checkout):
 
 
 def test_new_topic_overwrites_nothing(checkout):
-    new_topic.scaffold(checkout, "hrnet", "models/convnets")
-    before = (checkout / "tfdl/models/convnets/hrnet.py").read_text(encoding="utf-8")
+    new_topic.scaffold(checkout, UNBUILT, "models/convnets")
+    file = checkout / f"tfdl/models/convnets/{UNBUILT}.py"
+    before = file.read_text(encoding="utf-8")
     with pytest.raises(FileExistsError):
-        new_topic.scaffold(checkout, "hrnet", "models/convnets")
-    assert (checkout / "tfdl/models/convnets/hrnet.py").read_text(encoding="utf-8") == before
+        new_topic.scaffold(checkout, UNBUILT, "models/convnets")
+    assert file.read_text(encoding="utf-8") == before
 
 
 @pytest.mark.parametrize(
     "key, folder, message",
     [
         ("mobilenet", "models/convnets", "built already"),
-        ("hrnet", "layers", "image models"),
+        (UNBUILT, "layers", "image models"),
         ("vgh", "models/convnets", "nearest are 'vgg'"),
     ],
 )
