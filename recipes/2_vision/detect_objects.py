@@ -7,7 +7,7 @@ Run:     tfdl run detect_objects
          tfdl run detect_objects --model detr
          tfdl run detect_objects --data bccd --image-size 320
          tfdl run detect_objects --data coco:/path/to/annotations.json --image-size 320
-Expect:  not recorded yet; the targets are a test mAP50 of 0.85 on shapes and 0.6 on bccd
+Expect:  test mAP50 of 0.865 on bccd in 25 shared minutes (one run, seed 0); shapes are not recorded yet
 """
 
 from dataclasses import dataclass
