@@ -20,7 +20,7 @@ import tfdl
 from tfdl.data import detection
 from tfdl.data.anchors import anchors_of
 from tfdl.data.detection_augment import chain, random_affine, random_color, random_flip, random_mosaic
-from tfdl.figures.detections import precision_recall
+from tfdl.figures.detections import detection_grid, precision_recall
 from tfdl.learners.supervised.anchor_detector import AnchorDetector
 from tfdl.learners.supervised.detector import Detector
 from tfdl.learners.supervised.set_detector import SetDetector
@@ -114,6 +114,10 @@ def main(config: Config):
     curves = precision.curves()
     if curves:
         run.show("precision_recall", precision_recall(curves, title="test pictures, IoU of 0.5 or more"))
+    images, truth = next(iter(data.test))
+    images = images[:8]
+    title = "the first test pictures; true boxes are white"
+    run.show("predictions", detection_grid(images, model.detect(images), data.labels, truth=truth, title=title))
     run.export(model, data)
     return run.finish(model, metrics)
 

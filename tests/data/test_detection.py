@@ -134,7 +134,9 @@ def test_mistakes_are_said_in_one_sentence(tmp_path):
         load("shapes", limit=9, max_boxes=1)
     with pytest.raises(ValueError, match="resize is 'crop'; give pad or stretch"):
         load("shapes", limit=9, resize="crop")
-    with pytest.raises(ValueError, match="There is no data set 'boccd'"):
+    with pytest.raises(
+        ValueError, match="There is no data set 'boccd' .* For files of your own give coco:FILE, voc:FOLDER"
+    ):
         load("boccd", data_dir=tmp_path)
 
 

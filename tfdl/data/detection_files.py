@@ -559,7 +559,8 @@ READERS = {"coco": read_coco, "voc": read_voc, "yolo": read_yolo, "labelme": rea
 
 def read_tfds(name, data_dir, download):
     """A set with `image` and `objects`, whose boxes are ymin, xmin, ymax, xmax in parts of the stored picture."""
-    folder = sources.require(name, data_dir, download)
+    own = "For files of your own give coco:FILE, voc:FOLDER, yolo:FOLDER or labelme:FOLDER."
+    folder = sources.require(name, data_dir, download, own)
     info, datasets = sources.tfds_splits(name, folder, download, decoders={"image": tfds.decode.SkipDecoding()})
     objects = dict(info.features.items()).get("objects")
     fields = dict(getattr(objects, "feature", objects).items()) if objects is not None else {}

@@ -164,8 +164,13 @@ def undamaged(name, folder):
         ) from error
 
 
-def require(name, folder=None, download=False):
+OWN_PICTURES = "For a folder of class sub-folders give folder:PATH."
+
+
+def require(name, folder=None, download=False, own=OWN_PICTURES):
     """The folder that contains the set, or to which it may be downloaded.
+
+    `own` says, to whoever gives a name that no set has, how files of one's own are given.
 
     Raises:
         FileNotFoundError: tensorflow_datasets has the set, but it is not in `folder` and may not be downloaded.
@@ -178,10 +183,7 @@ def require(name, folder=None, download=False):
         return folder
     if base.split("/")[0] not in tfds.list_builders(with_community_datasets=False):
         near = difflib.get_close_matches(name, sorted({*EMBEDDED, *here}), n=3, cutoff=0.0)
-        raise ValueError(
-            f"There is no data set {name!r} in {folder}; the nearest names are {', '.join(near)}. For a folder of "
-            "class sub-folders give folder:PATH."
-        )
+        raise ValueError(f"There is no data set {name!r} in {folder}; the nearest names are {', '.join(near)}. {own}")
     if not download:
         state = "is not in" if folder.is_dir() else "was not found, because there is no folder"
         raise FileNotFoundError(

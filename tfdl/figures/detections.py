@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from tfdl.figures.answers import LONG, NARROW, checked, escaped, page, printable, show
-from tfdl.figures.style import COLORS, canvas, heading, legend_beside, panels_of, pixels
+from tfdl.figures.style import COLORS, canvas, heading, legend_beside, panel_title, panels_of, pixels
 
 TRUE = "#FFFFFF"  # frames of the true boxes, dashed
 LINE = 1.6  # points
@@ -80,7 +80,7 @@ def precision_recall(curves, *, title=None):
     for label, (recall, precision) in curves.items():
         axes.plot(recall, precision, label=escaped(f"{label}  {np.mean(precision):.3f}"))
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
-    heading(figure, title)
+    panel_title(axes, title)
     legend_beside(figure)
     return figure
 
