@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 import tfdl
 import tfdl.__main__ as command_line
 from tests.inference.trained import NAMES, TASK, held_out, picture, same_start  # noqa: F401 (fixture)
+from tfdl.commands import classification_report
 from tfdl.commands import evaluate as command
 from tfdl.core.files import write_json
 from tfdl.inference.scores import Scores, evaluate, matched
@@ -204,7 +205,7 @@ def test_many_classes_are_a_list_of_the_most_frequent_confusions():
     confusion = np.diag(np.full(20, 5))
     confusion[3, 4], confusion[0, 19] = 7, 2
     scores = made(confusion, tuple(f"class {i}" for i in range(20)))
-    head, names, first, second = command.confusions(scores).splitlines()
+    head, names, first, second = classification_report.confusions(scores).splitlines()
     assert head == "most frequent of 2 confusions" and names.split() == ["true", "class", "answer", "images"]
     assert first.split() == ["class", "3", "class", "4", "7"] and second.split() == ["class", "0", "class", "19", "2"]
 
@@ -212,13 +213,13 @@ def test_many_classes_are_a_list_of_the_most_frequent_confusions():
 def test_a_matrix_leaves_out_classes_that_neither_occur_nor_are_answered():
     confusion = np.zeros((30, 30), int)
     confusion[4, 4], confusion[4, 9] = 3, 1
-    text = command.confusions(made(confusion, tuple(f"n{i}" for i in range(30))))
+    text = classification_report.confusions(made(confusion, tuple(f"n{i}" for i in range(30))))
     assert [line.split() for line in text.splitlines()[1:]] == [["n4", "n9"], ["n4", "3", "1"], ["n9", ".", "."]]
 
 
 def test_long_names_and_many_rows_are_cut():
     names = tuple(f"{i:03d}" + "x" * 60 for i in range(100))
-    lines = command.per_class(made(np.eye(100, dtype=int) * 3, names)).splitlines()
+    lines = classification_report.per_class(made(np.eye(100, dtype=int) * 3, names)).splitlines()
     assert len(lines) == 42 and lines[-1].startswith("(60 classes with a higher F1")
     assert max(map(len, lines)) < 80
 
@@ -227,5 +228,5 @@ def test_of_many_classes_the_worst_are_shown_the_worst_first():
     scores = made(np.eye(50, dtype=int) * 3, tuple(f"n{i}" for i in range(50)))
     for number, row in scores.classes.items():
         row["f1"] = (7 * number % 50) / 50
-    shown = [line.split()[0] for line in command.per_class(scores).splitlines()[1:-1]]
+    shown = [line.split()[0] for line in classification_report.per_class(scores).splitlines()[1:-1]]
     assert shown == [f"n{number}" for number in sorted(range(50), key=lambda number: 7 * number % 50)[:40]]

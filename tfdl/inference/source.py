@@ -245,7 +245,7 @@ def exported(folder, file):
     """A file of an export folder: `file`, or the first of `PREFERRED` that is there."""
     here = [name for name in artifacts(folder) if (folder / name).exists()]
     if file is None:
-        if "signatures" in read_json(folder / "report.json", kind=dict):  # LiteRT is several times as fast at these
+        if "signatures" in read_json(folder / "report.json", kind=dict):  # `ExportedWriter` runs these only
             here = [name for name in here if name.endswith(".tflite")] or here
         wanted = [name for name in (*PREFERRED, *here) if name in here]
         if not wanted:

@@ -69,7 +69,7 @@ class CausalDecoder(TextModel):
             logits (B, T, V) float32, or (B, 1, V), and the new cache.
         """
         x, cache = self.extended_vectors(tokens, cache, position, starts)
-        if last is not None:  # the logits of one token cost as much as a block or two of GPT-2
+        if last is not None:  # the logits of one token cost as much as five of GPT-2's blocks
             x = ops.take_along_axis(x, last[:, None, None], axis=1)  # (B, 1, D)
         return self.logits(x), cache
 
