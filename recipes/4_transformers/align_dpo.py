@@ -14,7 +14,7 @@ import tfdl
 from tfdl.data import checked_tasks, conversations, instructions, preferences
 from tfdl.data.written_rules import CONSTITUTION, MANNERS, judged, mean_kept
 from tfdl.inference.answers import answers, samples, several_answers
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.learners.learner import frozen_copy
 from tfdl.learners.preference.dpo import DPO
 from tfdl.session.first_lessons import first_lessons

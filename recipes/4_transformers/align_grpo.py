@@ -16,7 +16,7 @@ from tfdl.data import conversations, experience, instructions
 from tfdl.data.checked_tasks import rewards, shares
 from tfdl.figures.curves import curves
 from tfdl.inference.answers import answers, samples
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.learners.learner import frozen_copy
 from tfdl.learners.preference.grpo import GRPO
 from tfdl.learners.preference.rollouts import Rollouts

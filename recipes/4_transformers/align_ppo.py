@@ -16,7 +16,7 @@ from tfdl.data import conversations, experience, instructions, preferences
 from tfdl.data.written_rules import CONSTITUTION, judged, mean_kept
 from tfdl.figures.curves import curves
 from tfdl.inference.answers import answers, samples, several_answers
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.learners.learner import frozen_copy
 from tfdl.learners.preference.ppo import PPO
 from tfdl.learners.preference.reward import RewardModel

@@ -18,7 +18,7 @@ import numpy as np
 import tfdl
 from tfdl.data import text
 from tfdl.figures.groups import grouped_bars
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.train.optimizers import language_model_optimizer
 
 

@@ -18,7 +18,7 @@ from tfdl.data import checked_tasks, conversations, instructions, preferences
 from tfdl.data.written_rules import CONSTITUTION, judged, kept
 from tfdl.figures.curves import curves
 from tfdl.inference.answers import answers, samples, several_answers
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.learners.preference.reward import RewardModel
 from tfdl.session.first_lessons import first_lessons
 from tfdl.train.optimizers import language_model_optimizer

@@ -13,7 +13,7 @@ from tfdl.core.files import write_json
 from tfdl.core.task import Task
 from tfdl.data import text
 from tfdl.data.tokenizers import Characters
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.inference.source import load
 from tfdl.inference.text_generation import Text, TextWriter
 

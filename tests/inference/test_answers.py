@@ -6,7 +6,7 @@ import pytest
 from tfdl.data import instructions
 from tfdl.inference import answers as module
 from tfdl.inference.answers import answers, samples, several_answers
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.models.text.gpt import gpt
 
 

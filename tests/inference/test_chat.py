@@ -12,7 +12,7 @@ from tfdl.core.chat_templates import TEMPLATES
 from tfdl.core.files import write_json
 from tfdl.core.task import Task
 from tfdl.data.tokenizers import Characters, Pieces
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.inference.source import load
 from tfdl.inference.text_generation import Chat
 

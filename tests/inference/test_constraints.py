@@ -13,7 +13,7 @@ from tests.models.language_models import moved
 from tfdl.core.token_rows import pieces_as_bytes
 from tfdl.data.tokenizers import Bytes
 from tfdl.inference.constraints import Constraint
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 
 TOKENIZER = LETTERS.tokenizer
 PROMPTS = [[5, 9, 2], [7], [3, 3, 8, 1, 4]]

@@ -12,7 +12,7 @@ from tfdl.__main__ import main
 from tfdl.core.task import Task
 from tfdl.inference.constraints import Constraint
 from tfdl.inference.exported_generation import ExportedWriter
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 
 PROMPTS = [[7], [5, 9, 2, 1], [3, 8, 1, 4, 2] * 2]  # pieces of 4: one that is not full, a full one, three
 

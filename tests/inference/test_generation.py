@@ -8,8 +8,8 @@ import tensorflow as tf
 
 import tfdl
 from tests.models.language_models import moved
-from tfdl.inference import generation
-from tfdl.inference.generation import Sampling
+from tfdl.inference import sampling as sampling_file
+from tfdl.inference.sampling import Sampling
 
 PROMPTS = [[5, 9, 2], [7], [3, 3, 8, 1, 4]]
 
@@ -103,7 +103,7 @@ def test_draws_follow_the_distribution(options):
     sampling = Sampling(**{"temperature": 0.7} | options)
     logits = np.array([0.3, 2.0, -1.0, 1.2, 0.9, -3.0, 1.5], "float32")
     rows = 8000
-    draws = generation.chosen(
+    draws = sampling_file.chosen(
         tf.constant(np.tile(logits, (rows, 1))), None, tf.range(rows, dtype=tf.int64), tf.constant(4), sampling
     )
     expected = probabilities(logits, sampling)
@@ -116,13 +116,13 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it():
     """Two tokens of 3/8 and one of 1/4: three quarters are reached by the two."""
     logits = tf.math.log([[3.0, 3.0, 2.0]])
     for top_p, cut in ((0.375, [False, False, True]), (0.75, [False, False, True]), (0.76, [False, False, False])):
-        found = generation.kept(logits, None, Sampling(temperature=1.0, top_p=top_p))
+        found = sampling_file.kept(logits, None, Sampling(temperature=1.0, top_p=top_p))
         assert np.isinf(found)[0].tolist() == cut, top_p
 
 
 def test_penalty_divides_or_multiplies_by_the_sign():
     logits, seen = tf.constant([[2.0, -2.0, 1.0]]), tf.constant([[True, True, False]])
-    np.testing.assert_allclose(generation.kept(logits, seen, Sampling(repetition_penalty=2.0)), [[1.0, -4.0, 1.0]])
+    np.testing.assert_allclose(sampling_file.kept(logits, seen, Sampling(repetition_penalty=2.0)), [[1.0, -4.0, 1.0]])
 
 
 def test_a_penalized_text_does_not_repeat(gpt):

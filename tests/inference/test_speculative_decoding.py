@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.language_models import moved
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.inference.speculative_decoding import DRAFT, drawn, judged
 
 PROMPTS = [[5, 9, 2], [7], [3, 3, 8, 1, 4]]

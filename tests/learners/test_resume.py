@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfdl.data import experience, instructions
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.learners.learner import frozen_copy
 from tfdl.learners.preference.grpo import GRPO
 from tfdl.learners.preference.ppo import PPO

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfdl.core.saved import load_model
 from tfdl.data import experience, instructions
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 from tfdl.learners.learner import frozen_copy
 from tfdl.learners.preference.grpo import GRPO, log_probabilities
 from tfdl.learners.preference.ppo import PPO

@@ -71,7 +71,7 @@ def main(argv):
 
 def sampling_of(args):
     """How the next token is chosen."""
-    from tfdl.inference.generation import Sampling
+    from tfdl.inference.sampling import Sampling
 
     return Sampling(
         temperature=args.temperature,

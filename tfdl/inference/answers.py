@@ -15,7 +15,7 @@ def answers(model, data, conversations, *, new_tokens, sampling=None, seed=0, co
         data: has `prompt`, `stop_token` and `tokenizer`, as `data.instructions.InstructionData`.
         conversations: whose last messages are answered.
         new_tokens: the most tokens of an answer.
-        sampling: a `generation.Sampling`; None takes the likeliest tokens.
+        sampling: a `sampling.Sampling`; None takes the likeliest tokens.
         seed, compiled: as of `generation.generate`.
 
     Returns:

@@ -9,7 +9,8 @@ Shapes: B prompts, K beams, N places for new tokens, V vocabulary.
 
 import tensorflow as tf
 
-from tfdl.inference.generation import IMPOSSIBLE, Generated, extended, kept_by, read, refuse_nan
+from tfdl.inference.generation import Generated, extended, kept_by, read, refuse_nan
+from tfdl.inference.sampling import IMPOSSIBLE
 
 
 def beam_search(model, prompts, *, beams=4, new_tokens=64, stop_tokens=(), start=None, length_penalty=1.0):

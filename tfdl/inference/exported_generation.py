@@ -21,7 +21,6 @@ from tfdl.inference.classification import log_softmax
 from tfdl.inference.generation import (
     STREAMED,
     Generated,
-    Sampling,
     beginner,
     begun,
     cache_length,
@@ -33,6 +32,7 @@ from tfdl.inference.generation import (
     rules_of,
     unwritten,
 )
+from tfdl.inference.sampling import Sampling
 
 READERS = ("prefill", "encode")
 

@@ -13,15 +13,14 @@ import tensorflow as tf
 
 from tfdl.inference.generation import (
     Generated,
-    Sampling,
     cache_length,
     checked,
     is_encoder_decoder,
-    kept,
     kept_by,
     reader_of,
     refuse_nan,
 )
+from tfdl.inference.sampling import Sampling, kept
 
 DRAFT, CHECK, REST = range(3)  # what a random number is for
 

@@ -14,7 +14,7 @@ from tfdl.core.saved import load_model
 from tfdl.core.token_rows import read_tokenizer
 from tfdl.inference.classification import log_softmax
 from tfdl.inference.exported_generation import ExportedWriter
-from tfdl.inference.generation import Sampling
+from tfdl.inference.sampling import Sampling
 
 APART = 1_000_003  # between the seeds of two windows
 

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.core.model import Argument
-from tfdl.inference.generation import Read, Sampling, beginner, cache_length, first_state, writer
+from tfdl.inference.generation import Read, beginner, cache_length, first_state, writer
+from tfdl.inference.sampling import Sampling
 from tfdl.layers.causal_decoder import CausalDecoder
 
 UNKNOWN = 0xFFFD  # the letter in place of a token that is none

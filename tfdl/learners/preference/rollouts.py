@@ -25,7 +25,7 @@ class Rollouts(keras.callbacks.Callback):
         learner: a learner with `answers`, `experience`, `fields` and `generate`, such as `GRPO`.
         data: `data.experience.Experience`.
         rewards: a function of conversations and of the texts that answer their prompts, lists (B,), to numbers (B,).
-        sampling: how answers are drawn: a `tfdl.inference.generation.Sampling` of temperature 1.
+        sampling: how answers are drawn: a `tfdl.inference.sampling.Sampling` of temperature 1.
         compiled: as of `generate`.
     """
 
