@@ -205,6 +205,7 @@ ALIASES = {
 
 # Minutes of a recipe on two CPU cores, as recorded in results/.
 MINUTES = {
+    "tfdl run detect_objects": 6,
     "tfdl run generate_text": 2,
     "tfdl run align_grpo": 4,
     "tfdl run align_dpo": 2,
@@ -281,7 +282,6 @@ ESTIMATED_MINUTES = {
     "tfdl run segment_images --model fcn": 5,
     "tfdl run segment_images --model deeplab": 6,
     "tfdl run segment_images --data camvid --image-size 192 256": 10,
-    "tfdl run detect_objects": 5,
     "tfdl run detect_objects --model yolo_v5": 5,
     "tfdl run detect_objects --data bccd --image-size 320": 10,
 }
