@@ -38,17 +38,20 @@ def non_max_suppression(
     max_detections=100,
     candidates=CANDIDATES,
     class_aware=True,
+    pairwise=pairwise_iou,
 ):
     """The greedy rule above, for each image of a batch.
 
     Args:
-        boxes: (B, N, 4) xyxy.
+        boxes: (B, N, 4) xyxy, or what `pairwise` takes.
         scores: (B, N, C) in [0, 1].  A box may stay for several classes.
         iou_threshold: boxes that overlap more than this show the same object.
         score_threshold: pairs of box and class with a lower score are left out.
         max_detections: D.
         candidates: only so many pairs with the highest scores enter.
         class_aware: boxes of different classes leave each other alone.
+        pairwise: function of two sets of boxes that gives each pair's IoU; of turned boxes
+            `boxes_3d.pairwise_bev_iou`.
 
     Returns:
         dict: boxes (B, D, 4), scores (B, D) from the highest down, labels (B, D) int32, and index (B, D) int32, the row
@@ -59,7 +62,7 @@ def non_max_suppression(
     """
     check(iou_threshold, score_threshold, max_detections, candidates)
     found = best(boxes, scores, candidates)
-    overlapping = pairwise_iou(found["boxes"], found["boxes"]) > iou_threshold  # (B, K, K)
+    overlapping = pairwise(found["boxes"], found["boxes"]) > iou_threshold  # (B, K, K)
     before = ordered_pairs(found["labels"], class_aware)
     is_good = found["scores"] >= score_threshold
     kept = ops.logical_and(kept_greedily(ops.logical_and(overlapping, before)), is_good)
