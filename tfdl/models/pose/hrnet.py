@@ -1,8 +1,8 @@
 """HRNet: maps of four resolutions side by side, which tell each other what they see; the finest is never given up.
 
-Papers: Sun et al. 2019, arXiv:1902.09212, section 3 and Fig. 1 (the network); Wang et al. 2019, arXiv:1908.07919,
-section 3 and appendix on ImageNet (the classifier on top of all four).
-Shapes: B batch, H W height and width, C channels of the finest map; the others have 2 C, 4 C, 8 C.
+Papers: Sun et al. 2019, arXiv:1902.09212, section 3 and Fig. 1 (the network, and key points from the finest map); Wang
+et al. 2019, arXiv:1908.07919, section 3 and appendix on ImageNet (the classifier on top of all four).
+Shapes: B batch, H W height and width, C channels of the finest map; the others have 2 C, 4 C, 8 C; K key points.
 """
 
 import functools
@@ -36,6 +36,7 @@ class HRNetConfig:
 
 VARIANTS = {
     "nano": HRNetConfig(channels=4, modules=(1, 1, 1), blocks=1, stem=8, head=(2, 4, 4, 8), features=16),  # for tests
+    "small": HRNetConfig(channels=16, modules=(1, 1, 1), blocks=2, stem=32),  # ours, for a few minutes on a CPU
     "w18": HRNetConfig(channels=18),
     "w32": HRNetConfig(channels=32),
 }
@@ -46,18 +47,29 @@ BASIC = ResNetConfig(blocks=(1,))
 relu_conv = functools.partial(conv_norm, activation=ops.relu)
 
 
-def hrnet(variant="w18", *, image_shape=(224, 224, 3), num_classes=1000, normalize="imagenet", name="hrnet"):
+def hrnet(
+    variant="w18",
+    *,
+    image_shape=(224, 224, 3),
+    num_classes=1000,
+    keypoints=None,
+    normalize="imagenet",
+    name="hrnet",
+):
     """Images (B, H, W, C) in [0, 1] -> logits (B, num_classes), or with None the four maps of the last stage.
 
     `variant` is a row of VARIANTS or an HRNetConfig.  H and W may be None, for pictures whose sides are multiples of
     32.  `normalize`: see `normalize_pixels`.  The maps are {"stride4": (B, H/4, W/4, C), "stride8": (..., 2 C),
-    "stride16": (..., 4 C), "stride32": (..., 8 C)}, sizes rounded up.
+    "stride16": (..., 4 C), "stride32": (..., 8 C)}, sizes rounded up.  With `keypoints`, K, in place of the classes:
+    {"heatmaps": (B, H/4, W/4, K)}, a map for each key point, see `tfdl.ops.heatmaps`.
 
     Raises:
         ValueError: unknown variant or an argument out of range.
     """
     c = choose_variant(variant, VARIANTS, model="hrnet")
     check_num_classes(num_classes)
+    if keypoints is not None and keypoints < 1:
+        raise ValueError(f"keypoints is {keypoints}; give the number of key points, or None for a classifier.")
     images = image_input(image_shape)
     x = normalize_pixels(images, normalize)
     for i in range(2):
@@ -68,7 +80,12 @@ def hrnet(variant="w18", *, image_shape=(224, 224, 3), num_classes=1000, normali
     for stage, modules in enumerate(c.modules, start=2):
         maps = with_one_more(maps, c.channels, name=f"transition{stage - 1}")
         for i in range(modules):
-            maps = exchange(maps, c, name=f"stage{stage}_module{i}")
+            is_last = (stage, i) == (4, modules - 1)
+            wanted = 1 if is_last and keypoints is not None else len(maps)
+            maps = exchange(maps, c, wanted, name=f"stage{stage}_module{i}")
+    if keypoints is not None:
+        x = layers.Conv2D(keypoints, 1, dtype="float32", name="heatmaps")(maps[0])
+        return keras.Model(images, {"heatmaps": x}, name=name)
     if num_classes is None:
         return keras.Model(images, {f"stride{4 * 2**i}": x for i, x in enumerate(maps)}, name=name)
 
@@ -94,15 +111,16 @@ def with_one_more(maps, channels, *, name):
     return [*found, relu_conv(maps[-1], channels * 2**new, 3, 2, name=f"{name}_map{new}")]
 
 
-def exchange(maps, c, *, name):
-    """One module: blocks for each map, then each becomes the sum of what all of them say at its resolution."""
+def exchange(maps, c, wanted, *, name):
+    """One module: blocks for each map, then each of the `wanted` finest becomes the sum of what all of them say at its
+    resolution."""
     for i in range(len(maps)):
         for j in range(c.blocks):
             maps = list(maps)
             channels = c.channels * 2**i
             block = f"{name}_map{i}_block{j}"
             maps[i] = residual_block(maps[i], channels, 1, c=BASIC, conv=conv_norm, name=block)
-    return [joined(maps, i, name=f"{name}_fuse{i}") for i in range(len(maps))]
+    return [joined(maps, i, name=f"{name}_fuse{i}") for i in range(wanted)]
 
 
 def joined(maps, place, *, name):
