@@ -25,7 +25,7 @@ def test_right_batches_pass():
     check("images", images(2, 5, 7, 1))
     boxes = {"boxes": np.zeros((2, 3, 4), "float32"), "labels": np.full((2, 3), -1, "int32")}
     check("detection", images(2, 5, 7, 3), boxes)
-    check("detection", images(2, 5, 7, 3), boxes | {"masks": np.ones((2, 3, 5, 7), "uint8")})
+    check("detection", images(2, 5, 7, 3), boxes | {"instances": np.full((2, 5, 7), -1, "int32")})
     check("segmentation", images(2, 5, 7, 3), np.full((2, 5, 7), 255, "int32"))
     check("points", np.zeros((2, 9, 5), "float32"), labels)
 

@@ -141,7 +141,7 @@ def test_mistakes_are_said_in_one_sentence(tmp_path):
 
 
 def test_shapes_have_the_boxes_of_their_visible_pixels_and_come_from_the_seed():
-    images, boxes, labels = shapes({"train": 20}, size=48)["train"]
+    images, boxes, labels, owners = shapes({"train": 20}, size=48)["train"]
     again = shapes({"train": 20}, size=48)["train"]
     np.testing.assert_array_equal(images, again[0])
     assert images.shape == (20, 48, 48, 3) and images.dtype == "uint8"

@@ -32,7 +32,13 @@ def scene(seed=0, batch=4, count=3):
             boxes[b, n] = [x, y, x + w, y + h]
             images[b, y : y + h, x : x + w] = [(b + 1) / batch, (n + 1) / count, 1]
     labels[-1, 1:], boxes[-1, 1:], images[-1, :, 32:] = -1, 0, 0
-    return images, boxes, labels
+    return images, {"boxes": boxes, "labels": labels}
+
+
+def with_instances(images, truth):
+    """The scene's map of objects: the second color tells them apart."""
+    instances = np.round(images[..., 1] * 3).astype("int32") - 1
+    return images, truth | {"instances": instances}
 
 
 def seed_of(number):
@@ -42,8 +48,9 @@ def seed_of(number):
 @pytest.mark.parametrize("name", PAINTED)
 @pytest.mark.parametrize("seed", range(3))
 def test_boxes_lie_around_the_pixels_of_their_objects(name, seed):
-    images, boxes, labels = scene(seed)
-    new, moved, kept = (np.array(x) for x in EVERY[name](images, boxes, labels, seed_of(seed)))
+    images, truth = scene(seed)
+    new, found = EVERY[name](images, truth, seed_of(seed))
+    new, moved, kept = np.array(new), np.array(found["boxes"]), np.array(found["labels"])
     assert new.shape == images.shape and moved.shape[:2] == kept.shape
     found = 0
     for b in range(len(new)):
@@ -65,10 +72,8 @@ def test_boxes_lie_around_the_pixels_of_their_objects(name, seed):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_augmentations_keep_the_contract_and_depend_on_the_seed_alone(name):
-    images, boxes, labels = scene(1)
-    first = EVERY[name](images, boxes, labels, seed_of(1))
-    again = EVERY[name](images, boxes, labels, seed_of(1))
-    other = EVERY[name](images, boxes, labels, seed_of(5))
+    scenes = scene(1)
+    first, again, other = (tf.nest.flatten(EVERY[name](*scenes, seed_of(number))) for number in (1, 1, 5))
     for a, b in zip(first, again):
         np.testing.assert_array_equal(a, b)
     assert any(not np.array_equal(a, b) for a, b in zip(first, other))
@@ -83,43 +88,75 @@ def test_augmentations_keep_the_contract_and_depend_on_the_seed_alone(name):
 
 def test_mosaic_loses_no_object_for_want_of_room():
     """Four pictures full of objects: as many as are visible are kept."""
-    images, boxes, labels = scene(0, count=3)
-    _, moved, kept = ours.random_mosaic(1.0)(images, boxes, labels, seed_of(3))
-    assert moved.shape == (4, 12, 4)
-    assert (np.array(kept) >= 0).sum(1).max() > 3
+    _, found = ours.random_mosaic(1.0)(*scene(0, count=3), seed_of(3))
+    assert found["boxes"].shape == (4, 12, 4)
+    assert (np.array(found["labels"]) >= 0).sum(1).max() > 3
 
 
 def test_flipping_twice_is_the_beginning():
-    images, boxes, labels = scene()
-    mirrored = ours.random_flip()(images, boxes, labels, seed_of(2))
+    images, truth = with_instances(*scene())
+    mirrored = ours.random_flip()(images, truth, seed_of(2))
     changed = [not np.array_equal(a, b) for a, b in zip(images, mirrored[0])]
     assert 0 < sum(changed) < 4
     back = ours.random_flip()(*mirrored, seed_of(2))
     np.testing.assert_allclose(back[0], images)
-    np.testing.assert_allclose(back[1], boxes, atol=1e-5)
+    for name, values in truth.items():
+        np.testing.assert_allclose(back[1][name], values, atol=1e-5)
 
 
 def test_mixed_pictures_have_the_boxes_of_both():
-    images, boxes, labels = scene()
-    mixed, both, all_labels = ours.random_mixup()(images, boxes, labels, seed_of(0))
-    np.testing.assert_array_equal(both[:, :3], boxes)
-    assert both.shape[1] == 6 and (np.array(all_labels) >= 0).sum() == 2 * (labels >= 0).sum()
+    images, truth = scene()
+    mixed, both = ours.random_mixup()(images, truth, seed_of(0))
+    np.testing.assert_array_equal(both["boxes"][:, :3], truth["boxes"])
+    assert both["boxes"].shape[1] == 6 and (np.array(both["labels"]) >= 0).sum() == 2 * (truth["labels"] >= 0).sum()
     assert 0 < np.array(mixed).max() <= 1
 
 
 def test_an_object_that_is_hardly_visible_is_padding():
-    images, boxes, labels = scene()
+    images, truth = scene()
+    boxes, labels = truth["boxes"], truth["labels"]
     zoom, zero = tf.ones(4), tf.zeros(4)
-    _, moved, kept = ours.placed(images, boxes, labels, zoom, zero - 15.0, zero, 0.0)
+    kept = ours.placed(images, truth, zoom, zero - 15.0, zero, 0.0)[1]["labels"]
     hidden = boxes[..., 2] - 15 < 0.1 * (boxes[..., 2] - boxes[..., 0])
     np.testing.assert_array_equal(np.array(kept)[labels >= 0] < 0, hidden[labels >= 0])
 
 
 def test_gray_pictures_keep_one_channel():
-    images, boxes, labels = scene()
+    images, truth = scene()
     gray = images[..., :1]
-    new, _, _ = EVERY["all"](gray, boxes, labels, seed_of(0))
+    new, _ = EVERY["all"](gray, truth, seed_of(0))
     assert new.shape == gray.shape
+
+
+@pytest.mark.parametrize("name", PAINTED)
+@pytest.mark.parametrize("seed", range(2))
+def test_instances_move_with_their_objects(name, seed):
+    """The map shows an object where its color is, in its box alone; whatever has a box has pixels."""
+    images, truth = with_instances(*scene(seed))
+    new, found = EVERY[name](images, truth, seed_of(seed))
+    new, boxes, labels, instances = (np.array(x) for x in (new, found["boxes"], found["labels"], found["instances"]))
+    assert instances.shape == new.shape[:3] and instances.dtype == "int32"
+    pure = new[..., 2] > 0.99
+    shown = np.where(
+        instances >= 0,
+        np.take_along_axis(labels, np.maximum(instances, 0).reshape(4, -1), 1).reshape(instances.shape),
+        -1,
+    )
+    painted = np.round(new[..., 1] * 3).astype(int) - 1
+    assert (shown == painted)[pure & (instances >= 0)].all() and (instances[new[..., 2] == 0] == -1).all()
+    for b in range(len(new)):
+        assert set(np.unique(instances[b])) - {-1} == set(np.flatnonzero(labels[b] >= 0))
+        for number in np.flatnonzero(labels[b] >= 0):
+            y, x = np.nonzero(instances[b] == number)
+            seen = [x.min(), y.min(), x.max() + 1, y.max() + 1]
+            np.testing.assert_allclose(boxes[b, number], seen, atol=1.01)
+        lost = pure[b] & (instances[b] < 0)  # of objects that are dropped, and at the border of the others
+        assert lost.sum() < 0.1 * max(pure[b].sum(), 1) or (labels[b] >= 0).sum() < 3
+
+
+def test_two_objects_on_a_pixel_are_refused():
+    with pytest.raises(ValueError, match="random_mixup lays two objects on one pixel"):
+        ours.random_mixup()(*with_instances(*scene()), seed_of(0))
 
 
 def test_numbers_out_of_range_are_refused():

@@ -98,7 +98,7 @@ def test_mistakes_are_named(tmp_path):
 
 
 def test_masks_of_shapes_have_their_boxes():
-    _, boxes, labels = shapes({"test": 6}, size=48)["test"]
+    _, boxes, labels, _ = shapes({"test": 6}, size=48)["test"]
     _, masks = shape_masks({"test": 6}, size=48)["test"]
     for own, numbers, mask in zip(boxes, labels, masks):
         assert set(np.unique(mask)) <= {*numbers, len(SHAPES)}

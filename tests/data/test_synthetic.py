@@ -54,7 +54,7 @@ def test_errors_name_the_choices():
 def test_objects_and_only_objects_are_bright():
     images, y = arrays("detection", batch_size=8, batches=2, image_shape=(20, 30, 1), num_classes=9, masks=True)
     bright = images[..., 0] > 0.2
-    np.testing.assert_array_equal(bright, y["masks"].any(1))
+    np.testing.assert_array_equal(bright, y["instances"] >= 0)
     left, _, right, bottom = np.moveaxis(y["boxes"], -1, 0)
     real = y["labels"] >= 0
     assert (right - left >= 5)[real].all() and (right <= 30).all() and (bottom <= 20).all() and (left >= 0).all()
@@ -63,8 +63,8 @@ def test_objects_and_only_objects_are_bright():
 
 def test_a_lone_mask_touches_every_side_of_its_box():
     _, y = arrays("detection", batch_size=16, batches=1, image_shape=(20, 30, 1), num_classes=5, objects=1, masks=True)
-    for mask, box in zip(y["masks"][:, 0], y["boxes"][:, 0], strict=True):
-        rows, columns = np.nonzero(mask)
+    for instances, box in zip(y["instances"], y["boxes"][:, 0], strict=True):
+        rows, columns = np.nonzero(instances == 0)
         np.testing.assert_array_equal(box, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
 
 

@@ -57,7 +57,7 @@ CONTRACTS = {
                 Field("boxes", ("B", "N", 4), "float32", "x1, y1, x2, y2 in pixels; zeros where padded"),
                 Field("labels", ("B", "N"), "int32", "class of each object, -1 where padded", PADDING),
                 Field("crowd", ("B", "N"), "bool", "True for regions that are not evaluated", optional=True),
-                Field("masks", ("B", "N", "h", "w"), "uint8", "1 on the object, else 0", 0, 1, optional=True),
+                Field("instances", ("B", "H", "W"), "int32", "object of each pixel, -1 for none", -1, optional=True),
             ),
         ),
         Contract(

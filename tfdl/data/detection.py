@@ -6,7 +6,8 @@
 Names: `shapes`, drawn here; and what `detection_files` reads, among them prepared sets of tensorflow_datasets.  Boxes
 are xyxy in pixels of the resized picture, N is the largest number of objects in a picture of any split, rows behind a
 picture's objects are zeros with the label -1.  `validation` and `test` also have `crowd` (B, N), true for regions that
-an evaluation ignores; training batches leave these out.
+an evaluation ignores; training batches leave these out.  `load(..., masks=True)` adds `instances` (B, H, W) int32: the
+row among boxes and labels of the object that each pixel shows, -1 for none, see `instance_maps`.
 
 Order and augmentation are pure functions of (seed, epoch, step), see `order`.  A set is kept in memory, decoded and
 resized, if that takes no more than `images.CACHE_BYTES`.
@@ -15,7 +16,7 @@ resized, if that takes no more than `images.CACHE_BYTES`.
 import functools
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,7 @@ import tensorflow as tf
 from tfdl.core import pictures, static
 from tfdl.core.batches import PADDING
 from tfdl.core.task import Task
-from tfdl.data import detection_files, folders, images, reading, shapes, sources
+from tfdl.data import detection_files, folders, images, instance_maps, reading, shapes, sources
 from tfdl.data.order import Order, finalized, of_run
 
 RESIZES = ("pad", "stretch")  # a cropped picture would lose objects
@@ -70,6 +71,7 @@ def load(
     resize="pad",
     augment=None,
     max_boxes=None,
+    masks=False,
     skip_broken=False,
     run=None,
     seed=0,
@@ -87,13 +89,14 @@ def load(
         resize: "pad" keeps proportions and adds black borders, "stretch" does not keep them.
         augment: applied to whole training batches, see `detection_augment`.
         max_boxes: N; None is the largest number of objects in a picture.
+        masks: whether batches have `instances`.
         skip_broken: leave out pictures that cannot be decoded, and list them; otherwise the first is an error.
         run: a session, whose seed, position and limit replace the arguments.
         seed, position, limit, data_dir, download: as in `images.load`.
 
     Raises:
-        FileNotFoundError, ValueError: as `detection_files.read`; an argument out of its range; or a picture has more
-            than `max_boxes` objects.
+        FileNotFoundError, ValueError: as `detection_files.read`; an argument out of its range; a picture has more
+            than `max_boxes` objects; or there are no masks.
     """
     seed, position, limit = of_run(run, seed, position, limit)
     images.check_arguments(batch_size, channels, resize, (0, 1), limit)
@@ -101,15 +104,20 @@ def load(
         raise ValueError(f"resize is {resize!r}; give {' or '.join(RESIZES)}: a cropped picture would lose objects.")
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     image_shape = (height, width, channels)
-    found = drawn(limit) if name == "shapes" else detection_files.read(name, data_dir, download)
+    found = drawn(limit, masks) if name == "shapes" else detection_files.read(name, data_dir, download, masks)
     records = all_splits(found.splits)
     if limit is not None:
         records = {key: rows[:limit] for key, rows in records.items()}
+    maps = {}
+    if masks:
+        for key, rows in records.items():
+            records[key], maps[key] = mapped(rows, image_shape, resize, found.notes)
     size = boxes_needed(records, max_boxes)
     decode = decoder(records, image_shape, resize)
     with tf.device("CPU:0"):
         splits, broken = opened(records, image_shape, decode, skip_broken)
         tables = {key: table(rows, image_shape, resize, size) for key, rows in records.items()}
+        maps = {key: tf.constant(content) for key, content in maps.items()}
         order = Order.start(seed=seed, batch_size=batch_size, count=len(splits["train"]), position=position)
         train = splits["train"].train(order)
         sizes = {key: static.evaluation_batch(len(splits[key]), batch_size) for key in ("validation", "test")}
@@ -120,21 +128,28 @@ def load(
             pixels = tf.ensure_shape(pixels, (size, *image_shape))
         return tf.cast(pixels, tf.float32) / 255.0
 
+    def truth_of(key, rows):
+        boxes, labels, crowd = (tf.gather(values, rows) for values in tables[key])
+        truth = {"boxes": boxes, "labels": labels, "crowd": crowd}
+        if masks:
+            truth["instances"] = instance_maps.expanded(tf.gather(maps[key], rows), image_shape)
+        return truth
+
     @tf.autograph.experimental.do_not_convert  # tracing takes a third of the time
     def training(pixels, rows, batch_seed):
-        boxes, labels, crowd = (tf.gather(values, rows) for values in tables["train"])
-        labels = tf.where(crowd, PADDING, labels)
-        boxes = tf.where(crowd[..., None], 0.0, boxes)
+        truth = truth_of("train", rows)
+        crowd = truth.pop("crowd")
+        truth["labels"] = tf.where(crowd, PADDING, truth["labels"])
+        truth["boxes"] = tf.where(crowd[..., None], 0.0, truth["boxes"])
+        if masks:
+            truth = instance_maps.agreed(truth)
         pixels = scaled(pixels, batch_size)
-        if augment is not None:
-            pixels, boxes, labels = augment(pixels, boxes, labels, batch_seed)
-        return pixels, {"boxes": boxes, "labels": labels}
+        return (pixels, truth) if augment is None else augment(pixels, truth, batch_seed)
 
     def evaluated(key):
         @tf.autograph.experimental.do_not_convert
         def batch(pixels, rows):
-            boxes, labels, crowd = (tf.gather(values, rows) for values in tables[key])
-            return scaled(pixels, sizes[key]), {"boxes": boxes, "labels": labels, "crowd": crowd}
+            return scaled(pixels, sizes[key]), truth_of(key, rows)
 
         return batch
 
@@ -157,15 +172,19 @@ def load(
     )
 
 
-def drawn(limit):
+def drawn(limit, masks):
     """The set `shapes` as records."""
     counts = {key: count if limit is None else min(count, limit) for key, count in SHAPE_COUNTS.items()}
     splits = {}
-    for key, (pixels, boxes, labels) in shapes.shapes(counts, size=SHAPE_SIZE).items():
-        splits[key] = [
-            detection_files.Record(f"shapes, {key} {i}", image, image.shape[:2], box, label, np.zeros(len(label), bool))
-            for i, (image, box, label) in enumerate(zip(pixels, boxes, labels))
-        ]
+    for key, rows in shapes.shapes(counts, size=SHAPE_SIZE).items():
+        splits[key] = []
+        for i, (image, boxes, labels, owner) in enumerate(zip(*rows)):
+            source, crowd = f"shapes, {key} {i}", np.zeros(len(labels), bool)
+            record = detection_files.Record(source, image, image.shape[:2], boxes, labels, crowd)
+            if masks:
+                coded = (instance_maps.run_lengths(owner == n, owner.shape, source) for n in range(len(labels)))
+                record = replace(record, masks=tuple(coded))
+            splits[key].append(record)
     return detection_files.Found(shapes.SHAPES, splits)
 
 
@@ -185,6 +204,19 @@ def all_splits(splits):
                 raise ValueError(f"{len(rows)} pictures are too few to take a {key} split from; give three or more.")
             splits |= {"train": rows[:-count], key: rows[-count:]}
     return {key: splits[key] for key in ("train", "validation", "test")}
+
+
+def mapped(records, image_shape, resize, notes):
+    """Records with the objects of which a pixel is to be seen, and their maps, see `instance_maps.compressed`."""
+    seen, maps = [], []
+    for record in records:
+        drawn_map = instance_maps.drawn(record.masks, record.crowd, record.size, image_shape, resize)
+        visible = np.isin(np.arange(len(record.labels)), drawn_map)
+        notes["objects without a visible pixel, left out"] += int(np.sum(~visible))
+        numbers = np.append(np.cumsum(visible) - 1, PADDING).astype("int32")  # the last is that of -1
+        seen.append(record.kept(visible))
+        maps.append(instance_maps.compressed(numbers[drawn_map]))
+    return seen, maps
 
 
 def boxes_needed(records, max_boxes):

@@ -1,14 +1,16 @@
 """Random augmentation of pictures with boxes, as pure functions of a seed.
 
-Every function here returns an augmentation: (images (B, H, W, C) float32 in [0, 1], boxes (B, N, 4) xyxy in pixels,
-labels (B, N) int32, -1 where padded, seed (2) int) -> the same, consistent with each other.  Random numbers are drawn
-for each picture of the batch; the same seed gives the same batch on every host.
+Every function here returns an augmentation: (images (B, H, W, C) float32 in [0, 1], truth, seed (2) int) -> images and
+truth, consistent with each other.  truth has boxes (B, N, 4) xyxy in pixels, labels (B, N) int32, -1 where padded, and
+maybe instances (B, H, W) int32, the row of the object that each pixel shows, -1 for none.  Random numbers are drawn for
+each picture of the batch; the same seed gives the same batch on every host.
 
     augment = chain(random_mosaic(0.5), random_flip(), random_affine(scale=0.3, shift=0.1), random_color())
 
 A picture is moved by one matrix, and so are its boxes: the corner (x, y) in the new picture shows (a x + b, c y + d) of
 the old one, and an old box becomes ((x1 - b) / a, (y1 - d) / c, ...), clipped to the picture.  A box of which less than
-VISIBLE remains, or less than SMALLEST pixels, is padding from then on: nobody could find the object.
+VISIBLE remains, or less than SMALLEST pixels, is padding from then on: nobody could find the object.  A pixel of
+`instances` shows what the nearest one did, and an object without a pixel there is padding as well.
 `random_mosaic` makes four times as many boxes per picture, and `random_mixup` twice, so that none is lost.
 
 Sources: mosaic, Bochkovskiy et al. 2020, arXiv:2004.10934 (YOLOv4), section 3.3; mixup of detectors, Zhang et al. 2019,
@@ -19,6 +21,7 @@ Shapes: B pictures, H W C height, width and channels, N boxes.
 import tensorflow as tf
 
 from tfdl.core.batches import PADDING
+from tfdl.data import instance_maps
 from tfdl.data.augment import check_strength
 
 VISIBLE = 0.1  # of a box's area, at least
@@ -28,11 +31,11 @@ SMALLEST = 2.0  # pixels of its sides
 def chain(*augmentations):
     """Applies augmentations one after the other, each with its own seed."""
 
-    def augment(images, boxes, labels, seed):
+    def augment(images, truth, seed):
         for stage, augmentation in enumerate(augmentations):
             part = tf.random.experimental.stateless_fold_in(seed, stage)
-            images, boxes, labels = augmentation(images, boxes, labels, part)
-        return images, boxes, labels
+            images, truth = augmentation(images, truth, part)
+        return images, truth
 
     return augment
 
@@ -40,14 +43,17 @@ def chain(*augmentations):
 def random_flip():
     """Mirrors each picture horizontally with probability 1/2."""
 
-    def augment(images, boxes, labels, seed):
+    def augment(images, truth, seed):
         mirrored = uniform(images, seed) < 0.5  # (B,)
         width = tf.cast(tf.shape(images)[2], tf.float32)
-        x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
+        x1, y1, x2, y2 = tf.unstack(truth["boxes"], axis=-1)
         turned = tf.stack([width - x2, y1, width - x1, y2], axis=-1)
-        boxes = tf.where(mirrored[:, None, None], turned, boxes)
-        boxes = tf.where(labels[..., None] == PADDING, 0.0, boxes)
-        return tf.where(mirrored[:, None, None, None], tf.reverse(images, axis=[2]), images), boxes, labels
+        turned = tf.where(truth["labels"][..., None] == PADDING, 0.0, turned)
+        truth = truth | {"boxes": tf.where(mirrored[:, None, None], turned, truth["boxes"])}
+        if "instances" in truth:
+            reverse = tf.reverse(truth["instances"], axis=[2])
+            truth["instances"] = tf.where(mirrored[:, None, None], reverse, truth["instances"])
+        return tf.where(mirrored[:, None, None, None], tf.reverse(images, axis=[2]), images), truth
 
     return augment
 
@@ -67,13 +73,13 @@ def random_affine(scale=0.5, shift=0.1, fill=0.0):
         raise ValueError(f"random_affine got scale={scale}; give a number from 0 to below 1.")
     check_strength("random_affine", shift)
 
-    def augment(images, boxes, labels, seed):
+    def augment(images, truth, seed):
         height, width = size_of(images)
         draws = uniform(images, seed, 3) * 2.0 - 1.0  # (3, B) in [-1, 1)
         zoom = 1.0 + scale * draws[0]
         left = width / 2 + shift * width * draws[1] - zoom * width / 2  # where the picture's corner goes
         top = height / 2 + shift * height * draws[2] - zoom * height / 2
-        return placed(images, boxes, labels, zoom, left, top, fill)
+        return placed(images, truth, zoom, left, top, fill)
 
     return augment
 
@@ -87,12 +93,12 @@ def random_crop(smallest=0.5):
     if not 0.0 < smallest <= 1.0:
         raise ValueError(f"random_crop got smallest={smallest}; give a number above 0 and up to 1.")
 
-    def augment(images, boxes, labels, seed):
+    def augment(images, truth, seed):
         height, width = size_of(images)
         draws = uniform(images, seed, 3)
         part = smallest + (1.0 - smallest) * draws[0]
         left, top = draws[1] * (1.0 - part) * width, draws[2] * (1.0 - part) * height
-        return placed(images, boxes, labels, 1.0 / part, -left / part, -top / part, 0.0)
+        return placed(images, truth, 1.0 / part, -left / part, -top / part, 0.0)
 
     return augment
 
@@ -114,7 +120,7 @@ def random_mosaic(probability=1.0, scale=(0.4, 1.0)):
     if not 0.0 < low <= high:
         raise ValueError(f"random_mosaic got scale={scale}; give two positive numbers, the smaller first.")
 
-    def augment(images, boxes, labels, seed):
+    def augment(images, truth, seed):
         height, width = size_of(images)
         batch = tf.shape(images)[0]
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
@@ -123,7 +129,8 @@ def random_mosaic(probability=1.0, scale=(0.4, 1.0)):
         columns, rows = (tf.range(side, dtype=tf.float32) + 0.5 for side in (width, height))
         is_left = (columns < x[:, None])[:, None, :, None]  # (B, 1, W, 1)
         is_upper = (rows < y[:, None])[:, :, None, None]  # (B, H, 1, 1)
-        mixed, all_boxes, all_labels = tf.zeros_like(images), [], []
+        count = tf.shape(truth["labels"])[1]
+        mixed, parts = tf.zeros_like(images), []
         for quarter in range(4):
             right, lower = quarter % 2, quarter // 2
             order = tf.range(batch)
@@ -134,23 +141,25 @@ def random_mosaic(probability=1.0, scale=(0.4, 1.0)):
             top = y - (0.0 if lower else zoom * height)
             limits = (x if right else tf.zeros_like(x), y if lower else tf.zeros_like(y))
             ends = (tf.fill([batch], width) if right else x, tf.fill([batch], height) if lower else y)
-            own, own_boxes, own_labels = placed(
-                *(tf.gather(values, order) for values in (images, boxes, labels)), zoom, left, top, 0.0, limits, ends
-            )
+            own = {name: tf.gather(values, order) for name, values in truth.items()}
+            moved, own = placed(tf.gather(images, order), own, zoom, left, top, 0.0, limits, ends)
             is_here = (~is_left if right else is_left) & (~is_upper if lower else is_upper)
-            mixed = tf.where(is_here, own, mixed)
-            all_boxes.append(own_boxes)
-            all_labels.append(own_labels)
+            mixed = tf.where(is_here, moved, mixed)
+            if "instances" in own:  # the rows of this picture's objects among those of four
+                known = is_here[..., 0] & (own["instances"] >= 0)
+                own["instances"] = tf.where(known, own["instances"] + quarter * count, PADDING)
+            parts.append(own)
         chosen = draws[2] < probability  # (B,)
-        count = tf.shape(labels)[1]
-        padding = tf.fill([batch, 3 * count], PADDING)
-        kept_labels = tf.where(chosen[:, None], tf.concat(all_labels, 1), tf.concat([labels, padding], 1))
-        kept_boxes = tf.where(
-            chosen[:, None, None],
-            tf.concat(all_boxes, 1),
-            tf.concat([boxes, tf.zeros([batch, 3 * count, 4])], 1),
-        )
-        return tf.where(chosen[:, None, None, None], mixed, images), kept_boxes, kept_labels
+        padding = {"boxes": tf.zeros([batch, 3 * count, 4]), "labels": tf.fill([batch, 3 * count], PADDING)}
+        longer = {name: tf.concat([truth[name], values], 1) for name, values in padding.items()}
+        found = {name: tf.concat([own[name] for own in parts], 1) for name in padding}
+        if "instances" in truth:
+            found["instances"] = tf.reduce_max([own["instances"] for own in parts], 0)  # at most one is not -1
+            found, longer = instance_maps.agreed(found), longer | {"instances": truth["instances"]}
+        return tf.where(chosen[:, None, None, None], mixed, images), {
+            name: tf.where(tf.reshape(chosen, [-1] + [1] * (values.shape.rank - 1)), values, longer[name])
+            for name, values in found.items()
+        }
 
     return augment
 
@@ -161,13 +170,16 @@ def random_mixup(probability=1.0, alpha=1.5):
     (B, N) boxes become (B, 2 N).  The paper takes an alpha of 1.5.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number out of its range; or, with a batch, there are `instances`: a pixel would show two objects.
     """
     check_strength("random_mixup", probability)
     if not alpha > 0.0:
         raise ValueError(f"random_mixup got alpha={alpha}; give a number above 0.")
 
-    def augment(images, boxes, labels, seed):
+    def augment(images, truth, seed):
+        if "instances" in truth:
+            raise ValueError("random_mixup lays two objects on one pixel, which instances cannot say; leave it out.")
+        boxes, labels = truth["boxes"], truth["labels"]
         batch = tf.shape(images)[0]
         first, second, order, which = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
         gammas = [tf.random.stateless_gamma((batch,), part, alpha) for part in (first, second)]
@@ -178,7 +190,7 @@ def random_mixup(probability=1.0, alpha=1.5):
         others = tf.where(chosen[:, None], tf.gather(labels, order), PADDING)
         other_boxes = tf.where(chosen[:, None, None], tf.gather(boxes, order), 0.0)
         mixed = t * images + (1.0 - t) * tf.gather(images, order)
-        return mixed, tf.concat([boxes, other_boxes], 1), tf.concat([labels, others], 1)
+        return mixed, {"boxes": tf.concat([boxes, other_boxes], 1), "labels": tf.concat([labels, others], 1)}
 
     return augment
 
@@ -194,15 +206,15 @@ def random_color(hue=0.015, saturation=0.5, brightness=0.3):
     for strength in (hue, saturation, brightness):
         check_strength("random_color", strength)
 
-    def augment(images, boxes, labels, seed):
+    def augment(images, truth, seed):
         draws = (uniform(images, seed, 3) * 2.0 - 1.0)[:, :, None, None]  # (3, B, 1, 1)
         if images.shape[-1] == 1:
-            return tf.clip_by_value(images * (1.0 + brightness * draws[2][..., None]), 0.0, 1.0), boxes, labels
+            return tf.clip_by_value(images * (1.0 + brightness * draws[2][..., None]), 0.0, 1.0), truth
         h, s, v = tf.unstack(tf.image.rgb_to_hsv(images), axis=-1)
         h = tf.math.floormod(h + hue * draws[0], 1.0)
         s = tf.clip_by_value(s * (1.0 + saturation * draws[1]), 0.0, 1.0)
         v = tf.clip_by_value(v * (1.0 + brightness * draws[2]), 0.0, 1.0)
-        return tf.image.hsv_to_rgb(tf.stack([h, s, v], axis=-1)), boxes, labels
+        return tf.image.hsv_to_rgb(tf.stack([h, s, v], axis=-1)), truth
 
     return augment
 
@@ -210,8 +222,8 @@ def random_color(hue=0.015, saturation=0.5, brightness=0.3):
 # Parts
 
 
-def placed(images, boxes, labels, zoom, left, top, fill, low=None, high=None):
-    """Pictures enlarged `zoom` (B,) times, their upper left corners at (`left`, `top`) (B,), with their boxes.
+def placed(images, truth, zoom, left, top, fill, low=None, high=None):
+    """Pictures enlarged `zoom` (B,) times, their upper left corners at (`left`, `top`) (B,), with their objects.
 
     Args:
         low, high: (x, y) between which boxes are visible, each (B,); None is the whole picture.
@@ -222,14 +234,8 @@ def placed(images, boxes, labels, zoom, left, top, fill, low=None, high=None):
     matrix = tf.stack(
         [one, zero, (0.5 - left) * one - 0.5, zero, one, (0.5 - top) * one - 0.5, zero, zero], axis=1
     )  # (B, 8)
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=matrix,
-        output_shape=tf.shape(images)[1:3],
-        fill_value=fill,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
+    moved = transformed(images, matrix, fill, "BILINEAR")
+    boxes, labels = truth["boxes"], truth["labels"]
     x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
     zoom, left, top = zoom[:, None], left[:, None], top[:, None]
     x1, x2, y1, y2 = x1 * zoom + left, x2 * zoom + left, y1 * zoom + top, y2 * zoom + top
@@ -240,7 +246,24 @@ def placed(images, boxes, labels, zoom, left, top, fill, low=None, high=None):
     visible = (a2 - a1) * (b2 - b1) > VISIBLE * (x2 - x1) * (y2 - y1)
     visible &= (a2 - a1 >= SMALLEST) & (b2 - b1 >= SMALLEST) & (labels != PADDING)
     boxes = tf.where(visible[..., None], tf.stack([a1, b1, a2, b2], axis=-1), 0.0)
-    return tf.ensure_shape(moved, images.shape), boxes, tf.where(visible, labels, PADDING)
+    placed_truth = {"boxes": boxes, "labels": tf.where(visible, labels, PADDING)}
+    if "instances" in truth:
+        placed_truth["instances"] = transformed(truth["instances"][..., None], matrix, PADDING, "NEAREST")[..., 0]
+        placed_truth = instance_maps.agreed(placed_truth)
+    return moved, placed_truth
+
+
+def transformed(images, matrix, fill, interpolation):
+    """Images (B, H, W, C) seen through matrices (B, 8), see `tf.raw_ops.ImageProjectiveTransformV3`."""
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=matrix,
+        output_shape=tf.shape(images)[1:3],
+        fill_value=fill,
+        interpolation=interpolation,
+        fill_mode="CONSTANT",
+    )
+    return tf.ensure_shape(moved, images.shape)
 
 
 def size_of(images):

@@ -6,11 +6,15 @@
 | voc:FOLDER     | Annotations/*.xml, JPEGImages/, and ImageSets/Main/train.txt ... where the splits are given        |
 | yolo:FOLDER    | images/train/a.jpg with labels/train/a.txt, lines "class x y w h"; names in data.yaml, classes.txt |
 | labelme:FOLDER | a.json beside a.jpg, at any depth; folders train/, val/, test/ are splits                          |
-| NAME           | a prepared set of tensorflow_datasets with `image` and `objects` {bbox, label}                    |
+| NAME           | a prepared set of tensorflow_datasets with `image` and `objects` {bbox, label} or `instance_map`  |
 
 A path without a prefix is recognized by what lies there.  Boxes become xyxy in pixels of the picture as a person sees
 it, turned upright by its EXIF orientation.  Nothing is dropped silently: `Found.notes` counts what was changed or left
 out, and what cannot be understood is an error that names the file and the line, or the number of the entry.
+
+Masks of the objects are read where they are asked for: polygons and run lengths of COCO, polygons of YOLO, all that
+LabelMe draws with an area; of tensorflow_datasets an `instance_map` (h, w, 1), 0 where there is no object, or the
+things of a `panoptic_image` with its `panoptic_objects`.
 
 Sources: cocodataset.org/#format-data; Everingham et al. 2010, "The Pascal Visual Object Classes Challenge", section 2;
 github.com/wkentaro/labelme.
@@ -29,12 +33,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image, UnidentifiedImageError
+from scipy import ndimage
 
 from tfdl.core import pictures
-from tfdl.data import folders, sources
+from tfdl.data import folders, instance_maps, sources
 
 SPELLINGS = {spelling: split for split, names in folders.SPLITS.items() for spelling in names}
 ORIENTATION = 274  # the EXIF tag
+CORNERS = 90  # of the polygon that stands for a circle
+OBJECT_NAMES = {"nuclei_dsb2018": "nucleus"}  # sets with an instance_map have one class
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +56,7 @@ class Record:
         labels: (n,) int32.
         crowd: (n,) bool; True for regions that an evaluation ignores (COCO's iscrowd, VOC's difficult).
         places: where each box was written, for messages.
+        masks: run lengths of each object in the upright picture, see `instance_maps`; None if they were not asked for.
     """
 
     source: str
@@ -58,6 +66,13 @@ class Record:
     labels: np.ndarray
     crowd: np.ndarray
     places: tuple[str, ...] = ()
+    masks: tuple | None = None
+
+    def kept(self, rows, **changes):
+        """The record with some of its objects, `rows` (n,) bool."""
+        masks = self.masks and tuple(mask for mask, is_kept in zip(self.masks, rows) if is_kept)
+        changes = {"boxes": self.boxes[rows]} | changes
+        return replace(self, labels=self.labels[rows], crowd=self.crowd[rows], masks=masks, places=(), **changes)
 
     @property
     def name(self):
@@ -74,8 +89,8 @@ class Found:
     notes: collections.Counter = field(default_factory=collections.Counter)
 
 
-def read(name, data_dir=None, download=False):
-    """The data set `name`, see the table above.
+def read(name, data_dir=None, download=False, masks=False):
+    """The data set `name`, see the table above; with `masks` also those of its objects.
 
     Raises:
         FileNotFoundError: there is no such file, folder or set, or a picture is missing.
@@ -83,12 +98,12 @@ def read(name, data_dir=None, download=False):
     """
     kind, colon, place = name.partition(":")
     if colon and kind in READERS:
-        found = READERS[kind](existing(pathlib.Path(place).expanduser()))
+        found = READERS[kind](existing(pathlib.Path(place).expanduser()), masks)
     elif pathlib.Path(name).expanduser().exists():
         path = pathlib.Path(name).expanduser()
-        found = READERS[recognized(path)](path)
+        found = READERS[recognized(path)](path, masks)
     else:
-        found = read_tfds(name, data_dir, download)
+        found = read_tfds(name, data_dir, download, masks)
     if not any(found.splits.values()):
         raise ValueError(f"{name} has no pictures.")
     return Found(found.labels, {key: tidied(rows, found.notes) for key, rows in found.splits.items()}, found.notes)
@@ -139,20 +154,19 @@ def tidied(records, notes):
         notes["boxes cut at the border of their pictures"] += int(np.sum(inside & has_area & moved))
         kept = has_area & inside
         notes["pictures without objects, kept"] += int(not kept.any())
-        tidy.append(
-            replace(record, boxes=clipped[kept], labels=record.labels[kept], crowd=record.crowd[kept], places=())
-        )
+        tidy.append(record.kept(kept, boxes=clipped[kept]))
     return tidy
 
 
-def record_of(source, content, rows, *, stored=None, relative=False, notes):
-    """A `Record` from rows (box xyxy, label, crowd, place).
+def record_of(source, content, rows, *, stored=None, relative=False, notes, masks=False):
+    """A `Record` from rows (box xyxy, label, crowd, place, outline as of `instance_maps.run_lengths` or None).
 
     Args:
         content: a path or encoded bytes.
         stored: (height, width) that the annotation says; boxes of a picture whose pixels are stored in another
             direction than a person sees it are turned with it if these are the sides before turning.
-        relative: whether the boxes are in parts of the picture.
+        relative: whether boxes and polygons are in parts of the picture.
+        masks: whether to read the outlines.
     """
     (height, width), orientation = header(content, source)
     upright = (width, height) if orientation > 4 else (height, width)
@@ -160,14 +174,27 @@ def record_of(source, content, rows, *, stored=None, relative=False, notes):
     before_turning = stored is not None and tuple(stored) == (height, width) != upright
     if stored is not None and not before_turning and tuple(stored) != upright:
         notes["pictures of another size than their annotation says"] += 1
+    size = (height, width) if before_turning else upright  # of the picture in which the boxes are given
     if relative:
-        boxes = boxes * ([width, height] * 2 if before_turning else [upright[1], upright[0]] * 2)
+        boxes = boxes * ([size[1], size[0]] * 2)
+    coded = None
+    if masks:
+        outlines = [enlarged(row[4], size) if relative else row[4] for row in rows]
+        coded = tuple(instance_maps.run_lengths(outline, size, row[3]) for outline, row in zip(outlines, rows))
     if before_turning:
+        coded = coded and tuple(instance_maps.turned(mask, orientation) for mask in coded)
         boxes = turned(boxes, orientation, (height, width))
         notes["pictures whose boxes were turned upright with them"] += 1
     labels = np.array([row[1] for row in rows], "int32")
     crowd = np.array([row[2] for row in rows], bool)
-    return Record(source, content, upright, boxes, labels, crowd, tuple(row[3] for row in rows))
+    return Record(source, content, upright, boxes, labels, crowd, tuple(row[3] for row in rows), coded)
+
+
+def enlarged(outline, size):
+    """Polygons in parts of a picture -> in pixels of a picture of `size` (height, width); pixels stay as they are."""
+    if not isinstance(outline, list):
+        return outline
+    return [(np.reshape(polygon, (-1, 2)) * size[::-1]).ravel().tolist() for polygon in outline]
 
 
 def header(content, source):
@@ -235,7 +262,7 @@ def is_coco(file):
     return '"images"' in beginning or ('"annotations"' in beginning and '"shapes"' not in beginning)
 
 
-def read_coco(place):
+def read_coco(place, masks=False):
     """One file, or all files of a folder, each of them a split."""
     files = coco_files(place) if place.is_dir() else [place]
     if not files:
@@ -255,7 +282,7 @@ def read_coco(place):
         notes["categories whose ids have gaps, numbered anew"] += len(categories)
     for file, document in documents.items():
         words = [word for part in (file.stem, file.parent.name) for word in split_words(part)]
-        rows = coco_records(file, document, places, notes)
+        rows = coco_records(file, document, places, notes, masks)
         splits.setdefault(split_in(*words), []).extend(rows)
     return Found(tuple(categories[number] for number in sorted(categories)), splits, notes)
 
@@ -278,7 +305,7 @@ def by_id(rows, file, what):
     return found
 
 
-def coco_records(file, document, places, notes):
+def coco_records(file, document, places, notes, masks):
     """The records of one file."""
     images = by_id(document["images"], file, "image")
     boxes, seen = {number: [] for number in images}, {}
@@ -296,12 +323,14 @@ def coco_records(file, document, places, notes):
             notes["annotations that repeat another one, left out"] += 1
             continue
         box = [x, y, x + width, y + height]
-        boxes[row["image_id"]].append((box, places[row["category_id"]], bool(row.get("iscrowd", 0)), where))
+        crowd, outline = bool(row.get("iscrowd", 0)), row.get("segmentation")
+        boxes[row["image_id"]].append((box, places[row["category_id"]], crowd, where, outline))
     records = []
     for number, row in images.items():
         path = picture_of(file, row.get("file_name"), f"{file}, image {number}")
         stored = (row["height"], row["width"]) if "height" in row and "width" in row else None
-        records.append(record_of(f"{path} ({file})", str(path), boxes[number], stored=stored, notes=notes))
+        source = f"{path} ({file})"
+        records.append(record_of(source, str(path), boxes[number], stored=stored, notes=notes, masks=masks))
     return records
 
 
@@ -362,8 +391,10 @@ def read_xml(file):
     return stack[0].inside[0]
 
 
-def read_voc(folder):
+def read_voc(folder, masks=False):
     """The corners count pixels from 1 and belong to the box: xmin - 1 is its left side, xmax its right one."""
+    if masks:
+        raise ValueError(f"{folder} has boxes alone, as every set of Pascal VOC's form; for masks give another form.")
     files = sorted((folder / "Annotations").glob("*.xml"))
     if not files:
         raise ValueError(f"{folder}/Annotations has no .xml file.")
@@ -424,7 +455,7 @@ def voc_rows(file):
 # YOLO
 
 
-def read_yolo(folder):
+def read_yolo(folder, masks=False):
     """images/train/a.jpg and labels/train/a.txt, or train/images/a.jpg and train/labels/a.txt, or without splits."""
     labels, notes = yolo_labels(folder), collections.Counter()
     splits, highest = {}, -1
@@ -435,7 +466,8 @@ def read_yolo(folder):
         for path in sorted(p for p in images.iterdir() if p.suffix.lower() in pictures.SUFFIXES):
             rows = yolo_rows(texts / f"{path.stem}.txt", labels, notes)
             highest = max([highest, *(row[1] for row in rows)])
-            splits.setdefault(split, []).append(record_of(str(path), str(path), rows, relative=True, notes=notes))
+            record = record_of(str(path), str(path), rows, relative=True, notes=notes, masks=masks)
+            splits.setdefault(split, []).append(record)
     if not splits:
         raise ValueError(f"{folder} has no folder of pictures named images; give one laid out for YOLO.")
     if labels is None:
@@ -478,7 +510,7 @@ def yaml_names(file):
 
 
 def yolo_rows(file, labels, notes):
-    """Rows (box xyxy in parts of the picture, class, False, place) of a text file; none if there is no file."""
+    """Rows (box xyxy in parts of the picture, class, False, place, outline) of a text file; none without a file."""
     if not file.is_file():
         notes["pictures without a file of labels, taken as empty"] += 1
         return []
@@ -493,19 +525,21 @@ def yolo_rows(file, labels, notes):
         if not fields[0].isdigit() or (labels is not None and int(fields[0]) >= len(labels)):
             known = "0, 1, 2 ..." if labels is None else f"0 to {len(labels) - 1}"
             raise ValueError(f"{where}: {fields[0]!r} is no class; they are {known}.")
+        outline = None
         if len(values) > 4:  # a polygon: x, y of its corners
+            outline = [values]
             box = [min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])]
         else:
             x, y, width, height = values
             box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-        rows.append((box, int(fields[0]), False, where))
+        rows.append((box, int(fields[0]), False, where, outline))
     return rows
 
 
 # LabelMe
 
 
-def read_labelme(folder):
+def read_labelme(folder, masks=False):
     """Rectangles, circles and polygons; of each the smallest box around it."""
     notes, described = collections.Counter(), []
     for file in sorted(folder.rglob("*.json")):
@@ -521,19 +555,39 @@ def read_labelme(folder):
         rows = []
         for place, shape in enumerate(document["shapes"]):
             where = f"{file}, shape {place}"
-            rows.append((labelme_box(shape, where), number[str(shape.get("label"))], False, where))
+            outline = labelme_outline(shape, where) if masks else None
+            rows.append((labelme_box(shape, where), number[str(shape.get("label"))], False, where, outline))
         content = labelme_picture(file, document)
         sides = document.get("imageHeight"), document.get("imageWidth")
-        record = record_of(f"{file}", content, rows, stored=sides if all(sides) else None, notes=notes)
+        stored = sides if all(sides) else None
+        record = record_of(f"{file}", content, rows, stored=stored, notes=notes, masks=masks)
         splits.setdefault(split_in(*file.relative_to(folder).parts[:-1]), []).append(record)
     return Found(tuple(labels), splits, notes)
 
 
-def labelme_box(shape, where):
+def labelme_points(shape, where):
     points = shape.get("points")
     if not isinstance(points, list) or not points:
         raise ValueError(f"{where} has no points; remove it, or draw it anew.")
-    corners = np.array([numbers(point, where, 2) for point in points])
+    return np.array([numbers(point, where, 2) for point in points])
+
+
+def labelme_outline(shape, where):
+    """The polygon of a polygon, rectangle or circle."""
+    points, kind = labelme_points(shape, where), shape.get("shape_type", "polygon")
+    if kind == "rectangle" and len(points) == 2:
+        (x1, y1), (x2, y2) = points
+        points = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    elif kind == "circle" and len(points) == 2:  # its center, and a point on it
+        angles = 2 * np.pi * np.arange(CORNERS) / CORNERS
+        points = points[0] + math.dist(*points) * np.stack([np.cos(angles), np.sin(angles)], 1)
+    elif kind != "polygon":
+        raise ValueError(f"{where} is a {kind}; masks need a polygon, a rectangle or a circle.")
+    return [points.ravel().tolist()]
+
+
+def labelme_box(shape, where):
+    corners = labelme_points(shape, where)
     if shape.get("shape_type") == "circle" and len(corners) == 2:  # its center, and a point on it
         radius = math.dist(*corners)
         return [*(corners[0] - radius), *(corners[0] + radius)]
@@ -557,36 +611,89 @@ READERS = {"coco": read_coco, "voc": read_voc, "yolo": read_yolo, "labelme": rea
 # tensorflow_datasets
 
 
-def read_tfds(name, data_dir, download):
+def read_tfds(name, data_dir, download, masks=False):
     """A set with `image` and `objects`, whose boxes are ymin, xmin, ymax, xmax in parts of the stored picture."""
     own = "For files of your own give coco:FILE, voc:FOLDER, yolo:FOLDER or labelme:FOLDER."
     folder = sources.require(name, data_dir, download, own)
     info, datasets = sources.tfds_splits(name, folder, download, decoders={"image": tfds.decode.SkipDecoding()})
-    objects = dict(info.features.items()).get("objects")
-    fields = dict(getattr(objects, "feature", objects).items()) if objects is not None else {}
-    if "image" not in info.features or not {"bbox", "label"} <= fields.keys():
-        raise ValueError(
-            f"The data set {name!r} has the features {', '.join(info.features)}; for detection it needs 'image', and"
-            " 'objects' with 'bbox' and 'label'."
-        )
+    labels, rows_of = tfds_rows(name, info.features, masks)
     notes, splits = collections.Counter(), {}
-    crowds = next((key for key in ("is_crowd", "is_difficult") if key in fields), None)
     for key, dataset in datasets.items():
         if key not in sources.SPLITS:
             notes[f"split {key!r}, left out"] += 1
             continue
         splits[key] = []
         for place, example in enumerate(dataset.as_numpy_iterator()):
-            found = example["objects"]
-            crowd = found[crowds] if crowds else np.zeros(len(found["label"]), bool)
             source, content = f"{name}, {key} {place}", bytes(example["image"])
-            rows = [
-                ([x1, y1, x2, y2], label, is_crowd, f"{source}, box {i}")
-                for i, ((y1, x1, y2, x2), label, is_crowd) in enumerate(zip(found["bbox"], found["label"], crowd))
-            ]
+            rows = rows_of(example, source)
+            if rows is None:
+                notes["pictures without masks, left out"] += 1
+                continue
             stored, _ = header(content, source)
-            splits[key].append(record_of(source, content, rows, stored=stored, relative=True, notes=notes))
-    return Found(tuple(fields["label"].names), splits, notes)
+            record = record_of(source, content, rows, stored=stored, relative=True, notes=notes, masks=masks)
+            splits[key].append(record)
+    return Found(labels, splits, notes)
+
+
+def tfds_rows(name, features, masks):
+    """Class names, and a function (example, source) -> rows of `record_of`, or None for a picture without masks.
+
+    Raises:
+        ValueError: the set has no boxes, or no masks where they are asked for.
+    """
+    objects = dict(features.items()).get("objects")
+    fields = dict(getattr(objects, "feature", objects).items()) if objects is not None else {}
+    if {"image", "instance_map"} <= set(features):
+        return (OBJECT_NAMES.get(name.split(":")[0], "object"),), rows_of_map
+    if "image" not in features or not {"bbox", "label"} <= fields.keys():
+        raise ValueError(
+            f"The data set {name!r} has the features {', '.join(features)}; for detection it needs 'image', and"
+            " 'objects' with 'bbox' and 'label'."
+        )
+    names = tuple(fields["label"].names)
+    if not masks:
+        crowds = next((key for key in ("is_crowd", "is_difficult") if key in fields), None)
+        return names, lambda example, source: rows_of_boxes(example["objects"], crowds, source)
+    if not {"panoptic_image", "panoptic_objects"} <= set(features):
+        raise ValueError(
+            f"The data set {name!r} has boxes alone; for masks it needs 'instance_map' or 'panoptic_image'."
+        )
+    return names, rows_of_panoptic
+
+
+def rows_of_boxes(objects, crowds, source):
+    """Rows of `objects`; `crowds` is the field of regions that are not evaluated, or None."""
+    crowd = objects[crowds] if crowds else np.zeros(len(objects["label"]), bool)
+    return [
+        ([x1, y1, x2, y2], label, is_crowd, f"{source}, box {i}", None)
+        for i, ((y1, x1, y2, x2), label, is_crowd) in enumerate(zip(objects["bbox"], objects["label"], crowd))
+    ]
+
+
+def rows_of_map(example, source):
+    """A row for each number of `instance_map`, with the smallest box around its pixels."""
+    numbers = example["instance_map"][..., 0].astype("int32")
+    height, width = numbers.shape
+    rows = []
+    for number, place in enumerate(ndimage.find_objects(numbers), start=1):
+        if place is not None:  # numbers may have gaps
+            y, x = place
+            box = [x.start / width, y.start / height, x.stop / width, y.stop / height]
+            rows.append((box, 0, False, f"{source}, object {number}", numbers == number))
+    return rows
+
+
+def rows_of_panoptic(example, source):
+    """A row for each thing of `panoptic_objects`, whose classes come before those of stuff."""
+    if not example.get("has_panoptic", True):
+        return None
+    segments = example["panoptic_objects"]
+    numbers, rows = example["panoptic_image"][..., 0], []
+    for place in np.flatnonzero(segments["is_thing"]):
+        y1, x1, y2, x2 = segments["bbox"][place]
+        where, pixels = f"{source}, segment {place}", numbers == segments["segment_id"][place]
+        rows.append(([x1, y1, x2, y2], segments["label"][place], bool(segments["is_crowd"][place]), where, pixels))
+    return rows
 
 
 def dataset_of(records):

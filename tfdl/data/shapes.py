@@ -14,7 +14,9 @@ TRIES = 20  # to place a shape
 
 
 def shapes(counts, *, size=96, largest=6, seed=0):
-    """Split -> (images (N, size, size, 3) uint8, boxes: N arrays (n, 4) xyxy, labels: N arrays (n,)).
+    """Split -> (images (N, size, size, 3) uint8, boxes: N arrays (n, 4) xyxy, labels: N arrays (n,), owners).
+
+    owners (N, size, size) int32 are the numbers of the shapes that each pixel shows, -1 on the ground.
 
     Args:
         counts: split -> N.
@@ -25,8 +27,8 @@ def shapes(counts, *, size=96, largest=6, seed=0):
     found = {}
     for split, count in counts.items():
         rows = [picture(np.random.default_rng((seed, SPLITS[split], i)), size, largest) for i in range(count)]
-        images, boxes, labels = zip(*rows)
-        found[split] = np.stack(images), list(boxes), list(labels)
+        images, boxes, labels, owners = zip(*rows)
+        found[split] = np.stack(images), list(boxes), list(labels), np.stack(owners)
     return found
 
 
@@ -42,10 +44,10 @@ def shape_masks(counts, *, size=96, largest=6, seed=0):
 
 
 def picture(rng, size, largest):
-    """One picture (size, size, 3) uint8, its boxes (n, 4) float64 and labels (n,) int32."""
+    """One picture (size, size, 3) uint8, its boxes (n, 4) float64, labels (n,) int32, and owner (size, size) int32."""
     image, owner, labels = drawn(rng, size, largest)
     boxes = np.array([box_of(owner == i) for i in range(len(labels))], "float64").reshape(-1, 4)
-    return image, boxes, np.array(labels, "int32")
+    return image, boxes, np.array(labels, "int32"), owner.astype("int32")
 
 
 def drawn(rng, size, largest):

@@ -114,7 +114,8 @@ def classification(rng, batch_size, image_shape=(32, 32, 3), num_classes=5):
 
 def detection(rng, batch_size, image_shape=(64, 64, 3), num_classes=3, objects=4, masks=False):
     images, labels, boxes, stencils = scenes(rng, batch_size, image_shape, num_classes, objects)
-    return images, {"boxes": boxes, "labels": labels} | ({"masks": stencils} if masks else {})
+    instances = np.where(stencils.any(1), stencils.argmax(1), PADDING).astype("int32")  # stencils do not overlap
+    return images, {"boxes": boxes, "labels": labels} | ({"instances": instances} if masks else {})
 
 
 def segmentation(rng, batch_size, image_shape=(32, 32, 3), num_classes=4):
