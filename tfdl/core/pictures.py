@@ -58,15 +58,18 @@ def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=Fa
     check(image_shape, resize)
     content = tf.convert_to_tensor(content, tf.string)
     head = tf.cast(tf.io.decode_raw(content, tf.uint8, fixed_length=32), tf.int32)  # filled up with zeros
-    small_jpeg, small_png = tf.unstack(is_small(head, content))
+    plain_jpeg, small_png = tf.unstack(is_simple(head, content))
     size = tf.constant(image_shape[:2])
 
-    def of_small():
-        pixels = tf.cond(
-            small_jpeg,
+    def of_plain_jpeg():
+        return tf.cond(
+            tf.strings.length(content) < SMALL,
             lambda: tf.io.decode_jpeg(content, stored_channels),
-            lambda: tf.io.decode_png(content, stored_channels),
+            lambda: reduced_jpeg(content, size, stored_channels),
         )
+
+    def of_simple():
+        pixels = tf.cond(plain_jpeg, of_plain_jpeg, lambda: tf.io.decode_png(content, stored_channels))
         return finished(pixels, image_shape[:2])
 
     def finished(pixels, size):
@@ -92,7 +95,7 @@ def decode(content, image_shape, resize="stretch", *, stored_channels=3, tiff=Fa
         pixels, orientation = tf.cond(starts(head, b"\xff\xd8\xff"), of_jpeg, of_no_jpeg)
         return turned(finished(pixels, tf.where(orientation < 5, size, size[::-1])), orientation)
 
-    return tf.ensure_shape(tf.cond(small_jpeg | small_png, of_small, apart(of_any)), image_shape)
+    return tf.ensure_shape(tf.cond(plain_jpeg | small_png, of_simple, apart(of_any)), image_shape)
 
 
 def resize(image, image_shape, resize="stretch"):
@@ -168,15 +171,15 @@ def check(image_shape, resize):
 # Formats
 
 
-def is_small(head, content):
-    """(2) bool: whether it is a small JPEG file without EXIF, and whether it is a small PNG file.
+def is_simple(head, content):
+    """(2) bool: whether it is a JPEG file without EXIF, and whether it is a small PNG file.
 
-    These are decoded at full size by a short graph: starting more operations would take longer than decoding.
+    These are decoded by a short graph: of small files, starting more operations takes longer than decoding.
     """
     patterns = [list(PLAIN_JPEG.values()), list(PLAIN_PNG.values())]
     found = tf.gather(head, [list(PLAIN_JPEG), list(PLAIN_PNG)])
-    few_pixels = tf.stack((True, tf.maximum(head[18], head[22]) < 32))  # of a PNG both sides are below 256 * 32
-    return tf.reduce_all(found == patterns, 1) & (tf.strings.length(content) < SMALL) & few_pixels
+    is_small = tf.maximum(head[18], head[22]) < 32  # of a PNG both sides are below 256 * 32
+    return tf.reduce_all(found == patterns, 1) & [True, is_small & (tf.strings.length(content) < SMALL)]
 
 
 def apart(function):
