@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -92,6 +93,76 @@ def test_numbers_are_those_of_a_direct_call_on_random_pictures(seed, tmp_path):
         np.testing.assert_allclose(metric.per_class()[label]["map"], precision[:, :, number].mean(), atol=1e-6)
         np.testing.assert_allclose(metric.curves()[label][1], precision[0, :, number], atol=1e-6)
     assert "never seen" not in metric.per_class()
+
+
+def with_masks(truth, detections, seed):
+    """Instances drawn from the boxes, discs inside of them, and masks of noise and discs."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
+
+    def disc(box):
+        x1, y1, x2, y2 = box
+        return ((x - (x1 + x2) / 2) / (x2 - x1)) ** 2 + ((y - (y1 + y2) / 2) / (y2 - y1)) ** 2 < 0.25
+
+    instances = np.full((len(truth["labels"]), SIDE, SIDE), -1, "int32")
+    for picture, place in np.ndindex(truth["labels"].shape):
+        if truth["labels"][picture, place] >= 0:
+            instances[picture][disc(truth["boxes"][picture, place])] = place
+    masks = np.stack([[disc(box) for box in boxes] for boxes in detections["boxes"]]).astype("float32")
+    masks = np.clip(masks + rng.normal(0, 0.2, masks.shape), 0, 1).astype("float32")
+    return truth | {"instances": instances}, detections | {"masks": masks}
+
+
+def masks_by_hand(truth, detections):
+    """COCO's numbers of masks; ids and the order of rows are others than ours."""
+    rows = {"info": {}, "images": [], "annotations": [], "categories": [{"id": i} for i in range(len(LABELS))]}
+    found = []
+    for image, (labels, crowds, shown) in enumerate(zip(truth["labels"], truth["crowd"], truth["instances"])):
+        rows["images"].append({"id": 50 + image, "width": SIDE, "height": SIDE})
+        for place in np.flatnonzero(labels >= 0):
+            coded = coco_mask.encode(np.asfortranarray(shown == place, "uint8"))
+            row = {"id": 1 + len(rows["annotations"]), "image_id": 50 + image, "category_id": int(labels[place])}
+            row |= {"segmentation": coded, "area": int(np.sum(shown == place)), "iscrowd": int(crowds[place])}
+            rows["annotations"].append(row)
+        for place in np.flatnonzero(detections["labels"][image] >= 0):
+            coded = coco_mask.encode(np.asfortranarray(detections["masks"][image, place] > 0.5, "uint8"))
+            row = {"image_id": 50 + image, "category_id": int(detections["labels"][image, place])}
+            found.append(row | {"segmentation": coded, "score": float(detections["scores"][image, place])})
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = rows
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(found), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_numbers_of_masks_are_those_of_a_direct_call(seed):
+    """With crowds, a picture without objects and one without detections."""
+    plain = scene(seed, found=12)
+    truth, detections = with_masks(*plain, seed)
+    metric, of_boxes = MeanAveragePrecision(LABELS), MeanAveragePrecision(LABELS)
+    for part in (slice(0, 4), slice(4, 6)):
+        metric.update_state(*({name: values[part] for name, values in side.items()} for side in (truth, detections)))
+    of_boxes.update_state(*plain)
+    found = metric.result()
+    names = ("mask_map", "mask_map50", "mask_map75")
+    np.testing.assert_allclose([found.pop(name) for name in names], masks_by_hand(truth, detections)[:3], atol=1e-6)
+    assert metric.result()["mask_map50"] > 0.03
+    assert found == of_boxes.result(), "masks change nothing about boxes"
+
+
+def test_masks_that_cannot_be_compared_are_refused():
+    truth, detections = with_masks(*scene(0, images=3), 0)
+    metric = MeanAveragePrecision(LABELS)
+    with pytest.raises(ValueError, match=r"Masks have \[28, 28\] pixels, the pictures \[200, 200\]; paste them"):
+        metric.update_state(truth, detections | {"masks": detections["masks"][..., :28, :28]})
+    metric.update_state(truth, detections)
+    with pytest.raises(ValueError, match="Some batches have masks and some have none"):
+        metric.update_state({k: v for k, v in truth.items() if k != "instances"}, detections)
 
 
 def perfect(truth):
