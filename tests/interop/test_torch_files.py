@@ -5,10 +5,12 @@ import struct
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 import tfdl
+from tfdl.data import images
 from tfdl.interop.files.archives import read_arrays
 from tfdl.interop.files.pickles import Tensor, Unknown
 from tfdl.interop.files.torch_files import MAGIC, encoded, read_torch, torch_bytes
@@ -200,6 +202,25 @@ def test_a_real_trained_resnet_gives_its_known_logits(capsys):
     )
     assert "prefix 'module.' was taken off" in capsys.readouterr().out
     np.testing.assert_allclose(model(golden["images"] / np.float32(255)), golden["logits"], atol=1e-4)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the trained weights are not beside this checkout")
+def test_it_finds_what_its_authors_say_and_in_int8_a_point_less_at_most(tmp_path):
+    model = tfdl.build(
+        "resnet", "cifar20_a", weights=WEIGHTS / "resnet20-12fca82f.th", image_shape=(32, 32, 3), normalize="imagenet"
+    )
+    data = images.load("cifar10", image_size=32, batch_size=500)
+    model.compile(metrics=["accuracy"], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    accuracy = model.evaluate(data.test, return_dict=True, verbose=0)["accuracy"]
+    assert accuracy == pytest.approx(0.8118, abs=5e-5)  # of 10,000
+    representative = next(iter(data.train))[0].numpy()
+    tfdl.export_model(model, tmp_path / "files", formats=("tflite_int8",), representative=representative)
+    phone = tfdl.load(tmp_path / "files" / "model_int8.tflite")
+    pictures, labels = next(iter(data.test.unbatch().batch(2000)))
+    found = np.argmax([answer.probabilities for answer in phone.predict(pictures.numpy())], axis=-1)
+    assert np.mean(found == labels.numpy()) > accuracy - 0.01
 
 
 @pytest.mark.parity
