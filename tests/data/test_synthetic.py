@@ -87,7 +87,8 @@ def test_segmentation_can_be_read_from_the_brightness_of_the_form():
 
 
 def test_keypoints_are_those_of_the_box():
-    images, points = arrays("keypoints", batch_size=4, image_shape=(20, 30, 1), objects=2, points=4)
+    images, truth = arrays("keypoints", batch_size=4, image_shape=(20, 30, 1), objects=2, points=4)
+    points = truth["keypoints"]
     for image, (center, left, top, right) in zip(images[..., 0], points[:, 0], strict=True):
         np.testing.assert_allclose(center[0], (left[0] + right[0]) / 2)
         assert top[1] < left[1] == right[1] == center[1]

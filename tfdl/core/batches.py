@@ -68,7 +68,10 @@ CONTRACTS = {
         Contract(
             "keypoints",
             (IMAGES,),
-            (Field("keypoints", ("B", "N", "K", 3), "float32", "x, y in pixels, 1 if visible; zeros where padded"),),
+            (
+                Field("keypoints", ("B", "N", "K", 3), "float32", "x, y in pixels, 1 if visible; zeros where padded"),
+                Field("area", ("B", "N"), "float32", "of each object in pixels", 0, optional=True),
+            ),
         ),
         Contract(
             "points",

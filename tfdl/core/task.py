@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import PurePath
 
 OF_TEXTS = ("text_classification", "text_generation", "question_answering", "masked_words", "tagging")
-KINDS = ("classification", "detection", "segmentation", *OF_TEXTS)
+KINDS = ("classification", "detection", "segmentation", "pose", *OF_TEXTS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,8 @@ class Task:
 
     Attributes:
         kind: one of `KINDS`; it selects the module of `tfdl/inference/` that turns outputs into predictions.
-        labels: class names in the order of the outputs; empty if unknown.
+        labels: class names in the order of the outputs, of poses those of the key points; empty if unknown.
+        lines: of poses: pairs of key points that are joined in a drawing.
         image_shape: (height, width, channels) of the input.
         input_range: smallest and largest value of a pixel in the model's input.
         tokenizer: of texts: the name of the file beside this one that turns them into tokens.
@@ -34,6 +35,7 @@ class Task:
 
     kind: str = "classification"
     labels: tuple[str, ...] = ()
+    lines: tuple[tuple[int, int], ...] = ()
     image_shape: tuple[int, int, int] | None = None
     input_range: tuple[float, float] = (0.0, 1.0)
     resize: str = "stretch"
@@ -48,6 +50,10 @@ class Task:
             raise ValueError(f"There is no task {self.kind!r}; tfdl has {', '.join(KINDS)}.")
         if not is_tuple(self.labels, str):
             raise ValueError(f"labels is {self.labels!r}; give a tuple of class names.")
+        if not is_tuple(self.lines, tuple) or not all(
+            is_tuple(line, Integral, 2) and min(line) >= 0 for line in self.lines
+        ):
+            raise ValueError(f"lines is {self.lines!r}; give pairs of numbers of key points.")
         shape = self.image_shape
         if shape is not None and not (is_tuple(shape, Integral, 3) and min(shape) >= 1):
             raise ValueError(f"image_shape is {shape!r}; give (height, width, channels), each 1 or more.")
@@ -87,7 +93,12 @@ class Task:
         fields = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(value, dict) or set(value) - fields:
             raise ValueError(f"{value!r} does not describe a task, whose fields are {', '.join(sorted(fields))}.")
-        return cls(**{name: tuple(item) if isinstance(item, list) else item for name, item in value.items()})
+        return cls(**{name: frozen(item) for name, item in value.items()})
+
+
+def frozen(value):
+    """Lists as tuples, those inside of them too."""
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def is_tuple(value, kind, length=None):

@@ -136,7 +136,7 @@ def keypoints(rng, batch_size, image_shape=(64, 64, 3), objects=1, points=5):
     x, y = (left + right) / 2, (top + bottom) / 2
     named = np.stack([np.stack(p, -1) for p in ((x, y), (left, y), (x, top), (right, y), (x, bottom))], 2)
     visible = np.broadcast_to((labels != PADDING)[:, :, None, None], (*named.shape[:3], 1))
-    return images, np.concatenate([named, visible], -1)[:, :, :points].astype("float32")  # (B, N, K, 3)
+    return images, {"keypoints": np.concatenate([named, visible], -1)[:, :, :points].astype("float32")}  # (B, N, K, 3)
 
 
 def image_text(rng, batch_size, image_shape=(32, 32, 3), num_classes=5, length=6):
