@@ -42,7 +42,8 @@ CURRICULUM = {
     "frameworks": "pytorch jax hugging_face weights_and_biases mlflow",
 }
 KEYS = [topic.key for topic in catalog.TOPICS]
-MODEL_FILES = [p for p in sorted((ROOT / "tfdl/models").rglob("*.py")) if p.stem != "__init__"]
+SHARED = {"__init__", "backbones"}  # by several models
+MODEL_FILES = [p for p in sorted((ROOT / "tfdl/models").rglob("*.py")) if p.stem not in SHARED]
 
 
 @pytest.mark.parametrize("section", CURRICULUM)

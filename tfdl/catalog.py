@@ -1009,7 +1009,7 @@ TOPICS = (
     Topic(
         "solo",
         "SOLO",
-        None,
+        "tfdl.models.segmentation.solo",
         "Wang et al. 2019, arXiv:1912.04488",
         2,
         "Vision",

@@ -16,6 +16,7 @@ import keras
 import tfdl
 from tfdl.core.batches import IGNORE
 from tfdl.data import mask_augment, segmentation
+from tfdl.figures.masks import mask_grid
 from tfdl.metrics.segmentation import MeanIoU, PixelAccuracy
 from tfdl.session.defaults import SEGMENTERS, with_defaults
 from tfdl.train.schedules import WarmUp, cosine
@@ -89,6 +90,10 @@ def main(config: Config):
 
     # Evaluate and export
     metrics = run.evaluate(model, data)
+    images, masks = (batch[:4].numpy() for batch in next(iter(data.test)))
+    answers = model.predict_on_batch(images).argmax(-1)
+    title = "the first test pictures; what is unknown has no color"
+    run.show("predictions", mask_grid(images, [masks, answers], data.labels, title=title))
     run.export(model, data)
     return run.finish(model, metrics)
 

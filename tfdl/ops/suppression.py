@@ -161,11 +161,16 @@ def best(boxes, scores, candidates):
     Returns:
         dict: boxes (B, K, 4), scores (B, K) from the highest down, labels (B, K), index (B, K) of the box.
     """
+    found = best_pairs(scores, candidates)
+    return {"boxes": taken(boxes, found["index"]), **found}
+
+
+def best_pairs(scores, candidates):
+    """The same without boxes."""
     _, count, classes = scores.shape
     flat = ops.reshape(scores, (-1, count * classes))  # (B, N C)
     values, places = ops.top_k(flat, min(candidates, count * classes))
-    index, labels = places // classes, places % classes
-    return {"boxes": taken(boxes, index), "scores": values, "labels": labels, "index": index}
+    return {"scores": values, "labels": places % classes, "index": places // classes}
 
 
 def taken(values, index):

@@ -88,7 +88,7 @@ class SegmenterDefaults:
 SEGMENTERS = {
     "unet": SegmenterDefaults(variant="small"),
     "fcn": SegmenterDefaults(variant="8s_resnet18"),
-    "deeplab": SegmenterDefaults(variant="v3plus_resnet18"),
+    "deeplab": SegmenterDefaults(variant="small_images"),
 }
 
 

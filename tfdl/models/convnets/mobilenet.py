@@ -40,17 +40,26 @@ class MobileNetConfig:
     padding: str = "both"  # of convolutions with stride 2, see `conv_norm`
     width: float = 1.0  # factor on all numbers of channels, which are rounded to multiples of 8
     strides_removed: int = 0  # this many of the first strides of 2 become 1, for images much smaller than 224
+    dilated: int = 0  # this many of the last ones too, with kernels as wide as if they halved the map (V2, section 6.3)
 
     def __post_init__(self):
         for activation in {self.activation, *(row[4] for row in self.blocks)} - set(ACTIVATIONS):
             raise ValueError(f"mobilenet has no activation {activation!r}; it has {', '.join(ACTIVATIONS)}.")
-        self.strides()  # raises ValueError if `strides_removed` is out of range
+        self.strides()  # raises ValueError if `strides_removed` or `dilated` is out of range
         if self.width <= 0:
             raise ValueError(f"width must be positive, not {self.width}; 1.0 is the paper's.")
 
     def strides(self):
-        """Strides of the stem and of each block, after `strides_removed`."""
-        return remove_strides([2, *(row[-1] for row in self.blocks)], self.strides_removed)
+        """Strides of the stem and of each block, after `strides_removed` and `dilated`."""
+        strides = remove_strides([2, *(row[-1] for row in self.blocks)], self.strides_removed)
+        return remove_strides(strides[::-1], self.dilated)[::-1]
+
+    def dilations(self):
+        """Of each block's kernel: twice as much after each stride that `dilated` removes."""
+        whole, found = replace(self, dilated=0).strides(), [1]
+        for before, after in zip(whole, self.strides()):
+            found.append(found[-1] * before // after)
+        return found[1:-1]  # the block whose stride is removed itself sees what it saw
 
 
 def v1(*rows):
@@ -183,9 +192,9 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     stem_padding = "same" if c.padding == "behind" else c.padding  # as keras.applications has it
     x = conv(x, stem, 3, strides[0], activation=activation, padding=stem_padding, name="stem")  # (B, H/2, W/2, C)
     maps = {strides[0]: x}  # stride from the image -> last feature map there
-    for i, (row, stride) in enumerate(zip(c.blocks, strides[1:])):
+    for i, (row, stride, dilation) in enumerate(zip(c.blocks, strides[1:], c.dilations())):
         kernel, expanded, channels, squeeze, act, _ = row
-        options = dict(stride=stride, activation=ACTIVATIONS[act], conv=conv, name=f"block{i}")
+        options = dict(stride=stride, dilation=dilation, activation=ACTIVATIONS[act], conv=conv, name=f"block{i}")
         channels = make_divisible(channels * c.width)
         if expanded is None:
             x = separable(x, channels, kernel, **options)
@@ -211,13 +220,14 @@ def mobilenet(variant="v2", *, image_shape=(224, 224, 3), num_classes=1000, norm
     return keras.Model(images, x, name=name)
 
 
-def separable(x, channels, kernel, *, stride, activation, conv, name):
+def separable(x, channels, kernel, *, stride, dilation, activation, conv, name):
     """V1, Fig. 3: depthwise, then 1x1, both with norm and activation.  (B, H, W, C) -> (B, H/s, W/s, channels)."""
-    x = conv(x, x.shape[-1], kernel, stride, groups=x.shape[-1], activation=activation, name=f"{name}_depthwise")
+    options = dict(groups=x.shape[-1], dilation=dilation, activation=activation, name=f"{name}_depthwise")
+    x = conv(x, x.shape[-1], kernel, stride, **options)
     return conv(x, channels, activation=activation, name=f"{name}_project")
 
 
-def inverted_residual(x, expansion, channels, kernel, *, squeeze, stride, activation, conv, name):
+def inverted_residual(x, expansion, channels, kernel, *, squeeze, stride, dilation, activation, conv, name):
     """V2, Table 1 and V3, Fig. 4: expand, depthwise, squeeze-excite, linear projection; shortcut around all of them.
 
     (B, H, W, C) -> (B, H/s, W/s, channels).
@@ -226,7 +236,8 @@ def inverted_residual(x, expansion, channels, kernel, *, squeeze, stride, activa
     y = x
     if expansion != 1:
         y = conv(y, expanded, activation=activation, name=f"{name}_expand")  # (B, H, W, E)
-    y = conv(y, expanded, kernel, stride, groups=expanded, activation=activation, name=f"{name}_depthwise")
+    options = dict(groups=expanded, dilation=dilation, activation=activation, name=f"{name}_depthwise")
+    y = conv(y, expanded, kernel, stride, **options)
     if squeeze:
         y = squeeze_excite(y, make_divisible(expanded / 4), name=f"{name}_squeeze")
     y = conv(y, channels, name=f"{name}_project")  # (B, H/s, W/s, channels)

@@ -19,6 +19,7 @@ from tfdl.core.serial import serializable
 from tfdl.layers.multi_head_attention import MultiHeadAttention
 from tfdl.layers.transformer import FeedForward
 from tfdl.layers.transformer_block import TransformerBlock
+from tfdl.models.backbones import freeze
 from tfdl.models.convnets.resnet import VARIANTS as RESNETS
 from tfdl.models.convnets.resnet import ResNetConfig, resnet
 from tfdl.ops.activations import log_odds
@@ -123,13 +124,6 @@ def detr(variant="r50", *, image_shape=(800, 800, 3), num_classes=91, normalize=
         "places": places,
     }
     return keras.Model(inputs, outputs, name=name)
-
-
-def freeze(backbone):
-    """Normalization becomes an affine map with the statistics of pre-training; the first layers learn no more."""
-    for layer in backbone.layers:
-        if isinstance(layer, layers.BatchNormalization) or layer.name.startswith(("stem", "stage1")):
-            layer.trainable = False
 
 
 @serializable

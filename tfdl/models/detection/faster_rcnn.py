@@ -18,6 +18,7 @@ from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.core.serial import serializable
 from tfdl.layers.feature_pyramid import feature_pyramid
 from tfdl.layers.pixels import image_input
+from tfdl.models.backbones import freeze
 from tfdl.models.convnets.resnet import VARIANTS as RESNETS
 from tfdl.models.convnets.resnet import ResNetConfig, resnet
 from tfdl.ops.boxes import area, clip, decode, lengths
@@ -134,13 +135,6 @@ def regions(c, image_shape, num_classes, normalize):
         **{f"found_{name}": found[name] for name in ("boxes", "scores", "labels")},
     }
     return images, outputs, maps
-
-
-def freeze(backbone):
-    """Normalization becomes an affine map with the statistics of pre-training; the first layers learn no more."""
-    for layer in backbone.layers:
-        if isinstance(layer, layers.BatchNormalization) or layer.name.startswith(("stem", "stage1")):
-            layer.trainable = False
 
 
 def small_normal():

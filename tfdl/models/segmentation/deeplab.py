@@ -1,8 +1,8 @@
 """DeepLabV3+: kernels with gaps see objects of several sizes at once, and a small decoder sharpens their borders.
 
 Paper: Chen et al. 2018, arXiv:1802.02611, Fig. 2 and section 3; the pyramid of atrous convolutions is that of V3, Chen
-et al. 2017, arXiv:1706.05587, section 3.3.  The backbone is a ResNet whose last stage is dilated, so that its map has a
-stride of 16.
+et al. 2017, arXiv:1706.05587, section 3.3.  The backbone's last stage is dilated, so that its map has a stride of 16.
+With MobileNetV2: Sandler et al. 2018, arXiv:1801.04381, section 6.3.
 Shapes: B batch, H W height and width, C channels or classes.
 """
 
@@ -14,8 +14,10 @@ from keras import layers, ops
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.conv_norm import conv_norm
 from tfdl.layers.pixels import image_input
+from tfdl.models.backbones import backbone_of
+from tfdl.models.convnets.mobilenet import VARIANTS as MOBILENETS
 from tfdl.models.convnets.resnet import VARIANTS as RESNETS
-from tfdl.models.convnets.resnet import resnet
+from tfdl.models.convnets.resnet import ResNetConfig
 
 STRIDE = 16  # of the map that the pyramid reads, "output stride"
 LOW = 4  # of the map that sharpens
@@ -25,29 +27,45 @@ LOW = 4  # of the map that sharpens
 class DeepLabConfig:
     """One network."""
 
-    backbone: str  # row of resnet's VARIANTS
+    backbone: object  # a configuration of any family in `tfdl.models.backbones` with a map of stride 16, its last
     rates: tuple[int, ...] = (6, 12, 18)  # of the atrous convolutions, for a stride of 16
     channels: int = 256
     low_channels: int = 48  # of the finer map, few so that it does not outweigh the others (Table 1)
     dropout: float = 0.1
 
     def __post_init__(self):
-        if not self.rates or min(self.rates) < 1 or self.channels < 1:
-            raise ValueError(f"deeplab needs rates and channels; it has {self.rates} and {self.channels}.")
+        if not self.rates or min(self.rates) < 2 or self.channels < 1:
+            raise ValueError(f"deeplab needs rates above 1 and channels; it has {self.rates} and {self.channels}.")
+
+
+def dilated_resnet(variant):
+    return replace(RESNETS[variant], dilated=1)
 
 
 VARIANTS = {
-    "nano": DeepLabConfig(backbone="nano", rates=(2, 3), channels=8, low_channels=4),  # ours, for tests
-    "v3plus_resnet18": DeepLabConfig(backbone="18"),
-    "v3plus_resnet50": DeepLabConfig(backbone="50"),
-    "v3plus_resnet101": DeepLabConfig(backbone="101"),
+    "nano": DeepLabConfig(backbone=dilated_resnet("nano"), rates=(2, 3), channels=8, low_channels=4),  # for tests
+    # Ours, for pictures of about 100 pixels a side: half as wide, and no kernel is wider than the map.
+    "small_images": DeepLabConfig(
+        backbone=ResNetConfig(blocks=(2, 2, 2, 2), channels=32, dilated=1),
+        rates=(2, 4),
+        channels=96,
+        low_channels=24,
+    ),
+    # Ours for phones: MobileNetV2 without its last 1x1 convolution, and a narrow pyramid and decoder.
+    "v3plus_mobilenet_v2": DeepLabConfig(
+        backbone=replace(MOBILENETS["v2"], features=None, dilated=1), channels=96, low_channels=24
+    ),
+    "v3plus_resnet18": DeepLabConfig(backbone=dilated_resnet("18")),
+    "v3plus_resnet50": DeepLabConfig(backbone=dilated_resnet("50")),
+    "v3plus_resnet101": DeepLabConfig(backbone=dilated_resnet("101")),
 }
+CANONICAL = {"small_images": dict(image_shape=(96, 96, 3), num_classes=5)}
 
 
 def deeplab(
     variant="v3plus_resnet50", *, image_shape=(512, 512, 3), num_classes=21, normalize="imagenet", name="deeplab"
 ):
-    """Images (B, H, W, C) in [0, 1] -> logits (B, H, W, num_classes), or with None the maps of the dilated ResNet.
+    """Images (B, H, W, C) in [0, 1] -> logits (B, H, W, num_classes), or with None the maps of the backbone.
 
     `variant` is a row of VARIANTS or a DeepLabConfig.  `normalize`: see `normalize_pixels`.
 
@@ -59,9 +77,10 @@ def deeplab(
     image_input(image_shape)  # checks it
     if any(side is None or side % STRIDE for side in image_shape[:2]):
         raise ValueError(f"image_shape is {tuple(image_shape)}; deeplab needs sides that are multiples of 16.")
-    dilated = replace(RESNETS[c.backbone], dilated=1)
-    backbone = resnet(dilated, image_shape=image_shape, num_classes=None, normalize=normalize)
+    backbone = backbone_of(c.backbone, image_shape=image_shape, normalize=normalize)
     images, maps = backbone.inputs[0], backbone.output
+    if list(maps)[-1] != f"stride{STRIDE}":
+        raise ValueError(f"This backbone ends with {list(maps)[-1]}; deeplab needs one that is dilated to stride 16.")
     if num_classes is None:
         return keras.Model(images, maps, name=name)
 
