@@ -1,6 +1,6 @@
 """Trains a small detector on one device and on two logical CPU devices, and keeps what the two have learned.
 
-Run as a program (logical devices must be made before TensorFlow starts):  python replicated_detector.py RESULT.npz
+Run as a program (logical devices must be made before TensorFlow starts):  python replicated_detector.py KIND RESULT.npz
 """
 
 import sys
@@ -10,18 +10,21 @@ import numpy as np
 import tensorflow as tf
 
 from tests.learners.test_detector import dataset, detector, without_norms
+from tests.learners.test_grid_segmenter import segmenter
 from tfdl.data.detection import load
 from tfdl.distribution import strategies
 from tfdl.train.step import exact
 
+KINDS = {"detector": detector, "grid_segmenter": segmenter}
 
-def trained(strategy, accumulate):
+
+def trained(kind, strategy, accumulate):
     """Weights and losses after two epochs of batches of 5, which two replicas cannot share evenly."""
-    data = load("shapes", image_size=32, batch_size=6, limit=6)
+    data = load("shapes", image_size=32, batch_size=6, limit=6, masks=kind == "grid_segmenter")
     images, truth = next(iter(data.validation))
     batch = images.numpy(), {name: values.numpy() for name, values in truth.items()}
     with strategy.scope():
-        model = without_norms(detector())
+        model = without_norms(KINDS[kind]())
         model.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1.0), jit_compile=False)
     exact(model, accumulate=accumulate)
     history = model.fit(dataset(batch, 5), epochs=2, verbose=0, shuffle=False).history["loss"]
@@ -34,5 +37,5 @@ if __name__ == "__main__":
     assert mirrored.num_replicas_in_sync == 2
     results = {}
     for case, strategy, accumulate in (("one", strategies.create("single"), 1), ("two", mirrored, 2)):
-        results |= {f"{case}/{name}": value for name, value in trained(strategy, accumulate).items()}
-    np.savez(sys.argv[1], **results)
+        results |= {f"{case}/{name}": value for name, value in trained(sys.argv[1], strategy, accumulate).items()}
+    np.savez(sys.argv[2], **results)

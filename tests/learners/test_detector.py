@@ -119,10 +119,15 @@ def test_network_that_is_no_detector_is_refused():
 @pytest.mark.slow
 def test_two_replicas_with_micro_batches_are_one_device(tmp_path):
     """Batches of 5 and 1: a replica has pictures without objects, or no picture at all."""
+    check_replicas("detector", tmp_path)
+
+
+def check_replicas(kind, tmp_path):
+    """Trains it as `replicated_detector.py` does, and compares losses and weights."""
     program = Path(__file__).with_name("replicated_detector.py")
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1", "TFDL_LOGICAL_CPUS": "2"}
     with open(tmp_path / "log", "w") as log:
-        process = forked.start(program, tmp_path / "r.npz", env=environment, log=log)
+        process = forked.start(program, kind, tmp_path / "r.npz", env=environment, log=log)
     assert process.wait(timeout=500) == 0, (tmp_path / "log").read_text()[-3000:]
     found = dict(np.load(tmp_path / "r.npz"))
     np.testing.assert_allclose(found["two/losses"], found["one/losses"], rtol=1e-4)
