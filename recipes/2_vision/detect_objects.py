@@ -23,13 +23,15 @@ from tfdl.data.detection_augment import chain, random_affine, random_color, rand
 from tfdl.figures.detections import detection_grid, precision_recall
 from tfdl.learners.supervised.anchor_detector import AnchorDetector
 from tfdl.learners.supervised.detector import Detector
+from tfdl.learners.supervised.grid_segmenter import GridSegmenter
 from tfdl.learners.supervised.set_detector import SetDetector
 from tfdl.metrics.detection import mean_average_precision
 from tfdl.session.defaults import DETECTORS, with_defaults
 from tfdl.train.detection_scores import DetectionScores
 from tfdl.train.schedules import WarmUp, cosine
 
-LEARNERS = {"yolo_v8": Detector, "yolo_v5": AnchorDetector, "detr": SetDetector}
+LEARNERS = {"yolo_v8": Detector, "yolo_v5": AnchorDetector, "detr": SetDetector, "solo": GridSegmenter}
+WITH_MASKS = ("solo",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Config:
 
     data: str = "shapes"
     """shapes; a tensorflow_datasets name (bccd, raccoon ...); or coco:FILE, voc:FOLDER, yolo:FOLDER, labelme:FOLDER"""
-    model: Literal["yolo_v8", "yolo_v5", "detr"] = "yolo_v8"
+    model: Literal["yolo_v8", "yolo_v5", "detr", "solo"] = "yolo_v8"
     """key of a detector"""
     variant: str | None = None
     """row of the model's VARIANTS: tfdl show MODEL"""
@@ -83,6 +85,7 @@ def main(config: Config):
         batch_size=config.batch_size,
         augment=chain(*augmentations),
         skip_broken=config.skip_broken,
+        masks=config.model in WITH_MASKS,
         run=run,
     )
 
@@ -105,7 +108,8 @@ def main(config: Config):
 
     # Train; afterwards the model has the weights of the epoch that found the most
     scores = DetectionScores(data, every=config.evaluate_every)
-    run.fit(model, data, epochs=config.epochs, monitor="val_map50", mode="max", callbacks=[scores])
+    monitor = "val_mask_map50" if config.model in WITH_MASKS else "val_map50"
+    run.fit(model, data, epochs=config.epochs, monitor=monitor, mode="max", callbacks=[scores])
 
     # Evaluate and export
     metrics = run.evaluate(model, data)

@@ -41,3 +41,19 @@ def test_curves_have_a_line_and_the_mean_for_each_class():
     assert [line.get_label() for line in figure.axes[0].lines] == ["cat  0.500", "dog  0.000"]
     with pytest.raises(ValueError, match="no curves"):
         precision_recall({})
+
+
+def test_masks_have_the_colors_of_their_classes():
+    masks = np.zeros((2, 2, 40, 60), "float32")
+    masks[0, 0, 10:20, 5:15] = 0.9
+    masks[0, 1, :, :] = 0.9  # of a detection that is not shown
+    (first, second) = detection_grid(IMAGES, {**FOUND, "masks": masks}, ["cat", "dog"]).axes
+    drawn = first.images[0].get_array()
+    orange = np.array([213, 94, 0]) / 255
+    np.testing.assert_allclose(drawn[12, 7], (IMAGES[0][12, 7] + orange) / 2, atol=0.01)
+    np.testing.assert_allclose(drawn[25:], IMAGES[0][25:], atol=1e-6)
+    np.testing.assert_allclose(second.images[0].get_array(), IMAGES[1], atol=1e-6)
+    gray = (IMAGES[0][..., :1] * 255).astype("uint8")
+    figure = detected_picture(gray, FOUND["boxes"][0], ["a", "b"], [1, 0], masks[0])
+    inside = figure.axes[0].images[0].get_array()[12, 7]
+    np.testing.assert_allclose(inside, (gray[12, 7] / 255 + orange) / 2, atol=0.02)

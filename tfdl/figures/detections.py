@@ -1,6 +1,7 @@
 """Pictures with the boxes of what was found in them, and curves of precision over recall."""
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from tfdl.figures.answers import LONG, NARROW, checked, escaped, page, printable, show
@@ -8,6 +9,7 @@ from tfdl.figures.style import COLORS, canvas, heading, legend_beside, panel_tit
 
 TRUE = "#FFFFFF"  # frames of the true boxes, dashed
 LINE = 1.6  # points
+OPACITY = 0.5  # of the color on an object's pixels
 
 
 def color_of(number):
@@ -16,16 +18,19 @@ def color_of(number):
     return bright[int(number) % len(bright)]
 
 
-def detected_picture(image, boxes, texts, numbers):
-    """A photograph with boxes.
+def detected_picture(image, boxes, texts, numbers, masks=None):
+    """A photograph with boxes, and with masks where there are any.
 
     Args:
         image: (H, W, 1 or 3), uint8 or in [0, 1].
         boxes: (n, 4) xyxy in pixels of this image.
         texts: n strings to stand above the boxes.
         numbers: n class numbers, for the colors.
+        masks: (n, H, W) of this image, above 1/2 on the object.
     """
     image = checked(image)
+    if masks is not None:
+        image = colored(image, masks, numbers)
     height, width = (LONG * side / max(image.shape[:2]) for side in image.shape[:2])
     figure, axes = page(max(width, NARROW), height)
     show(axes, image, 0, 0, width, height)
@@ -40,7 +45,8 @@ def detection_grid(images, found, labels, *, truth=None, threshold=0.25, columns
 
     Args:
         images: (N, H, W, 1 or 3) in [0, 1].
-        found: dict of boxes (N, D, 4) xyxy in pixels, scores (N, D) and labels (N, D), -1 where padded.
+        found: dict of boxes (N, D, 4) xyxy in pixels, scores (N, D) and labels (N, D), -1 where padded; and, where
+            there are any, masks (N, D, H, W), above 1/2 on the object.
         labels: names of the classes.
         truth: dict of boxes (N, M, 4) and labels (N, M), -1 where padded.
         threshold: detections with a lower score are not drawn.
@@ -51,12 +57,15 @@ def detection_grid(images, found, labels, *, truth=None, threshold=0.25, columns
     figure, panels = panels_of(len(images), columns=columns, width=width, height=height)
     for i, (axes, image) in enumerate(zip(panels, images)):
         axes.set_axis_off()
-        axes.imshow(pixels(np.asarray(image)), cmap="gray", vmin=0, vmax=1, extent=(0, *image.shape[1::-1], 0))
+        shown = (np.asarray(found["labels"][i]) >= 0) & (np.asarray(found["scores"][i]) >= threshold)
+        numbers, scores = np.asarray(found["labels"][i])[shown], np.asarray(found["scores"][i])[shown]
+        image = np.asarray(image)
+        if "masks" in found:
+            image = colored(image, np.asarray(found["masks"][i])[shown], numbers)
+        axes.imshow(pixels(image), cmap="gray", vmin=0, vmax=1, extent=(0, *image.shape[1::-1], 0))
         if truth is not None:
             for box in np.asarray(truth["boxes"][i])[np.asarray(truth["labels"][i]) >= 0]:
                 axes.add_patch(frame(box, TRUE, linestyle=(0, (3, 2)), linewidth=1))
-        shown = (np.asarray(found["labels"][i]) >= 0) & (np.asarray(found["scores"][i]) >= threshold)
-        numbers, scores = np.asarray(found["labels"][i])[shown], np.asarray(found["scores"][i])[shown]
         texts = [f"{labels[number]} {score:.0%}" for number, score in zip(numbers, scores)]
         line = 5 / 72 / width * image.shape[1]
         draw_boxes(axes, np.asarray(found["boxes"][i])[shown], texts, numbers, size=5, line=line)
@@ -86,6 +95,20 @@ def precision_recall(curves, *, title=None):
 
 
 # Parts
+
+
+def colored(image, masks, numbers):
+    """An image (H, W, 1 or 3), uint8 or in [0, 1], whose objects have the colors of their classes: (H, W, 3) float.
+
+    The first mask lies on top; they go from the surest down.
+    """
+    values = np.asarray(image, "float32") / (255.0 if np.asarray(image).dtype == np.uint8 else 1.0)
+    values = np.broadcast_to(values, (*values.shape[:2], 3)).copy()
+    plain = values.copy()
+    for mask, number in reversed(list(zip(np.asarray(masks), numbers))):
+        here = mask > 0.5
+        values[here] = (1 - OPACITY) * plain[here] + OPACITY * np.array(to_rgb(color_of(number)))
+    return values
 
 
 def draw_boxes(axes, boxes, texts, numbers, *, size, line):
