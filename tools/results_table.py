@@ -82,6 +82,34 @@ limit.  From [results/bench_generate.json](results/bench_generate.json), which `
 |---|---|---|---|---|
 """
 
+SPEED_OF_DETECTORS = """
+### Detectors
+
+Ours over theirs; from [results/bench_detection.json](results/bench_detection.json), which
+`python tools/bench_detection.py` writes and explains.
+
+| measure | against | batch | image | ratio | target |
+|---|---|---|---|---|---|
+"""
+
+SPEED_OF_READING = """
+### Reading pictures
+
+Ours over `keras.utils.image_dataset_from_directory`, which does not average where it shrinks; decibels are those
+against Pillow's antialiased resizing, ours and Keras's.  From [results/bench_data.json](results/bench_data.json), which
+`python tools/bench_data.py` writes.
+
+| pictures | stored | image | ratio | target | decibels |
+|---|---|---|---|---|---|
+"""
+
+MEMORY = """
+What fresh processes take at most, on top of what TensorFlow does:
+
+| what | MB | seconds to load |
+|---|---|---|
+"""
+
 SCALING = """
 ## Several workers
 
@@ -194,6 +222,11 @@ def page(folder):
         text += SPEED_OF_TEXT + "".join(text_line(row) for row in files["bench_text"]["rows"])
     if "bench_generate" in files:
         text += SPEED_OF_WRITING + "".join(writing_line(row) for row in files["bench_generate"]["rows"])
+    if "bench_detection" in files:
+        text += SPEED_OF_DETECTORS + "".join(detector_line(row) for row in files["bench_detection"]["rows"])
+    if "bench_data" in files:
+        text += SPEED_OF_READING + "".join(reading_line(row) for row in files["bench_data"]["rows"])
+        text += MEMORY + "".join(memory_line(row) for row in files["bench_data"]["memory"])
     if "bench_scaling" in files:
         text += SCALING + "".join(scaling_line(row) for row in files["bench_scaling"]["rows"])
     if "bench_statistics" in files:
@@ -247,6 +280,23 @@ def text_line(row):
 def writing_line(row):
     """The same of writing tokens."""
     return f"| {row['against']} | {row['part']} | {row['batch']} | {ratio(row)} | ≥ {row['target']:g} |\n"
+
+
+def detector_line(row):
+    """The same of a part of a detector."""
+    cells = (row["measure"], row["against"], str(row["batch"]), f"{row['image']} px", ratio(row))
+    return "| " + " | ".join((*cells, f"≥ {row['target']:g}")) + " |\n"
+
+
+def reading_line(row):
+    """The same of reading pictures."""
+    cells = (row["kind"], row["stored"], f"{row['image']} px", ratio(row), f"≥ {row['target']:g}")
+    return "| " + " | ".join(cells) + f" | {row['decibels']:.1f}, {row['decibels_of_keras']:.1f} |\n"
+
+
+def memory_line(row):
+    """What one process takes."""
+    return f"| {row['what']} | {row['megabytes']:,.0f} | {row['seconds_to_load']:.1f} |\n"
 
 
 def ratio(row):

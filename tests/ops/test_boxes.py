@@ -66,6 +66,18 @@ def test_formats_are_what_their_users_mean_by_them():
         np.testing.assert_allclose(ours.convert(box, "xyxy", name, image_shape=(100, 200))[0], numbers, rtol=1e-6)
 
 
+def test_formats_and_iou_are_those_of_keras_cv():
+    from keras_cv import bounding_box  # takes seconds to import
+
+    a, b, shape = random_boxes(2, 4), random_boxes(2, 3, seed=1), (2, 40, 80, 3)
+    names = {"yxyx": "yxyx", "xywh": "xywh", "cxcywh": "center_xywh", "rel_xyxy": "rel_xyxy", "rel_yxyx": "rel_yxyx"}
+    for name, theirs in names.items():
+        expected = bounding_box.convert_format(a, source="xyxy", target=theirs, image_shape=shape[1:])
+        np.testing.assert_allclose(ours.convert(a, "xyxy", name, image_shape=shape[1:]), expected, rtol=1e-5, atol=1e-5)
+    expected = bounding_box.compute_iou(a, b, bounding_box_format="xyxy")
+    np.testing.assert_allclose(ours.pairwise_iou(a, b), expected, atol=1e-6)
+
+
 def test_format_and_size_are_checked():
     with pytest.raises(ValueError, match="no box format 'xxyy'; choose one of xyxy"):
         ours.convert(np.zeros((1, 4)), "xyxy", "xxyy")
