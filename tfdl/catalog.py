@@ -222,7 +222,7 @@ MINUTES = {
     "tfdl run backpropagate": 1,
     "tfdl run compare_losses": 2,
     "tfdl run schedule_learning_rate": 1,
-    "tfdl run normalize": 5,
+    "tfdl run normalize": 3,
     "tfdl run initialize": 1,
     "tfdl run transfer": 5,
     "tfdl run convolve": 1,
