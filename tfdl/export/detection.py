@@ -18,6 +18,7 @@ from tfdl.core.files import write_bytes
 from tfdl.core.serial import serializable
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.graph import graph
+from tfdl.export.objects import NAMES, SHOWN
 from tfdl.export.parity import ExportError
 from tfdl.export.quantize import convert_int8
 from tfdl.export.report import timed
@@ -30,14 +31,14 @@ FILES = {"tflite": "detector.tflite", "tflite_int8": "detector_int8.tflite"}
 
 DETECTIONS = 100  # D
 IOU, SCORE = 0.5, 0.05  # thresholds in the file; an app rather shows what has a score of 0.25 and more
-SHOWN = 0.25
 AGREEMENT = {"tflite": 0.98, "tflite_int8": 0.85}  # least mAP50 of a file, with the live model's answers as truth
 
 
 def in_use(model):
     """images -> boxes (B, A, 4) in pixels and scores (B, A, C), logits as the model itself gives them.
 
-    Of a set also its places: by this name readers know that nothing is to be suppressed.
+    Of a set also its places: by this name readers know that nothing is to be suppressed.  Of a network that suppresses
+    itself, which has the outputs found_boxes, found_scores, found_labels and perhaps found_masks, those as boxes ...
 
     Args:
         model: functional, with the outputs boxes and scores.
@@ -46,6 +47,9 @@ def in_use(model):
         ValueError: other outputs.
     """
     outputs = model.output
+    if isinstance(outputs, dict) and "found_boxes" in outputs:
+        kept = {name: outputs[f"found_{name}"] for name in NAMES if f"found_{name}" in outputs}
+        return keras.Model(model.inputs[0], kept, name=model.name)
     if not isinstance(outputs, dict) or not {"boxes", "scores"} <= outputs.keys():
         raise ValueError(f"{model.name!r} has no outputs boxes and scores, so it is no detector; give another task.")
     kept = ("boxes", "scores", "places") if is_set(outputs) else ("boxes", "scores")

@@ -27,6 +27,7 @@ from tfdl.export.detection import detector_files, in_use
 from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
+from tfdl.export.objects import finds_objects
 from tfdl.export.parity import Reference, check, first, wrong_outputs
 from tfdl.export.precision import in_float32
 from tfdl.export.probabilities import with_softmax
@@ -123,22 +124,27 @@ def export_model(
         model = in_use(model)
     signature = signature_of(model, input_range=range_from(task, input_range))
     signature = replace(signature, batch_size=checked_batch_size(batch_size))
+    left_out = {}
+    if finds_objects(signature.outputs):
+        reason = "its suppression compares overlaps, for which 8 bits are too coarse"
+        left_out = {form: reason for form in INTEGERS if form in formats}
+        if left_out:
+            formats = without(list(left_out), formats, reason, say)
     check_phone(formats, signature, model.name)
     if representative is None:
         samples, calibration = noise(signature, model), None
     else:
         samples, signature = gather(representative, signature)
     labels = checked_labels(labels, task, signature)
-    left_out = {}
     if representative is not None:
         if enough_samples(len_of(samples)):
             calibration, samples = halves(samples)
         else:
             too_few = f"{len_of(samples)} representative samples; integers need at least {FEWEST}"
             samples, calibration = noise(signature, model), None
-            left_out = {form: too_few for form in INTEGERS if form in formats}
-    if left_out:
-        formats = without(list(left_out), formats, too_few, say)
+            missing = {form: too_few for form in INTEGERS if form in formats}
+            if missing:
+                formats, left_out = without(list(missing), formats, too_few, say), left_out | missing
     if formats != ("savedmodel",):
         start()
     few = first(samples, COMPARED)
@@ -166,7 +172,7 @@ def export_model(
             fresh, source, signature, formats, calibration, reference, labels, report, say
         ):
             report["artifacts"][file], probe[file] = row, first(outputs, PROBES)
-        if task is not None and task.kind == "detection":
+        if task is not None and task.kind == "detection" and not finds_objects(signature.outputs):
             few = reference.first(COMPARED)
             files = detector_files(fresh, source, signature, formats, calibration, few, left_out, say)
             report["detectors"] = dict(files)
@@ -338,7 +344,7 @@ def checked_labels(labels, task, signature):
             f"probability of, labels=[{labels[1]!r}], or end the model with two numbers and a softmax."
         )
     if task is not None and task.kind == "detection":
-        sizes = [signature.outputs["scores"][-1]]
+        sizes = [len(labels)] if finds_objects(signature.outputs) else [signature.outputs["scores"][-1]]
     if task is not None and task.kind == "segmentation":
         sizes = [shape[-1] for shape in signature.outputs.values()]
     if task is not None and task.kind == "tagging":  # a tag for each token

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfdl.export.objects import compare_objects, finds_objects
+
 TOLERANCES = {
     # noise: root mean square difference / standard deviation of the live outputs; difference: largest absolute
     # difference / max(1, largest live output); agreement: fraction of the decided samples with the same top-1 class.
@@ -64,11 +66,13 @@ def compare(outputs, live):
 
     outputs, live: {name: float32 array (N, ...)} of the file and of the live model for the same N inputs.
     An output (N, K) with K > 1 counts as scores of K classes.  Texts are equal or not: `difference` and `noise` are the
-    fraction of those that are not.
+    fraction of those that are not.  Objects are compared by `tfdl.export.objects`.
     Raises ExportError if names or shapes differ.
     """
     if set(outputs) != set(live):
         raise ExportError(f"outputs are named {', '.join(sorted(outputs))} instead of {', '.join(sorted(live))}")
+    if finds_objects(live):
+        return compare_objects(outputs, live)
     rows = [compare_one(name, outputs[name], live[name]) for name in sorted(live)]
     return {key: worst([row[key] for row in rows], key) for key in KEYS}
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from keras import ops
+from pycocotools import mask as coco_mask
 
 from tfdl.core import pictures
 from tfdl.core.batches import PADDING
 from tfdl.figures.answers import contact_sheet
 from tfdl.figures.detections import detected_picture
+from tfdl.inference.segmentation import fitted
+from tfdl.ops.mask_suppression import MASK, with_masks
 from tfdl.ops.suppression import best_classes, non_max_suppression
 
 UNIT = "images"
@@ -35,6 +38,7 @@ class Detections:
         numbers: (n,) of the classes.
         size: (height, width) of the picture.
         path: of the picture; None for an array.
+        masks: (n, h, w) bool, of the whole picture but mostly smaller than it; None from a network without masks.
     """
 
     labels: tuple[str, ...]
@@ -43,6 +47,7 @@ class Detections:
     numbers: np.ndarray
     size: tuple[int, int]
     path: str | None = None
+    masks: np.ndarray | None = None
 
     @property
     def name(self):
@@ -81,7 +86,9 @@ class Reader:
     threshold = THRESHOLD
 
     def __init__(self, task, backend):
-        shapes = backend.outputs
+        # A network that suppresses itself says what it found beside what it learns from
+        self.prefix = "found_" if "found_boxes" in backend.outputs else ""
+        shapes = {name.removeprefix(self.prefix): shape for name, shape in backend.outputs.items()}
         self.is_suppressed = "labels" in shapes  # inside of the file
         if not {"boxes", "scores"} <= shapes.keys() or len(shapes["scores"]) != 2 - self.is_suppressed:
             known = ", ".join(f"{name} (B, {', '.join(map(str, shape))})" for name, shape in shapes.items())
@@ -96,7 +103,7 @@ class Reader:
     def __call__(self, outputs):
         found = self.found(outputs, score_threshold=self.threshold, iou_threshold=SAME)
         results = []
-        for boxes, scores, numbers in zip(found["boxes"], found["scores"], found["labels"]):
+        for i, (boxes, scores, numbers) in enumerate(zip(found["boxes"], found["scores"], found["labels"])):
             here = numbers >= 0
             results.append(
                 Detections(
@@ -105,19 +112,25 @@ class Reader:
                     scores=scores[here],
                     numbers=numbers[here],
                     size=self.task.image_shape[:2],
+                    masks=found["masks"][i][here] > MASK if "masks" in found else None,
                 )
             )
         return results
 
     def found(self, outputs, *, score_threshold=SURE, iou_threshold=0.7):
-        """The detections in pixels of the network's pictures, padded: NumPy boxes (B, D, 4), scores (B, D), labels.
+        """The detections in pixels of the network's pictures, padded: NumPy boxes (B, D, 4), scores (B, D), labels; and
+        masks (B, D, H, W) in [0, 1] from a network that has any.
 
         A file that suppresses has its own thresholds; only those with a lower score are left out.
         """
         if self.is_suppressed:
-            labels = np.round(outputs["labels"]).astype("int32")
-            labels = np.where(outputs["scores"] >= score_threshold, labels, PADDING)
-            return {"boxes": outputs["boxes"], "scores": outputs["scores"], "labels": labels}
+            names = [name for name in ("boxes", "scores", "labels", "masks") if self.prefix + name in outputs]
+            found = {name: outputs[self.prefix + name] for name in names}
+            labels = np.round(found["labels"]).astype("int32")
+            found["labels"] = np.where(found["scores"] >= score_threshold, labels, PADDING)
+            if "masks" in found:
+                found = with_masks(found, self.task.image_shape[:2])
+            return {name: ops.convert_to_numpy(values) for name, values in found.items()}
         boxes, scores = ops.convert_to_tensor(outputs["boxes"]), ops.sigmoid(outputs["scores"])
         if self.is_set:
             found = best_classes(boxes, scores, score_threshold=score_threshold)
@@ -132,7 +145,12 @@ class Reader:
         scale, offset = pictures.placement(size, self.task.image_shape, self.task.resize)
         boxes = (result.boxes - np.tile(offset[::-1], 2)) / np.tile(scale[::-1], 2)
         height, width = size
-        return replace(result, boxes=np.clip(boxes, 0, [width, height, width, height]), size=tuple(size))
+        masks = result.masks
+        if masks is not None:  # without the borders of "pad"
+            first, last = np.round(offset).astype(int), np.round(offset + np.multiply(size, scale)).astype(int)
+            masks = masks[:, first[0] : last[0], first[1] : last[1]]
+        boxes = np.clip(boxes, 0, [width, height, width, height])
+        return replace(result, boxes=boxes, size=tuple(size), masks=masks)
 
 
 def summary(result):
@@ -155,11 +173,17 @@ def place(box):
 
 
 def record(result, top):
-    """{"path", "height", "width", "objects": [{"label", "number", "score", "box": [x1, y1, x2, y2]}]}"""
+    """{"path", "height", "width", "objects": [{"label", "number", "score", "box": [x1, y1, x2, y2]}]}
+
+    Each object of a network with masks has a "mask" too, as COCO writes it: {"size", "counts"}, run lengths.
+    """
     objects = [
         {"label": label, "number": int(number), "score": score, "box": [round(side, 2) for side in box]}
         for (label, score, box), number in zip(result.objects(top), result.numbers)
     ]
+    for i, row in enumerate(objects if result.masks is not None else ()):
+        coded = coco_mask.encode(np.asfortranarray(fitted(result.masks[i], result.size), "uint8"))
+        row["mask"] = {"size": list(map(int, coded["size"])), "counts": coded["counts"].decode()}
     height, width = result.size
     return {"path": result.path, "height": int(height), "width": int(width), "objects": objects}
 
@@ -183,7 +207,9 @@ def drawing(image, result, top):
     scale = image.shape[1] / result.size[1]
     objects = result.objects(top)
     texts = [f"{label} {score:.0%}" for label, score, _ in objects]
-    return detected_picture(image, [np.multiply(box, scale) for *_, box in objects], texts, result.numbers)
+    boxes = [np.multiply(box, scale) for *_, box in objects]
+    masks = None if result.masks is None else [fitted(m, image.shape[:2]) for m in result.masks[: len(objects)]]
+    return detected_picture(image, boxes, texts, result.numbers, masks)
 
 
 def sheet(images, results, title):

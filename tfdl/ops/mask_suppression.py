@@ -17,6 +17,8 @@ import math
 
 from keras import ops
 
+from tfdl.core.batches import PADDING
+from tfdl.ops.boxes import area
 from tfdl.ops.suppression import best_pairs, decay, detections, taken
 
 MASK = 0.5  # probability above which a pixel is of the object
@@ -58,6 +60,14 @@ def grid_objects(
     place = rows.pop("index")  # among the candidates
     is_there = (place >= 0)[..., None, None]
     return rows | {"masks": ops.where(is_there, taken(masks, ops.maximum(place, 0)), 0.0)}
+
+
+def with_masks(found, size):
+    """Objects of `grid_objects` with masks of the picture's `size` (height, width), and the boxes around these."""
+    masks = resized(found["masks"], size)
+    boxes = boxes_of(masks)
+    is_seen = area(boxes) > 0  # a faint mask of one point may be nowhere above 1/2 once it is enlarged
+    return {**found, "boxes": boxes, "labels": ops.where(is_seen, found["labels"], PADDING), "masks": masks}
 
 
 def levels_of(outputs):

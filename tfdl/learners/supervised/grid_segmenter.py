@@ -18,8 +18,9 @@ from tfdl.core.serial import serializable
 from tfdl.layers.grid_cells import GridCells
 from tfdl.learners.supervised.box_learner import BoxLearner
 from tfdl.losses.grid_masks import grid_terms
-from tfdl.ops.boxes import area
-from tfdl.ops.mask_suppression import boxes_of, levels_of, resized
+from tfdl.ops.mask_suppression import levels_of, with_masks
+
+FOUND = ("boxes", "scores", "labels", "masks")
 
 
 @serializable
@@ -37,7 +38,7 @@ class GridSegmenter(BoxLearner):
         ValueError: a network with other outputs.
     """
 
-    OUTPUTS = ("scores", "found_boxes", "found_scores", "found_labels", "found_masks")
+    OUTPUTS = ("scores", *(f"found_{name}" for name in FOUND))
 
     def __init__(self, network, *, mask_gain=3.0, name=None, **kwargs):
         super().__init__(network, name=name, **kwargs)
@@ -76,15 +77,7 @@ class GridSegmenter(BoxLearner):
         The network leaves out what has a lower score than 0.05 after suppression, see `grid_objects`.
         """
         outputs = self(images, training=False)
-        masks = resized(outputs["found_masks"], self.size)
-        boxes = boxes_of(masks)
-        is_seen = area(boxes) > 0  # a faint mask of one point may be nowhere above 1/2 once it is enlarged
-        return {
-            "boxes": boxes,
-            "scores": outputs["found_scores"],
-            "labels": ops.where(is_seen, outputs["found_labels"], PADDING),
-            "masks": masks,
-        }
+        return with_masks({name: outputs[f"found_{name}"] for name in FOUND}, self.size)
 
     def get_config(self):
         return super().get_config() | {"mask_gain": self.mask_gain}

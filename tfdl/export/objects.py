@@ -1,0 +1,57 @@
+"""Files that say which objects are in a picture, suppression included: do two of them say the same?
+
+An object that one side has and the other has not moves all that follow, so that numbers cannot be compared place by
+place.  Objects are paired instead: of one class, with an IoU of SAME or more, each once, the surest first.
+
+    agreement = pairs of what one side shows / (what it shows + what the other side alone is sure of)
+
+Shapes: B pictures, D detections with padding, h w of masks.
+"""
+
+import numpy as np
+
+from tfdl.ops.boxes import pairwise_iou
+
+NAMES = ("boxes", "scores", "labels", "masks")  # the last where there are any
+SHOWN = 0.25  # score from which on an app shows an object
+SURE = 0.5  # score from which on an object that the other side does not have counts against a file
+SAME = 0.5  # IoU of the masks, or without masks of the boxes
+
+
+def finds_objects(outputs):
+    """Whether a dict of outputs is that of objects after suppression."""
+    return isinstance(outputs, dict) and set(NAMES[:3]) <= set(outputs) <= set(NAMES)
+
+
+def compare_objects(outputs, live):
+    """The row of `tfdl.export.parity.compare`: the agreement, and what it lacks to 1."""
+    pairs = shown = invented = 0
+    for i in range(len(live["labels"])):
+        file, model = ({name: values[i] for name, values in side.items()} for side in (outputs, live))
+        wanted = (model["labels"] >= 0) & (model["scores"] >= SHOWN)
+        same = (overlaps(model, file) >= SAME) & (np.round(model["labels"])[:, None] == np.round(file["labels"]))
+        pairs += matched(same[wanted])
+        shown += wanted.sum()
+        invented += np.sum((file["labels"] >= 0) & (file["scores"] >= SURE) & ~same[model["labels"] >= 0].any(0))
+    value = 1.0 if not shown + invented else float(pairs / (shown + invented))
+    return {"difference": 1 - value, "noise": 1 - value, "agreement": value, "decided_agreement": value}
+
+
+def overlaps(first, second):
+    """IoU of the objects of one picture: (D, D')."""
+    if "masks" not in first:
+        return np.asarray(pairwise_iou(first["boxes"], second["boxes"]))
+    flat = [(side["masks"] > 0.5).reshape(len(side["masks"]), -1).astype("float32") for side in (first, second)]
+    common = flat[0] @ flat[1].T
+    return common / np.maximum(flat[0].sum(1)[:, None] + flat[1].sum(1) - common, 1.0)
+
+
+def matched(same):
+    """How many rows get a column of their own, the first free one.  (N, M) bool"""
+    free, count = np.ones(same.shape[1], bool), 0
+    for row in same:
+        able = np.flatnonzero(row & free)
+        if len(able):
+            free[able[0]] = False
+            count += 1
+    return count
