@@ -21,6 +21,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "classify_text": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--model", "bert", "--variant", "nano"],
     "classify_points": ["--data", "solids", "--variant", "nano", "--points", "64"],
     "compare_activations": ["--layers", "1"],
+    "detect_in_3d": ["--variant", "nano", "--points", "512"],
     "detect_objects": ["--data", "shapes", "--variant", "nano", "--image-size", "64"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "fine_tune_instructions": ["--data", "add", "--variant", "nano"],
@@ -61,6 +62,7 @@ SHOWN_BY_OTHERS = {
     "train_multi_worker",
     "transfer",
 }
+DRAWN = {"'digits'", "'solids'", "'joined'", "'scenes'"}  # data that need no directory
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 NO_TASK = {"task.json"}  # `tfdl predict` does not answer yet for models of the data of these loaders
 OTHER_DATA = ("points.load(", "corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
@@ -86,7 +88,7 @@ def smoke_case(recipe):
 def smoke_flags(recipe):
     """Flags for a smoke run that needs no data directory."""
     smallest = SMALLEST.get(recipe.stem, [])
-    needs_data = config_fields(recipe).get("data", "'digits'") != "'digits'" and "--data" not in smallest
+    needs_data = config_fields(recipe).get("data", "'digits'") not in DRAWN and "--data" not in smallest
     return smallest + (["--data", "digits"] if needs_data else [])
 
 

@@ -278,6 +278,7 @@ ESTIMATED_MINUTES = {
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
     "tfdl run answer_questions": 5,
     "tfdl run classify_points": 4,
+    "tfdl run detect_in_3d": 10,
     "tfdl run segment_images": 4,
     "tfdl run segment_images --model fcn": 5,
     "tfdl run segment_images --model deeplab": 6,
@@ -1055,11 +1056,12 @@ TOPICS = (
     Topic(
         "voxelnet",
         "VoxelNet",
-        None,
+        "tfdl.models.three_d.voxelnet",
         "Zhou & Tuzel 2017, arXiv:1711.06396",
         2,
         "Vision",
         prerequisites=("pointnet", "faster_rcnn"),
+        recipe="tfdl run detect_in_3d",
     ),
     # Stage 3: Sequential data
     Topic(

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfdl.ops.voxels import OUTSIDE, group, to_grid
+from tfdl.core.batches import OUTSIDE
+from tfdl.ops.voxels import group, to_grid
 
 GRID = dict(low=(0.0, -2.0, -1.0), cell=(0.5, 1.0, 2.0), shape=(4, 5, 2))
 

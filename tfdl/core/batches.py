@@ -4,8 +4,8 @@
 padding uses explicit sentinel values, nothing is ragged.  A side (x or y) with one field is the array itself; a side
 with several fields is a dict from their names; a side without fields is None.
 
-Shapes: B batch, H W C height, width and channels, N objects, points or nodes, K key points, T S tokens, E edges,
-G graphs, Q queries, D F features.
+Shapes: B batch, H W C height, width and channels, N objects, points or nodes, P points of a scene, K key points,
+T S tokens, E edges, G graphs, Q queries, D F features.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 IGNORE = 255  # segmentation masks: pixels that count neither in the loss nor in a metric
+OUTSIDE = 1e6  # a coordinate of padded points of scenes: outside of every grid
 PADDING = -1  # class label of padded objects, points, nodes and tokens
 
 
@@ -82,6 +83,22 @@ CONTRACTS = {
             "point_segmentation",
             (Field("points", ("B", "N", "D"), "float32", "x, y, z, then F features: D = 3 + F"),),
             (Field("labels", ("B", "N"), "int32", "class of each point, -1 to ignore it", PADDING),),
+        ),
+        Contract(
+            "point_detection",
+            (
+                Field(
+                    "points",
+                    ("B", "P", "D"),
+                    "float32",
+                    "x, y, z in meters, or OUTSIDE; then F features",
+                ),
+            ),
+            (
+                Field("boxes", ("B", "N", 7), "float32", "x, y, z, l, w, h, yaw; zeros where padded"),
+                Field("labels", ("B", "N"), "int32", "class of each object, -1 where padded", PADDING),
+                Field("ignored", ("B", "N"), "bool", "True for objects that are not evaluated", optional=True),
+            ),
         ),
         Contract(
             "language_model",

@@ -8,8 +8,9 @@ import math
 from numbers import Integral, Real
 from pathlib import PurePath
 
+OF_CLOUDS = ("point_classification", "point_segmentation", "point_detection")
 OF_TEXTS = ("text_classification", "text_generation", "question_answering", "masked_words", "tagging")
-KINDS = ("classification", "detection", "segmentation", "pose", *OF_TEXTS)
+KINDS = ("classification", "detection", "segmentation", "pose", *OF_CLOUDS, *OF_TEXTS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Task:
         padding: the token behind a text's end.
         template: of conversations: what stands before a turn, with {role}; the token that ends it; what stands behind.
         abstains: of questions: whether a paragraph may hold no answer.
+        points: of clouds: the number of points that the model takes.
+        features: of clouds: the numbers of a point, x, y, z first.
         resize: how pictures are resized to `image_shape`, see `tfdl.core.pictures`: "stretch" ignores proportions.
 
     Raises:
@@ -44,6 +47,8 @@ class Task:
     padding: int = 0
     template: tuple[str, str, str] | None = None
     abstains: bool = False
+    points: int | None = None
+    features: int = 3
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -64,6 +69,14 @@ class Task:
             raise ValueError(f"resize is {self.resize!r}; give a name such as 'stretch'.")
         if self.kind in OF_TEXTS:
             self.check_texts()
+        if self.kind in OF_CLOUDS:
+            self.check_clouds()
+
+    def check_clouds(self):
+        """Raises ValueError unless there is what clouds of points need."""
+        for name, value, least in (("points", self.points, 1), ("features", self.features, 3)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} is {value!r}; give a whole number from {least} on.")
 
     def check_texts(self):
         """Raises ValueError unless there is what texts need."""

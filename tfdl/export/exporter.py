@@ -24,6 +24,7 @@ from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
 from tfdl.export.detection import detector_files, in_use
+from tfdl.export.detection_3d import point_detector_files
 from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
@@ -32,7 +33,7 @@ from tfdl.export.parity import Reference, check, first, wrong_outputs
 from tfdl.export.precision import in_float32
 from tfdl.export.probabilities import with_softmax
 from tfdl.export.quantize import FEWEST, agree, convert_int8, enough_samples, gather, halves, with_pixels
-from tfdl.export.report import as_json, facts, is_of_texts, npz, precision, timed, write_tokenizer
+from tfdl.export.report import as_json, facts, is_of_clouds, is_of_texts, npz, precision, timed, write_tokenizer
 from tfdl.export.savedmodel import load_saved_model, write_saved_model
 from tfdl.export.signatures import evaluate, functional, signature_of
 from tfdl.export.tflite import FLOATS, operators, run_tflite
@@ -44,6 +45,8 @@ INTEGERS = {  # these are calibrated on samples
     "tflite_int8": ("TFLite int8", "model_int8.tflite"),
     "tflite_int16": ("TFLite int16", "model_int16.tflite"),
 }
+DETECTORS = {"detection": detector_files, "point_detection": point_detector_files}  # files with suppression inside
+COARSE = "8 bits would round the coordinates of points to a third of a meter, and so change the voxels"
 PROBES = 8  # samples kept in probe.npz
 COMPARED = 32  # samples that the float files are compared on; the int8 files see all that is held out
 FREE = ((64, 96), (16, 24), (224, 288), (5, 7))  # tried for the free sizes of an input where there are no samples
@@ -120,7 +123,7 @@ def export_model(
         )
     formats = checked_formats(FORMATS if formats is None else formats, representative)
     model = functional(model, representative)
-    if task is not None and task.kind == "detection":
+    if task is not None and task.kind in DETECTORS:
         model = in_use(model)
     signature = signature_of(model, input_range=range_from(task, input_range))
     signature = replace(signature, batch_size=checked_batch_size(batch_size))
@@ -136,6 +139,9 @@ def export_model(
     else:
         samples, signature = gather(representative, signature)
     labels = checked_labels(labels, task, signature)
+    if task is not None and task.kind == "point_detection" and (integers := [f for f in INTEGERS if f in formats]):
+        formats = without(integers, formats, COARSE, say)
+        left_out |= dict.fromkeys(integers, COARSE)
     if representative is not None:
         if enough_samples(len_of(samples)):
             calibration, samples = halves(samples)
@@ -172,9 +178,9 @@ def export_model(
             fresh, source, signature, formats, calibration, reference, labels, report, say
         ):
             report["artifacts"][file], probe[file] = row, first(outputs, PROBES)
-        if task is not None and task.kind == "detection" and not finds_objects(signature.outputs):
+        if task is not None and task.kind in DETECTORS and not finds_objects(signature.outputs):
             few = reference.first(COMPARED)
-            files = detector_files(fresh, source, signature, formats, calibration, few, left_out, say)
+            files = DETECTORS[task.kind](fresh, source, signature, formats, calibration, few, left_out, say)
             report["detectors"] = dict(files)
         if labels is not None:
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")
@@ -343,9 +349,9 @@ def checked_labels(labels, task, signature):
             f"The model gives one number, which has one name, not the two {labels}; name what it is the "
             f"probability of, labels=[{labels[1]!r}], or end the model with two numbers and a softmax."
         )
-    if task is not None and task.kind == "detection":
+    if task is not None and task.kind in DETECTORS:
         sizes = [len(labels)] if finds_objects(signature.outputs) else [signature.outputs["scores"][-1]]
-    if task is not None and task.kind == "segmentation":
+    if task is not None and task.kind in ("segmentation", "point_segmentation"):
         sizes = [shape[-1] for shape in signature.outputs.values()]
     if task is not None and task.kind == "tagging":  # a tag for each token
         sizes = [shape[-1] for shape in signature.outputs.values()]
@@ -355,8 +361,8 @@ def checked_labels(labels, task, signature):
 
 
 def range_from(task, input_range):
-    """The pixel range that the caller gives; None if the caller does not say it, or of texts."""
-    if task is None or is_of_texts(task):
+    """The pixel range that the caller gives; None if the caller does not say it, or of texts and clouds."""
+    if task is None or is_of_texts(task) or is_of_clouds(task):
         return input_range
     if input_range is not None and tuple(input_range) != tuple(task.input_range):
         raise ValueError(f"input_range is {input_range}, but task.input_range is {task.input_range}; give one of them.")
@@ -364,8 +370,8 @@ def range_from(task, input_range):
 
 
 def task_of(task, labels, signature):
-    """What report.json says of the task; None for a model of something else than pictures and texts."""
-    if is_of_texts(task):
+    """What report.json says of the task; None for a model of something else than pictures, clouds and texts."""
+    if is_of_texts(task) or is_of_clouds(task):
         return as_json(replace(task, labels=tuple(labels or task.labels)))
     if not signature.is_image_model:
         return None

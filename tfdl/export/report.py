@@ -10,7 +10,7 @@ from importlib.metadata import version
 import numpy as np
 
 from tfdl.core.files import write_text
-from tfdl.core.task import OF_TEXTS
+from tfdl.core.task import OF_CLOUDS, OF_TEXTS
 from tfdl.export.parity import TOLERANCES, ExportError, compare, failures
 from tfdl.export.precision import in_float32, is_plain
 from tfdl.export.verify import SCHEMAS
@@ -54,6 +54,11 @@ def npz(parts, *, packed=False):
 def is_of_texts(task):
     """Whether it is a `Task` on texts; None is none."""
     return task is not None and task.kind in OF_TEXTS
+
+
+def is_of_clouds(task):
+    """Whether it is a `Task` on clouds of points; None is none."""
+    return task is not None and task.kind in OF_CLOUDS
 
 
 def as_json(task):

@@ -39,6 +39,7 @@ def non_max_suppression(
     candidates=CANDIDATES,
     class_aware=True,
     pairwise=pairwise_iou,
+    rounds=None,
 ):
     """The greedy rule above, for each image of a batch.
 
@@ -52,6 +53,7 @@ def non_max_suppression(
         class_aware: boxes of different classes leave each other alone.
         pairwise: function of two sets of boxes that gives each pair's IoU; of turned boxes
             `boxes_3d.pairwise_bev_iou`.
+        rounds: see `kept_greedily`.
 
     Returns:
         dict: boxes (B, D, 4), scores (B, D) from the highest down, labels (B, D) int32, and index (B, D) int32, the row
@@ -65,7 +67,7 @@ def non_max_suppression(
     overlapping = pairwise(found["boxes"], found["boxes"]) > iou_threshold  # (B, K, K)
     before = ordered_pairs(found["labels"], class_aware)
     is_good = found["scores"] >= score_threshold
-    kept = ops.logical_and(kept_greedily(ops.logical_and(overlapping, before)), is_good)
+    kept = ops.logical_and(kept_greedily(ops.logical_and(overlapping, before), rounds), is_good)
     return detections(found, ops.where(kept, found["scores"], -1.0), max_detections)
 
 
@@ -189,13 +191,16 @@ def ordered_pairs(labels, class_aware):
     return ops.logical_and(before, ops.equal(labels[:, :, None], labels[:, None, :]))
 
 
-def kept_greedily(suppresses):
+def kept_greedily(suppresses, rounds=None):
     """The solution of (*).  (B, K, K) bool, false on and below the diagonal -> (B, K) bool.
 
     Starts with all kept and applies (*) to all boxes at once until nothing changes.  Box 0 is right from the start, and
     a box is right one step after all boxes before it; so there is exactly one fixed point, that of the loop over boxes,
     and it is found in as many steps as the longest chain has, mostly three to six.
+
+    `rounds`: just so many steps instead, without a loop, which some converters of graphs do not take.
     """
+    kept = ops.ones_like(suppresses[:, 0], dtype="bool")
 
     def goes_on(kept, changed):
         return changed
@@ -204,8 +209,10 @@ def kept_greedily(suppresses):
         new = ops.logical_not(ops.any(ops.logical_and(suppresses, kept[:, :, None]), axis=1))
         return new, ops.any(ops.not_equal(new, kept))
 
-    everything = ops.ones_like(suppresses[:, 0], dtype="bool")
-    kept, _ = ops.while_loop(goes_on, step, (everything, ops.convert_to_tensor(True)))
+    if rounds is None:
+        return ops.while_loop(goes_on, step, (kept, ops.convert_to_tensor(True)))[0]
+    for _ in range(rounds):
+        kept, _ = step(kept, None)
     return kept
 
 

@@ -11,14 +11,12 @@ import math
 
 from keras import ops
 
-OUTSIDE = 1e6  # a coordinate of padded points: outside of every grid
-
 
 def group(points, *, low, cell, shape, voxels, per_voxel):
     """The points of each voxel.
 
     Args:
-        points: (B, P, D), x, y, z first; those outside of the grid count for nothing.
+        points: (B, P, D), x, y, z first; those outside of the grid count for nothing, `core.batches.OUTSIDE` for one.
         low: x, y, z of the grid's lowest corner.
         cell: lengths of a cell along each axis.
         shape: X, Y, Z, numbers of cells.

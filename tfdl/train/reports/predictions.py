@@ -46,7 +46,8 @@ def forward_pass(model):
 
 def is_classifier(data):
     """Whether the data has what predictions need: classes of whole images with names, and a validation split."""
-    has_classes = bool(getattr(data, "labels", None)) and kind_of(data) not in ("detection", "segmentation")
+    others = ("detection", "segmentation", "point_segmentation", "point_detection")
+    has_classes = bool(getattr(data, "labels", None)) and kind_of(data) not in others
     return has_classes and getattr(data, "validation", None) is not None
 
 

@@ -1,0 +1,23 @@
+"""Trains a small detector in space on one device and on two logical CPU devices, and keeps what the two have learned.
+
+Run as a program (logical devices must be made before TensorFlow starts):  python replicated_voxel_detector.py X.npz
+"""
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from tests.learners.test_voxel_detector import trained
+from tfdl.distribution import strategies
+
+if __name__ == "__main__":
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # most of the time is tracing
+    mirrored = strategies.create("mirrored")
+    assert mirrored.num_replicas_in_sync == 2
+    results = {}
+    for case, strategy, accumulate in (("one", strategies.create("single"), 1), ("two", mirrored, 2)):
+        weights, losses = trained(accumulate=accumulate, strategy=strategy)
+        results |= {f"{case}/weight{i}": weight for i, weight in enumerate(weights)}
+        results[f"{case}/losses"] = np.array(losses)
+    np.savez(sys.argv[1], **results)

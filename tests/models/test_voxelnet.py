@@ -1,0 +1,131 @@
+"""VoxelNet: parameters summed by hand, the paper's shapes, and points whose order or place means nothing."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.harness import outline
+from tfdl.core.batches import OUTSIDE
+from tfdl.core.outline import parameters
+from tfdl.layers.voxels import AnchorBoxes3D
+from tfdl.models.three_d.voxelnet import VARIANTS, VoxelNetConfig, voxelnet
+
+
+def clouds(count=2, points=50, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform([0, -3.2, -3, 0], [6.4, 3.2, 1, 1], (count, points, 4)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The smallest network, with weights and statistics off their start."""
+    keras.utils.set_random_seed(0)
+    made = voxelnet("nano", points=50)
+    rng = np.random.default_rng(0)
+    for weight in made.weights:
+        weight.assign(weight + np.abs(rng.normal(0, 0.1, weight.shape)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return outline(voxelnet, "car")
+
+
+def test_count_is_the_sum_over_fig_2_and_fig_4(paper):
+    norm = 2  # parameters of a channel: scale and shift
+
+    def convolutions(taps, *channels):
+        return sum(taps * a * b + norm * b for a, b in zip(channels, channels[1:]))
+
+    encodings = convolutions(1, 7, 16) + convolutions(1, 32, 64) + convolutions(1, 128, 128)
+    middle = convolutions(27, 128, 64, 64, 64)
+    blocks = convolutions(9, *[128] * 11, *[256] * 6)  # 64 channels x 2 levels = 128 enter
+    upsampled = convolutions(9, 128, 256) + convolutions(4, 128, 256) + convolutions(16, 256, 256)
+    heads = 768 * (2 + 14) + 2 + 14
+    assert parameters(paper) == encodings + middle + blocks + upsampled + heads
+
+
+def test_shapes_are_the_paper_s(paper):
+    assert VARIANTS["car"].shape == (352, 400, 10)
+    shapes = {name: paper.get_layer(name).output.shape[1:] for name in ("grid", "middle1_norm", "middle2_norm")}
+    assert shapes == {"grid": (352, 400, 10, 128), "middle1_norm": (352, 400, 5, 64), "middle2_norm": (352, 400, 3, 64)}
+    assert paper.get_layer("from_above").output.shape[1:] == (352, 400, 128)
+    assert paper.get_layer("resolutions").output.shape[1:] == (176, 200, 768)
+    assert {name: x.shape[1:] for name, x in paper.output.items()} == {
+        "boxes": (70_400, 7),
+        "scores": (70_400, 1),
+        "offsets": (70_400, 7),
+    }
+
+
+def test_anchors_stand_in_the_middle_of_their_cells(model):
+    (layer,) = [layer for layer in model.layers if isinstance(layer, AnchorBoxes3D)]
+    assert layer.anchors.shape == (8 * 8 * 2, 7)
+    np.testing.assert_allclose(layer.anchors[:2, :2], [[0.4, -2.8]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(layer.anchors[2, :2], [0.4, -2.0], rtol=1e-6)
+    np.testing.assert_allclose(layer.anchors[:2, 6], [0, np.pi / 2], rtol=1e-6)
+    np.testing.assert_allclose(layer.anchors[5, 2:6], [-1.0, 3.9, 1.6, 1.56])
+
+
+def test_order_of_points_means_nothing_where_voxels_hold_them_all():
+    keras.utils.set_random_seed(0)
+    config = VoxelNetConfig(
+        **{name: getattr(VARIANTS["nano"], name) for name in VoxelNetConfig.__dataclass_fields__} | {"per_voxel": 50}
+    )
+    model, x = voxelnet(config, points=50), clouds()
+    order = np.random.default_rng(1).permutation(50)
+    for ours, theirs in zip(model(x).values(), model(x[:, order]).values()):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_points_outside_and_clouds_beside_change_nothing(model):
+    x = clouds()
+    expected = model(x)
+    far = np.concatenate([x[:, :40], np.full((2, 10, 4), OUTSIDE, "float32")], axis=1)
+    below = far.copy()
+    below[:, 40:, :3] = [3.0, 0.0, -9.0]
+    alone = model(x[1:])
+    for name in expected:
+        np.testing.assert_allclose(model(far)[name], model(below)[name], atol=1e-5)
+        np.testing.assert_allclose(alone[name][0], expected[name][1], atol=1e-5)
+    assert np.abs(np.array(expected["scores"][0]) - np.array(expected["scores"][1])).max() > 1e-3
+    assert np.isfinite(model(np.full((1, 50, 4), OUTSIDE, "float32"))["boxes"]).all()
+
+
+def test_statistics_are_those_of_points_that_are_there(model):
+    """Padding would pull means to zero: normalization must not see it."""
+    norm = model.get_layer("encoding1_norm")
+    (is_there,) = [tensor for tensor in model.get_layer("voxels").output if tensor.dtype == "bool"]
+    inner = keras.Model(model.input, [model.get_layer("encoding1_dense").output, is_there])
+    x = clouds()
+    features, is_point = inner(x)
+    seen = np.array(features)[np.array(is_point)]
+    assert 20 < len(seen) < 0.9 * np.array(features)[..., 0].size
+    before = np.array(norm.moving_mean)
+    model(x, training=True)
+    moved = np.array(norm.moving_mean)
+    np.testing.assert_allclose((moved - 0.9 * before) / 0.1, seen.mean(0), atol=1e-4)
+
+
+def test_gradients_reach_every_weight_and_it_is_saved(model, tmp_path):
+    x = clouds()
+    with tf.GradientTape() as tape:
+        loss = tf.add_n([tf.reduce_sum(tf.sin(values)) for values in model(x, training=True).values()])
+    for weight, gradient in zip(
+        model.trainable_weights, tape.gradient(loss, [w.value for w in model.trainable_weights])
+    ):
+        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, weight.path
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded(x)["boxes"], model(x)["boxes"], atol=1e-5)
+
+
+def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match="points=0 and features=4; give 1 and 3, or more"):
+        voxelnet("nano", points=0)
+    with pytest.raises(ValueError, match="first two sides must be multiples of 8"):
+        VoxelNetConfig(high=(70.0, 40.0, 1.0))
+    with pytest.raises(ValueError, match="has no cells"):
+        VoxelNetConfig(low=(80.0, -40.0, -3.0))
