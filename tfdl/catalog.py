@@ -251,6 +251,8 @@ MINUTES = {
 }
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
+    "tfdl run estimate_pose": 6,
+    "tfdl run estimate_pose --model blaze_pose": 6,
     "tfdl run detect_objects --model detr": 10,
     "tfdl run test_hypotheses": 1,
     "tfdl run average_samples": 1,
@@ -1024,6 +1026,7 @@ TOPICS = (
         2,
         "Vision",
         prerequisites=("resnet",),
+        recipe="tfdl run estimate_pose",
     ),
     Topic(
         "blaze_face",
@@ -1037,11 +1040,12 @@ TOPICS = (
     Topic(
         "blaze_pose",
         "BlazePose (MediaPipe)",
-        None,
+        "tfdl.models.pose.blaze_pose",
         "Bazarevsky et al. 2020, arXiv:2006.10204",
         2,
         "Vision",
         prerequisites=("blaze_face",),
+        recipe="tfdl run estimate_pose --model blaze_pose",
     ),
     Topic(
         "pointnet",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tfdl.commands import classification_report, detection_report, segmentation_report
+from tfdl.commands import classification_report, detection_report, pose_report, segmentation_report
 from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
 from tfdl.commands.classification_report import METRICS, numbers
 
@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   tfdl evaluate runs/sst2_gru --data sst2 --split validation
   tfdl evaluate runs/xquad_bert --data dev-v1.1.json --split train
   tfdl evaluate runs/bccd_yolo_v8 --data bccd
+  tfdl evaluate runs/face_keypoints68_hrnet --data face_keypoints68
   tfdl evaluate runs/tiny_shakespeare_gpt --data tiny_shakespeare --file model_dynamic.tflite --limit 50
   tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
 
@@ -23,7 +24,8 @@ of masked words, X is a text, or records with --column; of a tagger, a file with
 language model a text, of which --limit takes the first N blocks.
 
 DIR gets metrics.json (all numbers, and mistakes), of classes confusion.png, and of images mistakes.png (the 16 most
-confident mistakes); of a detector precision_recall.png, and in mistakes.png the pictures with the most mistakes.
+confident mistakes); of a detector precision_recall.png, of key points errors.png, and in mistakes.png the pictures with
+the most mistakes.
 """
 SPLITS = ("train", "validation", "test")
 
@@ -99,6 +101,23 @@ def of_pixels(model, args):
     scores = segmentation_scores.evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)
     document = segmentation_report.as_json(scores)
     return Evaluation(data, segmentation_report.report(scores), document, lambda: segmentation_report.figures(scores))
+
+
+def of_poses(model, args):
+    """Of an estimator of key points."""
+    from tfdl.data import keypoints
+    from tfdl.inference import pose_scores
+
+    data = keypoints.load(
+        args.data,
+        image_size=model.task.image_shape[:2],
+        resize=model.task.resize,
+        batch_size=args.batch_size,
+        limit=args.limit,
+    )
+    scores = pose_scores.evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.body)
+    document = pose_report.as_json(scores)
+    return Evaluation(data, pose_report.report(scores), document, lambda: pose_report.figures(scores))
 
 
 def of_answers(model, args):
@@ -228,6 +247,7 @@ EVALUATIONS = {
     "classification": of_classes,
     "detection": of_objects,
     "segmentation": of_pixels,
+    "pose": of_poses,
     "text_classification": of_classes,
     "question_answering": of_answers,
     "tagging": of_tags,

@@ -20,6 +20,7 @@ from tfdl.commands.arguments import add_model_options, loaded, parser_of, positi
 EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
   tfdl predict runs/bccd_yolo_v8 smears/ --score 0.5 --out drawn
+  tfdl predict runs/figures_hrnet people/ --json --out drawn
   tfdl predict runs/sst2_gru "a stirring, funny film" reviews.txt --json
   tfdl predict runs/xquad_bert "Who wrote it?" "When?" --context page.txt --top 3
   find . -name "*.png" | tfdl predict exported - --file model_int8.tflite --json > answers.jsonl
@@ -47,7 +48,7 @@ def main(argv):
     if args.out is not None and not hasattr(model.answers, "drawing"):
         raise ValueError(f"--out draws pictures, but {args.source} answers to {model.answers.UNIT}; leave it out.")
     words, total = listed(model, args)
-    args.top = args.top or getattr(model.answers, "TOP", TOP)
+    args.top = args.top or getattr(model.reader, "top", getattr(model.answers, "TOP", TOP))
     if args.score is not None:
         if not hasattr(model.reader, "threshold"):
             raise ValueError(f"--score is for detectors, and {args.source} is none; leave it out.")
@@ -81,7 +82,10 @@ def arguments(argv):
         " text, .txt, .jsonl, or - for lines",
     )
     parser.add_argument(
-        "--top", type=positive, metavar="K", help=f"answers to each input; default: {TOP}, of objects in a picture all"
+        "--top",
+        type=positive,
+        metavar="K",
+        help=f"answers to each input; default: {TOP}, of objects and key points in a picture all",
     )
     parser.add_argument("--score", type=share, metavar="S", help="leave out objects with a lower score; default: 0.25")
     form = parser.add_mutually_exclusive_group()

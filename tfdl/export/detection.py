@@ -14,16 +14,11 @@ import tensorflow as tf
 from keras import ops
 
 from tfdl.core.batches import PADDING
-from tfdl.core.files import write_bytes
 from tfdl.core.serial import serializable
-from tfdl.export.benchmark import benchmark_tflite
-from tfdl.export.graph import graph
+from tfdl.export.finished import finished_files
 from tfdl.export.objects import NAMES, SHOWN
 from tfdl.export.parity import ExportError
-from tfdl.export.quantize import convert_int8
-from tfdl.export.report import timed
 from tfdl.export.signatures import signature_of
-from tfdl.export.tflite import convert_float, operators, run_tflite
 from tfdl.metrics.detection import MeanAveragePrecision
 from tfdl.ops.suppression import non_max_suppression
 
@@ -144,29 +139,14 @@ def detector_files(folder, model, signature, formats, calibration, reference, le
     signature = signature_of(source, input_range=signature.input_range)
     expected = live_detections(reference.live)
     classes = reference.live["scores"].shape[-1]
-    for form, name in FILES.items():
-        if form not in formats:
-            continue
-        with timed(name, say):
-            made = graph(source, signature, integers=form == "tflite_int8")
-            content = convert_float(made) if form == "tflite" else convert_int8(made, signature, calibration)
-            write_bytes(folder / name, content)
-            outputs = run_tflite(content, reference.inputs)
-            outputs["labels"] = outputs["labels"].astype("int32")
-            row = {"format": form, "bytes": len(content), "operators": operators(content)}
-            try:
-                row |= check_agreement(name, form, outputs, expected, classes)
-            except ExportError as error:
-                if form == "tflite":
-                    raise
-                left_out[name] = str(error)
-                (folder / name).unlink()
-                continue
-            row["latency"] = benchmark_tflite(content)
-        yield name, row
-    for name in FILES.values():
-        if name in left_out:
-            say(f"export: no {name}: {left_out[name]}")
+
+    def judge(name, form, outputs):
+        outputs["labels"] = outputs["labels"].astype("int32")
+        return check_agreement(name, form, outputs, expected, classes)
+
+    yield from finished_files(
+        folder, source, signature, FILES, formats, calibration, reference.inputs, judge, left_out, say
+    )
 
 
 def agreement(found, expected, classes):

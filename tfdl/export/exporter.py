@@ -9,6 +9,7 @@ model_dynamic.tflite  weights in 8 bits, computed in float32 or in 8 bits as Lit
 model_int4.tflite     the same in 4 bits, by ai-edge-quantizer (extra `edge`)
 model_int16.tflite    16-bit activations and 8-bit weights ("16x8"), for models that int8 hurts; slower on most CPUs
 detector*.tflite      of detectors: the same networks with non-maximum suppression inside, see `tfdl.export.detection`
+pose*.tflite          of heat maps: the same networks with the key points decoded inside, see `tfdl.export.pose`
 labels.txt            a class name a line, where labels are given
 probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the live model's and each file's outputs
 report.json           what was measured, and the checksum of each file (keys: saved_models/README.md)
@@ -30,6 +31,7 @@ from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
 from tfdl.export.objects import finds_objects
 from tfdl.export.parity import Reference, check, first, wrong_outputs
+from tfdl.export.pose import pose_files, pose_in_use
 from tfdl.export.precision import in_float32
 from tfdl.export.probabilities import with_softmax
 from tfdl.export.quantize import FEWEST, agree, convert_int8, enough_samples, gather, halves, with_pixels
@@ -125,6 +127,8 @@ def export_model(
     model = functional(model, representative)
     if task is not None and task.kind in DETECTORS:
         model = in_use(model)
+    if task is not None and task.kind == "pose":
+        model = pose_in_use(model)
     signature = signature_of(model, input_range=range_from(task, input_range))
     signature = replace(signature, batch_size=checked_batch_size(batch_size))
     left_out = {}
@@ -182,6 +186,9 @@ def export_model(
             few = reference.first(COMPARED)
             files = DETECTORS[task.kind](fresh, source, signature, formats, calibration, few, left_out, say)
             report["detectors"] = dict(files)
+        if task is not None and task.kind == "pose":
+            few = reference.first(COMPARED)
+            report["poses"] = dict(pose_files(fresh, source, signature, formats, calibration, few, left_out, say))
         if labels is not None:
             write_text(fresh / "labels.txt", "\n".join(labels) + "\n")
         write_bytes(fresh / "probe.npz", npz(probe))
@@ -353,6 +360,8 @@ def checked_labels(labels, task, signature):
         sizes = [len(labels)] if finds_objects(signature.outputs) else [signature.outputs["scores"][-1]]
     if task is not None and task.kind in ("segmentation", "point_segmentation"):
         sizes = [shape[-1] for shape in signature.outputs.values()]
+    if task is not None and task.kind == "pose":
+        sizes = [shape[-1] if name == "heatmaps" else shape[0] for name, shape in signature.outputs.items()]
     if task is not None and task.kind == "tagging":  # a tag for each token
         sizes = [shape[-1] for shape in signature.outputs.values()]
     if len(labels) not in sizes:

@@ -260,7 +260,7 @@ def exported(folder, file):
 def artifacts(folder):
     """Names of the models in an export folder's report."""
     report = read_json(folder / "report.json", kind=dict)
-    tables = [report.get(key, {}) for key in ("artifacts", "detectors")]
+    tables = [report.get(key, {}) for key in ("artifacts", "detectors", "poses")]
     rows = [name for table in tables if isinstance(table, dict) for name in table]
     return [name for name in rows if name == Path(name).name]
 

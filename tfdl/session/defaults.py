@@ -94,6 +94,24 @@ SEGMENTERS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PoseDefaults:
+    """How an estimator of key points is trained from scratch on a thousand small pictures."""
+
+    variant: str
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    """AdamW's peak"""
+    weight_decay: float = 0.01
+    epochs: int
+
+
+POSE_ESTIMATORS = {
+    "hrnet": PoseDefaults(variant="small", epochs=6),
+    "blaze_pose": PoseDefaults(variant="small", epochs=12),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageModelDefaults:
     """How a causal language model is trained from scratch on the characters of a small text.
 

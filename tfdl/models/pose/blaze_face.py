@@ -29,6 +29,7 @@ class BlazeFaceConfig:
     stem: int = 24  # channels of the first convolution, 5x5 with stride 2
     kernel: int = 5  # of the depthwise convolutions
     norm: bool = True  # batch normalization after each block; False where it has been folded into the convolutions
+    points: int = len(POINTS)  # found with each box
 
     def __post_init__(self):
         strides = [block[-1] for block in self.blocks]
@@ -39,6 +40,8 @@ class BlazeFaceConfig:
             )
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, not {self.kernel}.")
+        if self.points < 0:
+            raise ValueError(f"points must be 0 or more, not {self.points}.")
 
 
 SINGLE = ((24, 1), (28, 1), (32, 2), (36, 1), (42, 1), (48, 2), (56, 1), (64, 1), (72, 1), (80, 1), (88, 1))
@@ -72,7 +75,7 @@ def blaze_face(variant="mediapipe", *, image_shape=(128, 128, 3), normalize="uni
     for number, (*channels, step) in enumerate(c.blocks, start=1):
         stride *= step
         maps[stride] = x = blaze_block(x, channels, step, c=c, name=f"block{number}")
-    heads = {"offsets": (2 + 2 + 2 * len(POINTS)), "scores": 1}
+    heads = {"offsets": 2 + 2 + 2 * c.points, "scores": 1}
     outputs = {}
     for output, size in heads.items():
         rows = [
@@ -127,13 +130,13 @@ def anchors(image_shape):
 
 
 def decode(offsets, image_shape):
-    """Offsets (B, N, 16) -> corners xyxy and six points x, y in pixels (B, N, 16).
+    """Offsets (B, N, 16) -> corners xyxy and six points x, y in pixels (B, N, 16); as well for other numbers of points.
 
     The anchors have no sizes of their own: width and height are learned in pixels.
     """
     centers = anchors(image_shape)  # (N, 2)
     middle, size = offsets[..., :2] + centers, offsets[..., 2:4]
-    points = offsets[..., 4:] + np.tile(centers, len(POINTS))
+    points = offsets[..., 4:] + np.tile(centers, (offsets.shape[-1] - 4) // 2)
     return ops.concatenate([middle - size / 2, middle + size / 2, points], axis=-1)
 
 
@@ -147,7 +150,8 @@ def faces(outputs, image_shape=(128, 128, 3), *, score_threshold=0.75, iou_thres
         max_faces: D.
 
     Returns:
-        dict: boxes (B, D, 4) xyxy in pixels, keypoints (B, D, 6, 2) x, y in the order of POINTS, scores (B, D), and
+        dict: boxes (B, D, 4) xyxy in pixels, keypoints (B, D, 6, 2) x, y in the order of POINTS (or of other points of
+        a network that has such), scores (B, D), and
         labels (B, D) int32: 0, or -1 where padded.
     """
     scores = ops.sigmoid(ops.clip(outputs["scores"][..., 0], -100.0, 100.0))
@@ -159,5 +163,5 @@ def faces(outputs, image_shape=(128, 128, 3), *, score_threshold=0.75, iou_thres
         max_detections=max_faces,
     )
     values = found["values"]
-    points = ops.reshape(values[..., 4:], (-1, max_faces, len(POINTS), 2))
+    points = ops.reshape(values[..., 4:], (-1, max_faces, (values.shape[-1] - 4) // 2, 2))
     return {"boxes": values[..., :4], "keypoints": points, "scores": found["scores"], "labels": found["labels"]}

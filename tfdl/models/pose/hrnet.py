@@ -36,7 +36,7 @@ class HRNetConfig:
 
 VARIANTS = {
     "nano": HRNetConfig(channels=4, modules=(1, 1, 1), blocks=1, stem=8, head=(2, 4, 4, 8), features=16),  # for tests
-    "small": HRNetConfig(channels=16, modules=(1, 1, 1), blocks=2, stem=32),  # ours, for a few minutes on a CPU
+    "small": HRNetConfig(channels=16, modules=(1, 1, 1), blocks=1, stem=32),  # ours, for a few minutes on a CPU
     "w18": HRNetConfig(channels=18),
     "w32": HRNetConfig(channels=32),
 }
