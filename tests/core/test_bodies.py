@@ -35,7 +35,7 @@ def test_left_and_right_change_places():
 def test_wrong_tables_are_refused():
     with pytest.raises(ValueError, match="give for each of the 2 points the one it changes with"):
         Body(names=("a", "b"), lines=(), mirror=(1, 1))
-    with pytest.raises(ValueError, match="name points up to 2; there are 2"):
+    with pytest.raises(ValueError, match="lines, ends and axis name points up to 2; there are 2"):
         Body(names=("a", "b"), lines=((0, 2),), mirror=(0, 1))
     with pytest.raises(ValueError, match="1 sigmas for 2 points"):
         Body(names=("a", "b"), lines=(), mirror=(0, 1), sigmas=(0.1,))

@@ -22,6 +22,7 @@ class Body:
         mirror: the point that each becomes in a mirrored picture.
         ends: two groups of points; errors are measured by the distance between the means of the two.  () measures them
             by the longer side of the box around all.
+        axis: two groups of points; from the mean of the first to that of the second it goes up.  () if unknown.
         sigmas: standard deviations of annotations, relative to the size of the object; () if nobody measured them.
 
     Raises:
@@ -32,15 +33,16 @@ class Body:
     lines: tuple[tuple[int, int], ...]
     mirror: tuple[int, ...]
     ends: tuple[tuple[int, ...], ...] = ()
+    axis: tuple[tuple[int, ...], ...] = ()
     sigmas: tuple[float, ...] = ()
 
     def __post_init__(self):
         count = len(self.names)
         if sorted(self.mirror) != list(range(count)) or any(self.mirror[self.mirror[i]] != i for i in range(count)):
             raise ValueError(f"mirror is {self.mirror}; give for each of the {count} points the one it changes with.")
-        used = [point for group in (*self.lines, *self.ends) for point in group]
+        used = [point for group in (*self.lines, *self.ends, *self.axis) for point in group]
         if any(not 0 <= point < count for point in used):
-            raise ValueError(f"lines and ends name points up to {max(used)}; there are {count}, from 0 on.")
+            raise ValueError(f"lines, ends and axis name points up to {max(used)}; there are {count}, from 0 on.")
         if self.sigmas and len(self.sigmas) != count:
             raise ValueError(f"There are {len(self.sigmas)} sigmas for {count} points; give one a point.")
 
@@ -101,6 +103,7 @@ BODIES = {
             *((1, 2), (3, 5), (4, 6)),
         ),
         ends=((5, 6), (11, 12)),  # the torso
+        axis=((11, 12), (5, 6)),
         mirror=by_side(COCO_NAMES),
         sigmas=COCO_SIGMAS,
     ),
@@ -118,12 +121,14 @@ BODIES = {
             *path(28, 30, 32, 28),
         ),
         ends=((11, 12), (23, 24)),
+        axis=((23, 24), (11, 12)),
         mirror=by_side(BLAZE_NAMES),
     ),
     "faces68": Body(
         names=tuple(f"{part} {i + 1}" for part, count in FACE_PARTS.items() for i in range(count)),
         lines=FACE_LINES,
         ends=((36,), (45,)),  # the outer corners of the eyes
+        axis=((8,), (27,)),  # from the chin to between the eyes
         mirror=tuple(FACE_MIRROR),
     ),
 }
