@@ -85,14 +85,14 @@ def test_a_moving_and_turning_person_is_followed_without_a_new_search(predictor)
 
     tracker = Tracker(predictor, DOLL, find, present=0.3)
     for step in range(12):
-        frame, places = doll(60 + 6 * step, 60 + 3 * step, 0.15 * step)
+        frame, places = doll(60 + 2 * step, 60 + step, 0.08 * step)
         pose = tracker(frame)
         assert pose is not None and pose.size == SIZE
         np.testing.assert_allclose(
             pose.keypoints[:, :2], places, atol=4.5, err_msg=f"frame {step}"
         )  # the spot's radius
     assert len(asked) == tracker.searches == 1
-    assert tracker.region.angle == pytest.approx(0.15 * 11, abs=0.15)
+    assert tracker.region.angle == pytest.approx(0.08 * 11, abs=0.15)
 
 
 def test_a_person_who_is_gone_is_searched_anew(predictor):
