@@ -281,10 +281,11 @@ ESTIMATED_MINUTES = {
     "tfdl run answer_questions": 5,
     "tfdl run classify_points": 4,
     "tfdl run detect_in_3d": 10,
-    "tfdl run segment_images": 4,
-    "tfdl run segment_images --model fcn": 5,
-    "tfdl run segment_images --model deeplab": 6,
-    "tfdl run segment_images --data camvid --image-size 192 256": 10,
+    "tfdl run segment_images --data oxford_pet_mini": 7,
+    "tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 9": 6,
+    "tfdl run segment_images --data camvid --image-size 96 128 --epochs 9": 6,
+    "tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 9": 6,
+    "tfdl run detect_objects --model solo --evaluate-every 4": 7,
     "tfdl run detect_objects --model yolo_v5": 5,
     "tfdl run detect_objects --data bccd --image-size 320": 10,
 }
@@ -929,7 +930,7 @@ TOPICS = (
         2,
         "CNN",
         prerequisites=("classification",),
-        recipe="tfdl run segment_images --data camvid --image-size 192 256",
+        recipe="tfdl run segment_images --data oxford_pet_mini",
     ),
     Topic(
         "fcn",
@@ -939,7 +940,7 @@ TOPICS = (
         2,
         "CNN",
         prerequisites=("segmentation", "resnet"),
-        recipe="tfdl run segment_images --model fcn",
+        recipe="tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 9",
     ),
     Topic(
         "unet",
@@ -949,7 +950,7 @@ TOPICS = (
         2,
         "CNN",
         prerequisites=("fcn",),
-        recipe="tfdl run segment_images",
+        recipe="tfdl run segment_images --data camvid --image-size 96 128 --epochs 9",
     ),
     Topic(
         "deeplab",
@@ -959,7 +960,7 @@ TOPICS = (
         2,
         "CNN",
         prerequisites=("fcn", "resnet"),
-        recipe="tfdl run segment_images --model deeplab",
+        recipe="tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 9",
     ),
     Topic(
         "yolo_v5",
@@ -1017,6 +1018,7 @@ TOPICS = (
         2,
         "Vision",
         prerequisites=("segmentation", "resnet"),
+        recipe="tfdl run detect_objects --model solo --evaluate-every 4",
     ),
     Topic(
         "hrnet",

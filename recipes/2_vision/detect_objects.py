@@ -1,10 +1,11 @@
 """Train a detector to find objects in pictures, and export it for servers and phones.
 
 Stage 2 (vision) - YOLOv8 and YOLOv5, Jocher et al., software, as described by Terven et al. 2023, arXiv:2304.00501;
-DETR, Carion et al. 2020, arXiv:2005.12872
+DETR, Carion et al. 2020, arXiv:2005.12872; SOLO, Wang et al. 2019, arXiv:1912.04488, which finds masks too
 Run:     tfdl run detect_objects
          tfdl run detect_objects --model yolo_v5
          tfdl run detect_objects --model detr
+         tfdl run detect_objects --model solo --evaluate-every 4
          tfdl run detect_objects --data bccd --image-size 320 --batch-size 8 --epochs 24 --evaluate-every 6
          tfdl run detect_objects --data coco:/path/to/annotations.json --image-size 320
 Expect:  test mAP50 of 0.860 on shapes after 6 minutes on two CPU cores; 0.865 on bccd by the fourth command after 25,
