@@ -13,6 +13,7 @@ from tfdl.core.task import Task
 from tfdl.inference.constraints import Constraint
 from tfdl.inference.exported_generation import ExportedWriter
 from tfdl.inference.sampling import Sampling
+from tfdl.models.recurrent.rnn import RecurrentConfig
 
 PROMPTS = [[7], [5, 9, 2, 1], [3, 8, 1, 4, 2] * 2]  # pieces of 4: one that is not full, a full one, three
 
@@ -61,6 +62,15 @@ def test_a_prompt_may_fill_the_cache(gpt, folder):
 
 def test_encoder_decoder_writes_what_the_live_model_writes(bart):
     check_same(*bart, PROMPTS, new_tokens=6, start=2)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_recurrent_network_writes_what_the_live_model_writes(cell, tmp_path):
+    model = tfdl.build("rnn", RecurrentConfig(vocabulary_size=12, embedding=4, units=6, cell=cell, depth=2))
+    tfdl.export_model(model, tmp_path / "export", formats=("tflite",), sizes={"chunk": 4}, progress=None)
+    exported = ExportedWriter(tmp_path / "export" / "model.tflite")
+    assert exported.reader == "prefill"
+    check_same(model, exported, PROMPTS, new_tokens=6)
 
 
 def test_a_stop_token_ends_a_text_and_stream_shows_all_of_it(gpt, folder):

@@ -45,6 +45,15 @@ def test_a_text_alone_gives_the_same(loaded):
         assert complete(texts=tf.constant([text]))["texts"].numpy()[0] == new
 
 
+def test_a_recurrent_network_has_it_too():
+    model = tfdl.build("rnn", "nano", vocabulary_size=TOKENIZER.get_vocab_size())
+    complete, _ = text_entry_points(model, TOKENIZER)["complete"]
+    found = [text.decode() for text in complete(tf.constant(TEXTS))["texts"].numpy()]
+    expected = model.generate([TOKENIZER.encode(TEXTS[2]).ids], new_tokens=64, compiled=False).tokens[0]
+    assert found[2] == "".join("\ufffd" if token < 2 else LETTERS.characters[token - 2] for token in expected)
+    assert found[1] == ""
+
+
 def test_other_tokenizers_have_no_such_entry_point(gpt):
     pieces = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
     assert text_entry_points(gpt, pieces) == {} and text_entry_points(moved("bart"), TOKENIZER) == {}

@@ -3,8 +3,9 @@
     model = ExportedWriter("export/model.tflite")
     model.generate([[5, 9, 2]], new_tokens=40).tokens[0]
 
-The file is that of `tfdl.export_model` for a `CausalDecoder` ("prefill" and "step") or an `EncoderDecoder` ("encode"
-and "step").  An entry point that takes and gives the cache has one buffer for both, so that no step copies it.
+The file is that of `tfdl.export_model` for a `CausalDecoder` or a recurrent language model ("prefill" and "step") or an
+`EncoderDecoder` ("encode" and "step").  An entry point that takes and gives the cache, or states, has one buffer for
+both, so that no step copies it.
 Shapes: P tokens of a prompt, S places of the cache, V vocabulary.
 """
 
@@ -35,6 +36,7 @@ from tfdl.inference.generation import (
 from tfdl.inference.sampling import Sampling
 
 READERS = ("prefill", "encode")
+UNLIMITED = 2**20  # places of a network whose states have one size for texts of any length
 
 
 class ExportedWriter:
@@ -72,8 +74,9 @@ class ExportedWriter:
                 self.start = None  # as live encoder-decoders have it, see `generation.is_encoder_decoder`
             self.make_buffers(model)
             self.clear()  # the first writing makes LiteRT talk once more
-        (_, _, places, _), (_, size) = self.shapes["step"]["keys_0"], self.shapes["step"]["logits"]
-        self.config = SimpleNamespace(context=places, vocabulary_size=size)
+        step = self.shapes["step"]
+        places = step["keys_0"][2] if "keys_0" in step else UNLIMITED
+        self.config = SimpleNamespace(context=places, vocabulary_size=step["logits"][1])
 
     def make_buffers(self, model):
         """One for all inputs and outputs of a name and shape, of both entry points."""
@@ -174,10 +177,10 @@ class ExportedWriter:
         return log_softmax(np.stack(rows))
 
     def clear(self):
-        """Empties the cache, which may hold another text."""
-        for (name, shape), buffer in self.runtime["buffers"].items():
-            if name.startswith(("keys_", "values_")):
-                buffer.write(np.zeros(shape, "float32"))
+        """Empties the cache, which may hold another text: what the steps take and give."""
+        takes, gives = self.runtime["takes", "step"], self.runtime["gives", "step"]
+        for name in takes.keys() & gives.keys():
+            takes[name].write(np.zeros(self.shapes["step"][name], "float32"))
 
     def step(self, token, position):
         """Logits (1, V) after one more token."""
@@ -186,8 +189,8 @@ class ExportedWriter:
     def run(self, entry, **inputs):
         """Runs an entry point on these inputs and what its buffers hold; the logits, if it gives any."""
         takes, gives = self.runtime["takes", entry], self.runtime["gives", entry]
-        for name, values in inputs.items():
-            takes[name].write(np.ascontiguousarray(values, "int32"))
+        for name in inputs.keys() & takes.keys():  # recurrent networks have no use for a position
+            takes[name].write(np.ascontiguousarray(inputs[name], "int32"))
         self.runtime["model"].run_by_name(entry, takes, gives)
         if "logits" in gives:
             return gives["logits"].read(self.config.vocabulary_size, np.float32)[None]

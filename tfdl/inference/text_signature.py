@@ -13,10 +13,9 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from tfdl.core.model import Argument
-from tfdl.inference.generation import Read, beginner, cache_length, first_state, writer
+from tfdl.core.model import Argument, Writer
+from tfdl.inference.generation import Read, beginner, cache_length, first_state, is_encoder_decoder, writer
 from tfdl.inference.sampling import Sampling
-from tfdl.layers.causal_decoder import CausalDecoder
 
 UNKNOWN = 0xFFFD  # the letter in place of a token that is none
 
@@ -27,7 +26,7 @@ def completing(model, tokenizer, *, new_tokens=64):
     A text that is longer than the model sees is read from where it fits; after an empty one there is nothing.
 
     Args:
-        model: a `CausalDecoder`.
+        model: a `CausalDecoder` or a recurrent language model.
         tokenizer: a `tokenizers.Tokenizer`.
         new_tokens: N, fewer where the model sees fewer than 2 N.
 
@@ -67,9 +66,10 @@ def completing(model, tokenizer, *, new_tokens=64):
 
 
 def text_entry_points(model, tokenizer):
-    """{"complete": ...} of a `CausalDecoder` that writes characters; {} of any other model."""
+    """{"complete": ...} of a model that goes on with texts, in characters; {} of any other model."""
     try:
-        return {"complete": completing(model, tokenizer)} if isinstance(model, CausalDecoder) else {}
+        goes_on = isinstance(model, Writer) and not is_encoder_decoder(model)
+        return {"complete": completing(model, tokenizer)} if goes_on else {}
     except ValueError:
         return {}
 

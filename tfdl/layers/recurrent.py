@@ -202,6 +202,11 @@ class Recurrent(layers.Layer):
         outputs, *states = self.scan(self.project(x), initial_state=states, mask=mask)
         return ops.flip(outputs, 1) if self.backwards else outputs, tuple(states)
 
+    def step(self, x, states):
+        """One step without a loop: (B, D) and the states -> the output (B, U), and the new states."""
+        output, states = self.scan.cell(self.project(x), list(states))
+        return output, tuple(states)
+
     def compute_output_shape(self, shape, **_):
         return (*shape[:-1], self.units), ((shape[0], self.units),) * CELLS[self.cell].states
 

@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from tfdl.core.config import check_num_classes, choose_variant, config
-from tfdl.core.model import Writer
+from tfdl.core.model import Argument, Writer
 from tfdl.core.serial import serializable
 from tfdl.layers.recurrent import CELLS, Recurrent, bidirectional, check_cell
 
@@ -132,6 +132,8 @@ def rnn(
 
 
 UNLIMITED = 2**20  # tokens that it sees: its states have one size for texts of any length
+CHUNK = 16  # tokens that an exported file reads at a time
+STATES = ("hidden", "memory")  # of a layer, as entry points name them; an LSTM has both
 
 
 @serializable
@@ -167,6 +169,9 @@ class RecurrentLanguageModel(Writer, keras.Model):
         Returns:
             logits (B, T, V) float32, or (B, 1, V), and the new states.
         """
+        if tokens.shape[1] == 1:
+            x, after = self.advanced(tokens[:, 0], cache)
+            return self.get_layer("logits")(x)[:, None], after
         places = position + ops.arange(ops.shape(tokens)[1])
         mask = ops.ones_like(tokens, "bool") if starts is None else places >= starts[:, None]  # (B, T)
         x, after = self.get_layer("embedding")(tokens), []
@@ -176,6 +181,61 @@ class RecurrentLanguageModel(Writer, keras.Model):
         if last is not None:
             x = ops.take_along_axis(x, last[:, None, None], axis=1)
         return self.get_layer("logits")(x), after
+
+    def advanced(self, tokens, cache):
+        """One token (B,) of each text: the last layer's output (B, U), and the new states."""
+        x, after = self.get_layer("embedding")(tokens), []
+        for layer, states in zip(self.recurrent_layers, cache):
+            x, ends = layer.step(x, states)
+            after.append(ends)
+        return x, after
+
+    def signatures(self, *, chunk=CHUNK):
+        """Entry points of exported files: "prefill" reads a piece of a prompt, "step" one more token.
+
+        Both take and give the states, "hidden_0" (B, U), "memory_0" of an LSTM, "hidden_1" ..., and give the logits
+        (B, V) of the token that follows.  "prefill" takes `chunk` tokens, of which the first `length` (B,) count.
+
+        Args:
+            chunk: tokens that "prefill" takes.
+        """
+        token = range(self.config.vocabulary_size)
+        state = {name: Argument((None, *rows.shape[1:])) for name, rows in named(self.empty_cache(1, 1)).items()}
+        pieces = {
+            "tokens": Argument((None, chunk), "int32", token),
+            "length": Argument((None,), "int32", range(1, chunk + 1)),
+        }
+        return {
+            "prefill": (self.prefill, pieces | state),
+            "step": (self.step, {"tokens": Argument((None, 1), "int32", token)} | state),
+        }
+
+    def prefill(self, tokens, length, **states):
+        """The entry point of that name.  It has no loop: LiteRT lets no state leave a loop for a buffer of its own."""
+        x, cache = self.advanced(tokens[:, 0], self.paired(states))  # at least one token counts
+        for place in range(1, tokens.shape[1]):
+            counts = (place < length)[:, None]
+            new, after = self.advanced(tokens[:, place], cache)
+            x = ops.where(counts, new, x)
+            cache = [tuple(ops.where(counts, *pair) for pair in zip(*rows)) for rows in zip(after, cache)]
+        return {"logits": self.get_layer("logits")(x), **named(cache)}
+
+    def step(self, tokens, **states):
+        """The entry point of that name."""
+        x, after = self.advanced(tokens[:, 0], self.paired(states))
+        return {"logits": self.get_layer("logits")(x), **named(after)}
+
+    def paired(self, states):
+        """The inverse of `named`."""
+        return [
+            tuple(states[f"{kind}_{i}"] for kind in STATES[: CELLS[layer.cell].states])
+            for i, layer in enumerate(self.recurrent_layers)
+        ]
+
+
+def named(cache):
+    """The states of each layer -> {"hidden_0": ..., "memory_0": ..., "hidden_1": ...}, as entry points have them."""
+    return {f"{kind}_{i}": rows for i, states in enumerate(cache) for kind, rows in zip(STATES, states)}
 
 
 def dropout(x, rate, name):
