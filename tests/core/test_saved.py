@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfdl
-from tfdl.core.saved import load_model, own_modules
+from tfdl.core.saved import has_class, load_model, own_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +72,13 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path):
     model.save(tmp_path / "code.keras")
     with pytest.raises(ValueError, match=r"code\.keras cannot be loaded: .*[Ll]ambda"):
         load_model(tmp_path / "code.keras")
+
+
+def test_a_class_is_found_however_deep_it_lies():
+    inner = {"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "config": {}}]}}
+    outer = {"class_name": "Functional", "config": {"layers": [{"class_name": "Dense"}, inner]}}
+    assert has_class(outer, "Lambda") and has_class(outer, "Functional")
+    assert not has_class(outer, "LSTM")
 
 
 def test_a_file_without_its_weights_is_explained(saved, tmp_path):
