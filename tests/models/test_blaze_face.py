@@ -13,8 +13,9 @@ from tfdl.core.outline import parameters
 from tfdl.export.exporter import export_model
 from tfdl.export.tflite import run_tflite
 from tfdl.interop.weights import load_weights, save_weights
-from tfdl.models.pose.blaze_face import POINTS, VARIANTS, BlazeFaceConfig, anchors, blaze_face, decode, faces
+from tfdl.models.pose.blaze_face import POINTS, VARIANTS, BlazeFaceConfig, blaze_face
 from tfdl.ops.boxes import overlap
+from tfdl.ops.faces import anchors, decode, faces
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "weights"
 PICTURES = {"1face": 1, "3faces": 3, "4faces": 0}
