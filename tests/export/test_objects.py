@@ -10,13 +10,15 @@ from pycocotools import mask as coco_mask
 import tfdl
 from tests.harness import images_of
 from tests.learners.test_grid_segmenter import segmenter
+from tfdl.commands import evaluate as evaluate_command
 from tfdl.commands import predict as predict_command
 from tfdl.core.task import Task
+from tfdl.data import detection, shapes
 from tfdl.export.exporter import export_model
 from tfdl.export.objects import compare_objects, finds_objects, matched
 from tfdl.export.verify import verify_export
 
-LABELS = ("a", "b", "c", "d")
+LABELS = shapes.SHAPES
 IMAGES = images_of(12, 32, 32, 3)
 
 
@@ -76,6 +78,13 @@ def test_masks_are_those_of_the_picture_itself(exported, tmp_path, capsys):
     mask = coco_mask.decode(row["objects"][0]["mask"])
     np.testing.assert_allclose(mask.mean(), found.masks[0].mean(), atol=0.05)
     assert (tmp_path / "drawn" / "a.png").is_file()
+
+
+def test_evaluation_compares_masks(exported, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(detection, "SHAPE_COUNTS", {"train": 1, "validation": 1, "test": 5})
+    out = tmp_path / "checked"
+    assert evaluate_command.main([str(exported[2]), "--data", "shapes", "--out", str(out)]) == 0
+    assert "mask map50" in capsys.readouterr().out and (out / "mistakes.png").is_file()
 
 
 def detections(seed=0):

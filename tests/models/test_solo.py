@@ -85,6 +85,18 @@ def test_gradient_reaches_every_weight(model):
     assert sum(np.abs(g).max() > 0 for g in gradients) >= 0.9 * len(gradients)
 
 
+def test_mixed_precision_has_answers_in_float32():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        outputs = solo("nano", image_shape=SHAPE, num_classes=3)(images_of(2, *SHAPE))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    kinds = {name: x.dtype.name for name, x in outputs.items()}
+    assert kinds.pop("found_labels") == "int32" and set(kinds.values()) == {"float32"}
+    assert all(np.isfinite(x).all() for x in outputs.values())
+
+
 def test_masks_know_where_they_are():
     """On a picture of one color all points are alike but for the borders and the coordinates."""
     model = solo("nano", image_shape=SHAPE, num_classes=3)

@@ -47,6 +47,6 @@ def mistakes(scores):
         return {name: np.stack([getattr(worst, side)[name] for worst in scores.worst]) for name in names}
 
     images = np.stack([worst.image for worst in scores.worst])
-    found, truth = stacked("found", "boxes", "labels", "scores"), stacked("truth", "boxes", "labels")
+    found, truth = stacked("found", *scores.worst[0].found), stacked("truth", "boxes", "labels")
     title = "the pictures with the most mistakes; true boxes are dashed"
     return detection_grid(images, found, scores.labels, truth=truth, title=title)

@@ -79,6 +79,7 @@ def of_objects(model, args):
         channels=channels,
         resize=model.task.resize,
         batch_size=args.batch_size,
+        masks=model.reader.has_masks,
         limit=args.limit,
     )
     scores = detection_scores.evaluate(model, getattr(data, args.split).as_numpy_iterator(), data.labels)

@@ -90,6 +90,7 @@ class Reader:
         self.prefix = "found_" if "found_boxes" in backend.outputs else ""
         shapes = {name.removeprefix(self.prefix): shape for name, shape in backend.outputs.items()}
         self.is_suppressed = "labels" in shapes  # inside of the file
+        self.has_masks = self.is_suppressed and "masks" in shapes
         if not {"boxes", "scores"} <= shapes.keys() or len(shapes["scores"]) != 2 - self.is_suppressed:
             known = ", ".join(f"{name} (B, {', '.join(map(str, shape))})" for name, shape in shapes.items())
             raise ValueError(f"A detector has the outputs boxes (B, A, 4) and scores (B, A, C), this model {known}.")
@@ -128,7 +129,7 @@ class Reader:
             found = {name: outputs[self.prefix + name] for name in names}
             labels = np.round(found["labels"]).astype("int32")
             found["labels"] = np.where(found["scores"] >= score_threshold, labels, PADDING)
-            if "masks" in found:
+            if self.has_masks:
                 found = with_masks(found, self.task.image_shape[:2])
             return {name: ops.convert_to_numpy(values) for name, values in found.items()}
         boxes, scores = ops.convert_to_tensor(outputs["boxes"]), ops.sigmoid(outputs["scores"])
