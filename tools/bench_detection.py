@@ -20,10 +20,7 @@ one class for each box, ours any number.
 """
 
 import argparse
-import os
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -47,6 +44,7 @@ from tools.bench_vision import (  # noqa: E402 (after the path)
     called,
     document,
     invoker,
+    on_one_thread,
     paired,
     ratio_row,
     surroundings,
@@ -74,10 +72,7 @@ def main(argv=None):
         parser.error(f"--image-size must be a multiple of 32 and at least 64, not {args.image_size}")
     setting = Setting(64, (2,), 0.0) if args.quick else Setting(args.image_size, (BATCH,), seconds=20.0)
     if args.busy:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        os.environ["OMP_NUM_THREADS"] = "1"
-        setting = replace(setting, clock=time.process_time)
+        setting = on_one_thread(setting)
     circumstances, rows = surroundings(args.busy, ()), []
     for name in args.rows:
         row = compared(name, setting)

@@ -2,6 +2,7 @@
 
     python tools/bench_generate.py                       all that is installed (10 minutes on two cores)
     python tools/bench_generate.py --against keras_hub --batches 1
+    python tools/bench_generate.py --busy                while other programs run too
     python tools/bench_generate.py --quick               a look: a small model, few pairs, nothing kept
 
 Ours and theirs write in turns, greedily, with random weights; each pair gives a ratio.  Median and quartiles are
@@ -22,6 +23,7 @@ import argparse
 import gc
 import importlib.util
 import itertools
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -42,12 +44,18 @@ from tfdl.models.text import gpt
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # whence the other tools are imported
-from tools.bench_vision import Setting, document, paired, ratio_row, surroundings  # noqa: E402 (after the path)
+from tools.bench_vision import (  # noqa: E402 (after the path)
+    Setting,
+    document,
+    on_one_thread,
+    paired,
+    ratio_row,
+    surroundings,
+)
 
 RESULTS = ROOT / "results" / "bench_generate.json"
 TITLE = "Speed of writing tokens, ours over theirs: medians and quartiles of paired ratios"
 PARTS = {"both": (32, 32), "prefill": (63, 1), "decode": (1, 32)}  # tokens of the prompt, new tokens
-THREADS = 2  # of LiteRT
 
 
 def main(argv=None):
@@ -55,16 +63,19 @@ def main(argv=None):
     parser.add_argument("--against", nargs="+", choices=COMPARISONS, default=list(COMPARISONS), help="default: all")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8], help="texts at a time; default: 1 8")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["both"], help="default: both")
+    parser.add_argument("--busy", action="store_true", help="one thread, and its CPU seconds in place of wall time")
     parser.add_argument("--quick", action="store_true", help="two narrow blocks, few pairs; nothing is written")
     args = parser.parse_args(argv)
     config = replace(gpt.VARIANTS["gpt2"], context=128)
     if args.quick:
         config = replace(config, vocabulary_size=500, width=48, depth=2, heads=4)
     setting = Setting(0, seconds=0.0 if args.quick else 30.0)
+    if args.busy:
+        setting = on_one_thread(setting)
     if "transformers" in args.against and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
         print("transformers and PyTorch are not installed (extra `parity`): nothing is compared with them.")
         args.against.remove("transformers")
-    circumstances, rows = surroundings(False, ("torch", "transformers")), []
+    circumstances, rows = surroundings(args.busy, ("torch", "transformers")), []
     for against in args.against:
         for batch, part in itertools.product(args.batches, args.parts):
             if against.startswith("litert") and batch > 1:
@@ -108,7 +119,7 @@ def exported(form):
         content = FLOATS[form][2](saved(model, {point.name: point.compiled(1) for point in points}))
         file = Path(folder.name, "model.tflite")
         file.write_bytes(content)
-        writer = ExportedWriter(file, threads=THREADS)
+        writer = ExportedWriter(file, threads=tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count())
         return lambda: (writer.generate(tokens, new_tokens=new).tokens, folder)[0]  # the file lives as long as the call
 
     return make

@@ -24,10 +24,8 @@ import argparse
 import gc
 import importlib.util
 import json
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +46,14 @@ from tfdl.train.step import exact
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # whence the other tools are imported
-from tools.bench_vision import Setting, document, paired, ratio_row, surroundings  # noqa: E402 (after the path)
+from tools.bench_vision import (  # noqa: E402 (after the path)
+    Setting,
+    document,
+    on_one_thread,
+    paired,
+    ratio_row,
+    surroundings,
+)
 
 RESULTS = ROOT / "results" / "bench_text.json"
 TITLE = "Speed of a training step of ours over theirs: medians and quartiles of paired ratios"
@@ -106,10 +111,7 @@ def main(argv=None):
     setting = Setting(LENGTH, seconds=0.0 if args.quick else 40.0)
     size = Size(48, 2, 4) if args.quick else Size()
     if args.busy:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch reads it when it is imported
-        setting = replace(setting, clock=time.process_time)
+        setting = on_one_thread(setting)
     if "transformers" in args.against and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
         print("transformers and PyTorch are not installed (extra `parity`): nothing is compared with them.")
         args.against.remove("transformers")

@@ -128,10 +128,7 @@ def main(argv=None):
         parser.error(f"--image-size must be a multiple of 32 and at least 64, not {args.image_size}")
     setting = Setting(64, (8,), 0.0) if args.quick else Setting(args.image_size)
     if args.busy:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch reads it when it is imported
-        setting = replace(setting, clock=time.process_time)
+        setting = on_one_thread(setting)
     if "torch" in args.against and not (importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision")):
         print("torchvision is not installed (it is in the extra `parity`): nothing is compared with it.")
         args.against.remove("torch")
@@ -146,6 +143,14 @@ def main(argv=None):
             write_json(RESULTS, document(TITLE, KEYS, rows, circumstances, before))
         gc.collect()  # Keras's models are cycles of references
     return 0
+
+
+def on_one_thread(setting):
+    """The setting that counts CPU seconds; TensorFlow and PyTorch, unless they have begun, get one thread each."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch reads it when it is imported
+    return replace(setting, clock=time.process_time)
 
 
 def surroundings(busy, libraries):
