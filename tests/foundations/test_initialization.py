@@ -120,6 +120,11 @@ def test_orthogonal_linear_networks_keep_every_length():
     np.testing.assert_allclose(found.gradient, found.gradient[-1], rtol=1e-12)
 
 
+def test_every_network_has_inputs_of_its_own():
+    found = init.propagate(init.deep_network("he", depth=1, width=2, networks=1000), "relu", examples=1)
+    assert found.signal[0] == pytest.approx(1, abs=0.1)  # of 2,000 normal numbers, not of 2
+
+
 def test_dynamical_isometry_is_orthogonal_and_not_gaussian():
     arguments = dict(depth=30, width=40, networks=20)
     orthogonal = init.jacobian_singular_values(init.deep_network("orthogonal", **arguments), "linear")

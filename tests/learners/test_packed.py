@@ -1,5 +1,7 @@
 """Texts that share a row do not see each other, and are learned as in rows of their own."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from tfdl.core.saved import load_model
 from tfdl.data.instructions import load
 from tfdl.learners.supervised.packed import PackedLanguageModel
 from tfdl.losses.tokens import TokenCrossEntropy
-from tfdl.models.text.gpt import gpt
+from tfdl.models.text.gpt import VARIANTS, gpt
 from tfdl.models.text.llama import llama
 from tfdl.train.step import exact
 
@@ -40,6 +42,13 @@ def test_logits_are_those_of_a_row_for_each_text(learner):
         alone = np.array(learner.network(np.array([part])))
         np.testing.assert_allclose(together[0, start : start + len(part)], alone[0], atol=1e-5)
         start += len(part)
+
+
+def test_nothing_is_dropped_unless_it_trains():
+    model = PackedLanguageModel(gpt(replace(VARIANTS["nano"], dropout=0.5)))
+    row = packed(PARTS)
+    np.testing.assert_array_equal(model(row), model(row))
+    assert np.any(np.array(model(row, training=True)) != np.array(model(row)))
 
 
 def test_nothing_of_one_text_reaches_another(learner):
