@@ -81,6 +81,7 @@ def test_report_tells_what_was_measured(all_formats, report):
         "labels": list(LABELS),
         "image_shape": [16, 12, 3],
         "input_range": [0, 1],
+        "lines": [],
     }
 
 
