@@ -29,7 +29,7 @@ from tfdl.core.task import Task
 from tfdl.data import kitti_frames, sources
 from tfdl.data.order import Order, finalized, of_run
 
-SCENE_COUNTS = {"train": 600, "validation": 60, "test": 100}
+SCENE_COUNTS = {"train": 600, "validation": 40, "test": 100}
 FEATURES = 4  # x, y, z, reflectance
 SAMPLING = 4_000_000  # folded into a batch's seed for the choice of points
 
@@ -37,10 +37,11 @@ SAMPLING = 4_000_000  # folded into a batch's seed for the choice of points
 GROUND = -1.73  # below the sensor, as KITTI's is mounted
 ELEVATIONS = np.radians(np.linspace(-18, 2, 36))  # of the beams; KITTI's Velodyne HDL-64E has 64 from -24.8 to 2
 AZIMUTHS = np.radians(np.linspace(-45, 45, 128))
-FARTHEST = 40.0
+FARTHEST = 30.0
 NOISE = 0.02  # standard deviation of a measured distance
 CAR, SPREAD = np.array([3.9, 1.6, 1.56]), np.array([0.25, 0.1, 0.1])  # mean and deviation of the sizes
 CABIN = np.array([0.55, 0.85, 0.45])  # size of a car's cabin as parts of the car, on a body of the remaining height
+TURN = 0.2  # deviation of the angle to the street, along or across which all stand
 CLUTTER = {  # smallest and largest length, width, height
     "pole": ((0.2, 0.2, 2.5), (0.4, 0.4, 4.0)),
     "wall": ((2.0, 0.2, 1.2), (8.0, 0.4, 2.5)),
@@ -248,17 +249,18 @@ def mixed(points, rng):
 def placed(rng):
     """Cars (n, 7) and clutter (m, 7) that stand apart on the ground, in the view of the sensor."""
     kinds = list(CLUTTER)
-    wanted = ["car"] * rng.integers(1, 7) + [kinds[i] for i in rng.integers(0, len(kinds), rng.integers(3, 10))]
+    wanted = ["car"] * rng.integers(1, 6) + [kinds[i] for i in rng.integers(0, len(kinds), rng.integers(2, 8))]
     circles, boxes = [], {True: [], False: []}
     for kind in wanted:
         size = rng.normal(CAR, SPREAD) if kind == "car" else rng.uniform(*CLUTTER[kind])
         radius = np.hypot(*size[:2]) / 2
         for _ in range(20):
-            x = rng.uniform(4.0, 24.0)
-            y = rng.uniform(-1, 1) * min(11.0, 0.9 * x)
+            x = rng.uniform(4.0, 18.0)
+            y = rng.uniform(-1, 1) * min(8.5, 0.9 * x)
             if all(np.hypot(x - a, y - b) > radius + r for a, b, r in circles):
                 circles.append((x, y, radius))
-                boxes[kind == "car"].append((x, y, GROUND + size[2] / 2, *size, rng.uniform(-np.pi, np.pi)))
+                yaw = np.pi / 2 * rng.integers(-2, 2) + rng.normal(0, TURN)
+                boxes[kind == "car"].append((x, y, GROUND + size[2] / 2, *size, yaw))
                 break
     return (np.array(boxes[is_car]).reshape(-1, 7) for is_car in (True, False))
 

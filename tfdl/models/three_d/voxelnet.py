@@ -85,8 +85,8 @@ VARIANTS = {
         upsampled=8,
     ),
     # Ours, for two cores: coarser voxels, fewer channels, and a map as fine as the grid
-    "small": VoxelNetConfig(low=(0.0, -12.8, -3.0), high=(25.6, 12.8, 1.0), voxels=1152, **SMALL),
-    "small_far": VoxelNetConfig(low=(0.0, -19.2, -3.0), high=(51.2, 19.2, 1.0), voxels=4096, **SMALL),
+    "small": VoxelNetConfig(low=(0.0, -9.6, -3.0), high=(19.2, 9.6, 0.0), voxels=896, **SMALL),
+    "small_far": VoxelNetConfig(low=(0.0, -19.2, -3.0), high=(51.2, 19.2, 0.0), voxels=4096, **SMALL),
     "car": VoxelNetConfig(),
 }
 
