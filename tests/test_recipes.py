@@ -34,6 +34,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "pretrain_masked": ["--variant", "nano", "--data", "descriptions", "--length", "16", "--vocabulary-size", "300"],
     "read_images": ["--variant", "nano"],
     "tag_words": ["--data", str(ROOT / "tests" / "data" / "reviews.csv"), "--casing", "text"],
+    "segment_points": ["--variant", "nano_segmentation", "--points", "64"],
     "segment_images": ["--data", "shapes", "--variant", "nano", "--image-size", "64", "64"],
     "train_gpt": ["--variant", "nano", "--data", "descriptions", "--length", "16"],
     "train_highway": ["--depth", "4"],
@@ -66,7 +67,7 @@ SHOWN_BY_OTHERS = {
 DRAWN = {"'digits'", "'solids'", "'joined'", "'scenes'"}  # data that need no directory
 ALWAYS = {"config.json", "env.json", "summary.json", "tb"}
 NO_TASK = {"task.json"}  # `tfdl predict` does not answer yet for models of the data of these loaders
-OTHER_DATA = ("points.load(", "corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
+OTHER_DATA = ("corrupted_text.load(", "text_pairs.load(", "adding_problem.load(", "time_series.load(")
 PROMISED = {  # what a run folder holds if the recipe calls this
     "run.fit(": {"metrics.jsonl", "checkpoints", "figures", "task.json"},
     "run.compare(": {"variants"},

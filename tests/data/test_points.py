@@ -75,7 +75,7 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match="points is 512, but the clouds of .* have 9"):
         load(str(saved(tmp_path / "a.npz")))
     broken = np.full((4, 9, 3), np.nan)
-    with pytest.raises(ValueError, match=r"test_points is \(4, 9, 3\) for 4 labels; give finite"):
+    with pytest.raises(ValueError, match=r"test_points is \(4, 9, 3\) for labels \(4,\); give finite"):
         load(str(saved(tmp_path / "c.npz", test_points=broken)))
     with pytest.raises(ValueError, match="deviation=-1"):
         random_jitter(-1)

@@ -1,10 +1,12 @@
-"""Clouds of points with a class, as batches of points (B, N, 3) float32 and labels (B) int32.
+"""Clouds of points with a class, or with one for each point: batches of points (B, N, 3) float32, and labels int32, (B)
+or (B, N).
 
     data = load("solids", points=256, batch_size=32, augment=chain(random_turn(), random_jitter()))
 
-Names: `solids`, drawn here; or a file .npz, or NAME/NAME.npz in the data directory, with the arrays train_points
-(M, P, 3) and train_label (M), the same for test, and class_names.  Each cloud has its center at 0 and its farthest
-point at a distance of 1.  Order and augmentation are pure functions of (seed, epoch, step), see `order`.
+Names, both drawn here: `solids`, and `joined`, things put together of solids, each of whose points has the class of its
+part, see `joined_solids`.  Or a file .npz, or NAME/NAME.npz in the data directory, with the arrays train_points
+(M, P, 3) and train_label, (M) or (M, P), the same for test, and class_names.  Each cloud has its center at 0 and its
+farthest point at a distance of 1.  Order and augmentation are pure functions of (seed, epoch, step), see `order`.
 
 Source of the augmentation: Qi et al. 2016, arXiv:1612.00593, section 5.1.
 """
@@ -16,7 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.core import static
-from tfdl.data import sources
+from tfdl.core.clouds import normalized
+from tfdl.core.task import Task
+from tfdl.data import joined_solids, sources
 from tfdl.data.order import Order, finalized, of_run
 
 SOLIDS = ("sphere", "cube", "cylinder", "cone", "torus", "pyramid", "ellipsoid", "prism", "ring")
@@ -40,10 +44,18 @@ class PointData:
     class_counts: dict[str, np.ndarray]
     position: tf.Variable
 
+    per_point: bool = False  # whether each point has a class
+
     @property
     def short_name(self):
         """Name for run folders and titles."""
         return pathlib.Path(self.name).stem
+
+    @property
+    def task(self):
+        """The task of a model of these clouds."""
+        kind = "point_segmentation" if self.per_point else "point_classification"
+        return Task(kind=kind, labels=self.labels, points=self.points)
 
 
 def load(name, *, points=512, batch_size=32, augment=None, run=None, seed=0, position=None, limit=None, data_dir=None):
@@ -61,13 +73,18 @@ def load(name, *, points=512, batch_size=32, augment=None, run=None, seed=0, pos
         ValueError: it has other arrays, or clouds of fewer points.
     """
     seed, position, limit = of_run(run, seed, position, limit)
-    splits, labels = solids() if name == "solids" else stored(name, data_dir)
+    drawn = {"solids": solids, "joined": joined_solids.splits}
+    splits, labels = drawn[name]() if name in drawn else stored(name, data_dir)
     if batch_size < 1 or points < 1:
         raise ValueError(f"load got points={points} and batch_size={batch_size}; give 1 or more of each.")
     fewest = min(clouds.shape[1] for clouds, _ in splits.values())
     if points > fewest:
         raise ValueError(f"points is {points}, but the clouds of {name} have {fewest}; give that many or fewer.")
-    splits = {key: (normalized(x[:limit, :points]), y[:limit]) for key, (x, y) in splits.items()}
+    per_point = splits["train"][1].ndim == 2
+    splits = {
+        key: (normalized(x[:limit, :points]), y[:limit, :points] if per_point else y[:limit])
+        for key, (x, y) in splits.items()
+    }
     order = Order.start(seed=seed, batch_size=batch_size, count=len(splits["train"][1]), position=position)
     with tf.device("CPU:0"):
         clouds, numbers = (tf.constant(values) for values in splits["train"])
@@ -92,8 +109,9 @@ def load(name, *, points=512, batch_size=32, augment=None, run=None, seed=0, pos
         labels=labels,
         num_classes=len(labels),
         counts={key: len(y) for key, (_, y) in splits.items()},
-        class_counts={key: np.bincount(y, minlength=len(labels)) for key, (_, y) in splits.items()},
+        class_counts={key: np.bincount(y.ravel(), minlength=len(labels)) for key, (_, y) in splits.items()},
         position=order.position,
+        per_point=per_point,
     )
 
 
@@ -103,7 +121,9 @@ def stored(name, data_dir):
     if path.suffix != ".npz":
         path = pathlib.Path(data_dir or sources.data_dir()).expanduser() / name / f"{name}.npz"
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}; give solids, a file .npz, or a name in the data directory.")
+        raise FileNotFoundError(
+            f"There is no {path}; give solids, joined, a file .npz, or a name in the data directory."
+        )
     with np.load(path, allow_pickle=False) as file:
         wanted = ("train_points", "train_label", "test_points", "test_label", "class_names")
         if missing := [key for key in wanted if key not in file]:
@@ -115,21 +135,17 @@ def stored(name, data_dir):
         if f"{key}_points" in arrays
     }
     for key, (x, y) in splits.items():
-        if x.ndim != 3 or x.shape[-1] != 3 or len(x) != len(y) or not np.isfinite(x).all():
-            raise ValueError(f"{path}: {key}_points is {x.shape} for {len(y)} labels; give finite (M, P, 3) for (M).")
+        fits = x.ndim == 3 and x.shape[-1] == 3 and y.shape in (x.shape[:1], x.shape[:2])
+        if not fits or not np.isfinite(x).all():
+            raise ValueError(
+                f"{path}: {key}_points is {x.shape} for labels {y.shape}; give finite (M, P, 3) for (M), or (M, P)."
+            )
     if "validation" not in splits:
         x, y = splits["train"]
         order = np.random.default_rng(0).permutation(len(y))  # stored by class in some files
         left = len(y) - max(1, int(len(y) * FRACTION))
         splits |= {"train": (x[order[:left]], y[order[:left]]), "validation": (x[order[left:]], y[order[left:]])}
     return splits, tuple(map(str, arrays["class_names"]))
-
-
-def normalized(clouds):
-    """Centers at 0, the farthest point of each at 1.  (M, P, 3) -> same, float32"""
-    clouds = clouds - clouds.mean(1, keepdims=True)
-    radius = np.sqrt((clouds**2).sum(-1)).max(1)
-    return (clouds / np.maximum(radius, 1e-9)[:, None, None]).astype("float32")
 
 
 # Augmentation
