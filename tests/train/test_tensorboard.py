@@ -15,9 +15,12 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from tests import forked
+from tfdl.core.batches import OUTSIDE
+from tfdl.core.task import Task
 from tfdl.figures import pictures
 from tfdl.train.reports import tensorboard
 from tfdl.train.reports.predictions import probabilities
+from tfdl.train.reports.tensorboard import Clouds
 
 PROGRAM = Path(__file__).with_name("resumable.py")
 NAMES = ("cat", "dog", "owl")
@@ -256,3 +259,40 @@ def test_one_output_is_the_second_of_two_classes(activation):
 def test_outputs_of_a_detector_are_no_probabilities():
     assert probabilities(None, np.zeros((2, 3, 4))) is None
     assert probabilities(None, {"boxes": np.zeros((2, 4))}) is None
+
+
+class Turned:
+    """Says the class of a cloud, of its points, or which boxes are in it."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __call__(self, points, training):
+        shape = points.shape[:2] if self.kind == "point_segmentation" else points.shape[:1]
+        return np.eye(3)[np.broadcast_to(np.arange(shape[-1]) % 3, shape)]
+
+    def detect(self, points):
+        boxes = np.tile(np.array([0, 0, 0, 1, 1, 1, 0.0]), (len(points), 2, 1))
+        return {"boxes": boxes, "scores": np.tile([0.9, 0.1], (len(points), 1))}
+
+
+@pytest.mark.parametrize("kind", ["point_classification", "point_segmentation", "point_detection"])
+def test_clouds_can_be_turned(kind, tmp_path):
+    points = np.random.default_rng(0).uniform(-1, 1, (5, 12, 3)).astype("float32")
+    points[0, 9:] = OUTSIDE
+    labels = np.zeros((5, 12), "int32")
+    validation = tf.data.Dataset.from_tensor_slices((points, labels)).batch(5)
+    task = Task(kind=kind, points=12)
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    callback = Clouds(writer, SimpleNamespace(validation=validation, task=task), every=1)
+    callback.set_model(Turned(kind))
+    callback.draw(3)
+    writer.close()
+    events = board(tmp_path)
+    tags = [tag for tag in events.Tags()["tensors"] if tag.startswith("clouds/validation")]
+    places = next(values(events, tag)[0] for tag in tags if values(events, tag)[0].dtype == np.float32)
+    assert len(tags) == 2 and np.abs(places).max() <= 1, "places without those outside, and colors"
+    np.testing.assert_array_equal(places[1], points[1])
+    colors = callback.colors()
+    assert colors.shape == (4, 12, 3)
+    assert len(np.unique(colors.reshape(-1, 3), axis=0)) == (2 if kind == "point_detection" else 3)

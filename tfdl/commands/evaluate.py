@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tfdl.commands import classification_report, detection_report, pose_report, segmentation_report
+from tfdl.commands import classification_report, cloud_report, detection_report, pose_report, segmentation_report
 from tfdl.commands.arguments import add_model_options, loaded, parser_of, positive
 from tfdl.commands.classification_report import METRICS, numbers
 
@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   tfdl evaluate runs/xquad_bert --data dev-v1.1.json --split train
   tfdl evaluate runs/bccd_yolo_v8 --data bccd
   tfdl evaluate runs/face_keypoints68_hrnet --data face_keypoints68
+  tfdl evaluate runs/scenes_voxelnet --data kitti
   tfdl evaluate runs/tiny_shakespeare_gpt --data tiny_shakespeare --file model_dynamic.tflite --limit 50
   tfdl evaluate exported --file model_int8.tflite --data folder:photos --out checked
 
@@ -121,6 +122,31 @@ def of_poses(model, args):
     return Evaluation(data, pose_report.report(scores), document, lambda: pose_report.figures(scores))
 
 
+def of_points(model, args):
+    """Of a network that classifies the points of clouds."""
+    from tfdl.inference import cloud_scores
+
+    data, batches = clouds_of(model, args)
+    scores = cloud_scores.evaluate_points(model, batches, data.labels)
+    document = cloud_report.json_of_points(scores)
+    return Evaluation(
+        data, cloud_report.report_of_points(scores), document, lambda: cloud_report.figures_of_points(scores)
+    )
+
+
+def of_scenes(model, args):
+    """Of a detector in clouds."""
+    from tfdl.data import scenes_3d
+    from tfdl.inference import cloud_scores
+
+    data = scenes_3d.load(args.data, points=model.task.points, batch_size=args.batch_size, limit=args.limit)
+    scores = cloud_scores.evaluate_scenes(model, getattr(data, args.split).as_numpy_iterator())
+    document = cloud_report.json_of_scenes(scores)
+    return Evaluation(
+        data, cloud_report.report_of_scenes(scores), document, lambda: cloud_report.figures_of_scenes(scores)
+    )
+
+
 def of_answers(model, args):
     """Of a model that answers questions."""
     from tfdl.data import question_answering
@@ -226,6 +252,17 @@ def images_of(model, args):
     return data, getattr(data, args.split).as_numpy_iterator()
 
 
+def clouds_of(model, args):
+    """The data, and batches (points, labels) of the split."""
+    from tfdl.data import points
+
+    data = points.load(args.data, points=model.task.points, batch_size=args.batch_size, limit=args.limit)
+    if data.per_point != (model.task.kind == "point_segmentation"):
+        have = "a class for each point" if data.per_point else "one class"
+        raise ValueError(f"The clouds of {args.data} have {have}, and {args.source} does not answer that; give others.")
+    return data, getattr(data, args.split).as_numpy_iterator()
+
+
 def texts_of(model, args):
     """The data, and batches (texts, labels) of the split."""
     import numpy as np
@@ -243,12 +280,15 @@ def texts_of(model, args):
     return data, ((texts[i : i + size], numbers[i : i + size]) for i in range(0, len(texts), size))
 
 
-LOADERS = {"classification": images_of, "text_classification": texts_of}
+LOADERS = {"classification": images_of, "point_classification": clouds_of, "text_classification": texts_of}
 EVALUATIONS = {
     "classification": of_classes,
     "detection": of_objects,
     "segmentation": of_pixels,
     "pose": of_poses,
+    "point_classification": of_classes,
+    "point_segmentation": of_points,
+    "point_detection": of_scenes,
     "text_classification": of_classes,
     "question_answering": of_answers,
     "tagging": of_tags,

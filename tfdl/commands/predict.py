@@ -1,9 +1,9 @@
 """`tfdl predict SOURCE INPUT...`: a trained model's predictions for pictures or texts: a table, JSON, CSV or drawings.
 
-Of pictures, INPUT is a file, a folder, a pattern, or - for a list of files.  Of texts, it is a text, a file .txt with
-one on each line, a file .jsonl with a "text" on each line, or - for lines of standard input.  Of questions, each of
-these is a question on the text of --context FILE; else a question, a tab and its paragraph, or in a file .jsonl a
-"question" and a "context".
+Of pictures and of clouds of points (.npy, .npz, .bin), INPUT is a file, a folder, a pattern, or - for a list of files.
+Of texts, it is a text, a file .txt with one on each line, a file .jsonl with a "text" on each line, or - for lines of
+standard input.  Of questions, each of these is a question on the text of --context FILE; else a question, a tab and its
+paragraph, or in a file .jsonl a "question" and a "context".
 """
 
 import contextlib
@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
   tfdl predict runs/bccd_yolo_v8 smears/ --score 0.5 --out drawn
   tfdl predict runs/figures_hrnet people/ --json --out drawn
+  tfdl predict runs/scenes_voxelnet scans/ --json --out drawn
   tfdl predict runs/sst2_gru "a stirring, funny film" reviews.txt --json
   tfdl predict runs/xquad_bert "Who wrote it?" "When?" --context page.txt --top 3
   find . -name "*.png" | tfdl predict exported - --file model_int8.tflite --json > answers.jsonl
@@ -223,20 +224,14 @@ def drawings(args, model):
     if args.out is None:
         yield lambda result: None
         return
-    from PIL import Image
-
     from tfdl.core.files import replaced
     from tfdl.figures.style import png, write_png
-    from tfdl.inference.inputs import photograph
 
     names, shown = {Path(SHEET).stem}, []
     with replaced(args.out, marker=SHEET) as folder:
 
         def draw(result):
-            try:
-                image = photograph(result.path)
-            except (OSError, ValueError, Image.DecompressionBombError):
-                image = model.read(result.path)  # TensorFlow reads some files that Pillow refuses
+            image = model.picture(result.path)
             name = unused(Path(result.path).stem, names)
             # Not `write_png`, which flushes each file to disk: the folder appears as a whole anyway.
             (folder / f"{name}.png").write_bytes(png(model.answers.drawing(image, result, args.top)))

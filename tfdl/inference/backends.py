@@ -4,7 +4,8 @@
 
 | attribute   | meaning                                                                                             |
 |-------------|-----------------------------------------------------------------------------------------------------|
-| image_shape | (height, width, channels) of the input; height and width are None where any size will do            |
+| image_shape | (height, width, channels) of the input; height and width are None where any size will do; of       |
+|             | clouds, (points, numbers of a point)                                                                |
 | outputs     | {name: shape without the batch}                                                                     |
 | step        | distance of neighboring values of the first output; 0 for floats, more for quantized files          |
 | labels      | class names that the file itself has, or ()                                                         |
@@ -30,11 +31,11 @@ class KerasBackend:
 
     labels, input_range, step = (), None, 0.0
 
-    def __init__(self, file):
+    def __init__(self, file, of_clouds=False):
         self.model = model = load_model(file)
         if len(getattr(model, "inputs", None) or ()) != 1:
             raise ValueError(f"{file} takes {count_of(model)} inputs; tfdl predicts with models of one image input.")
-        self.image_shape = image_shape(model.inputs[0].shape, file)
+        self.image_shape = image_shape(model.inputs[0].shape, file, of_clouds)
         self.names = sorted(model.output) if isinstance(model.output, dict) else None
         tensors = keras.tree.flatten(model.output)
         names = self.names or [f"output_{i}" for i in range(len(tensors))]
@@ -56,7 +57,7 @@ class SavedModelBackend:
 
     labels, input_range, step = (), None, 0.0
 
-    def __init__(self, folder):
+    def __init__(self, folder, of_clouds=False):
         names = check_saved_model(folder)
         chosen = [name for name in SIGNATURES if name in names]
         if not chosen:
@@ -70,7 +71,7 @@ class SavedModelBackend:
         if not (spec.dtype.is_floating or spec.dtype == tf.uint8):
             raise ValueError(f"{folder} takes {spec.dtype.name}; tfdl feeds images as floats or uint8.")
         self.dtype = spec.dtype
-        self.image_shape = image_shape(spec.shape, folder)
+        self.image_shape = image_shape(spec.shape, folder, of_clouds)
         if self.dtype == tf.uint8:
             self.input_range = (0.0, 255.0)
         self.outputs = {name: tuple(spec.shape[1:]) for name, spec in self.run.structured_outputs.items()}
@@ -85,7 +86,7 @@ class SavedModelBackend:
 class TFLiteBackend:
     """A .tflite file with float or integer inputs; its images are run one by one."""
 
-    def __init__(self, file, *, threads=1):
+    def __init__(self, file, of_clouds=False, *, threads=1):
         content = Path(file).read_bytes()
         if content[4:8] != b"TFL3":
             raise ValueError(f"{file} is no TFLite file; `tfdl export` writes some.")
@@ -100,7 +101,7 @@ class TFLiteBackend:
         (self.input,) = inputs
         if self.input["shape"][0] != 1:
             raise ValueError(f"{file} takes {self.input['shape'][0]} images at a time; convert it with a batch of 1.")
-        self.image_shape = image_shape(self.input["shape"], file)
+        self.image_shape = image_shape(self.input["shape"], file, of_clouds)
         self.details = named(self.interpreter, details)
         self.outputs = {name: tuple(map(int, detail["shape"][1:])) for name, detail in self.details.items()}
         self.step = float(details[0]["quantization"][0])
@@ -148,10 +149,12 @@ def named(interpreter, details):
     return dict(interpreter.get_signature_runner(signature).get_output_details())
 
 
-def image_shape(shape, file):
-    """(B, H, W, C) of an input -> (H, W, C).  Raises ValueError if it is not the shape of images."""
+def image_shape(shape, file, of_clouds=False):
+    """(B, H, W, C) of an input -> (H, W, C), or of clouds (B, N, D) -> (N, D).  Raises ValueError for other shapes."""
     shape = None if shape.__class__ is tf.TensorShape and shape.rank is None else tuple(shape)
-    if shape is None or len(shape) != 4 or shape[-1] not in (1, 3):
+    if of_clouds and (shape is None or len(shape) != 3):
+        raise ValueError(f"{file} takes inputs of shape {shape}; clouds are (B, points, numbers of a point).")
+    if not of_clouds and (shape is None or len(shape) != 4 or shape[-1] not in (1, 3)):
         raise ValueError(f"{file} takes inputs of shape {shape}; tfdl predicts for images (B, height, width, 1 or 3).")
     return tuple(size if size is None else int(size) for size in shape[1:])
 

@@ -30,31 +30,33 @@ class Broken:
     reason: str
 
 
-def found(words, lines=()):
+def found(words, lines=(), *, suffixes=pictures.SUFFIXES, what="picture"):
     """Paths of pictures as text, or `Broken`, one by one.
 
     Args:
         words: files, folders (searched with all folders inside, in the order of names), patterns such as
             "photos/**/*.jpg", and "-" for the paths in `lines`.  A file that exists is never taken for a pattern.
         lines: an iterable of paths, read as they come; empty lines are skipped.
+        suffixes: of the files that are meant in a folder.
+        what: they hold.
     """
     for word in words:
         word = os.fspath(word)
         if word == STANDARD_INPUT:
             for line in lines:
                 if name := line.rstrip("\r\n"):
-                    yield from in_place(name)
+                    yield from in_place(name, suffixes, what)
         elif glob.has_magic(word) and not os.path.lexists(word):
             matches = sorted(glob.glob(os.path.expanduser(word), recursive=True))
             if not matches:
                 yield Broken(word, "no file matches this pattern")
             for match in matches:
-                yield from in_place(match)
+                yield from in_place(match, suffixes, what)
         else:
-            yield from in_place(os.path.expanduser(word))
+            yield from in_place(os.path.expanduser(word), suffixes, what)
 
 
-def in_place(path):
+def in_place(path, suffixes, what):
     """The pictures at a path that is no pattern."""
     if not os.path.isdir(path):
         yield path
@@ -63,11 +65,20 @@ def in_place(path):
     for folder, inside, files in os.walk(path):  # links to folders are not followed: they may lead in circles
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(pictures.SUFFIXES):
+            if not name.startswith(".") and name.lower().endswith(suffixes):
                 nothing = False
                 yield os.path.join(folder, name)
     if nothing:
-        yield Broken(path, f"no picture is in this folder ({', '.join(pictures.SUFFIXES)})")
+        yield Broken(path, f"no {what} is in this folder ({', '.join(suffixes)})")
+
+
+def each(items, files):
+    """Paths as text, arrays or `Broken`, one by one; `files` says which ones a path stands for, as `found`."""
+    for item in items:
+        if isinstance(item, (str, os.PathLike)):
+            yield from files([item])
+        else:
+            yield item
 
 
 def content(path):

@@ -18,14 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tfdl.core import pictures
 from tfdl.core.files import read_json, refuse_links
 from tfdl.core.graphs import FILE as SAVED_MODEL
 from tfdl.core.names import nearest
-from tfdl.core.task import OF_TEXTS, Task
+from tfdl.core.task import OF_CLOUDS, OF_TEXTS, Task
 from tfdl.inference import inputs
 from tfdl.inference.backends import KerasBackend, SavedModelBackend, TFLiteBackend
+from tfdl.inference.clouds import CloudPredictor
 from tfdl.inference.inputs import Broken
 from tfdl.inference.kinds import ANSWERS
 from tfdl.inference.text_generation import TextWriter
@@ -43,7 +45,9 @@ READERS = {
 PREFERRED = ("saved_model", "model.tflite", "model_float16.tflite", "model_uint8.tflite", "model_int8.tflite")
 
 
-def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "Predictor | TextPredictor | TextWriter":
+def load(
+    source, *, file: str | None = None, labels=None, threads: int = 1
+) -> "Predictor | CloudPredictor | TextPredictor | TextWriter":
     """Opens a trained model.
 
     Args:
@@ -53,7 +57,8 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
         threads: of a TFLite file.
 
     Returns:
-        A `Predictor`; of a run on texts, a `TextPredictor` or, of a language model, a `TextWriter`.
+        A `Predictor`; of a run on clouds of points, a `CloudPredictor`; of one on texts, a `TextPredictor` or, of a
+        language model, a `TextWriter`.
 
     Raises:
         FileNotFoundError: there is no such source or file.
@@ -71,12 +76,15 @@ def load(source, *, file: str | None = None, labels=None, threads: int = 1) -> "
         folder = path.parents[2] if is_best(path) else path.parent
         refuse_links(folder, task.tokenizer)
         return READERS[task.kind](path, task, folder)
+    of_clouds = task.kind in OF_CLOUDS
     if path.is_dir():
-        backend = SavedModelBackend(path)
+        backend = SavedModelBackend(path, of_clouds)
     elif path.suffix.lower() == ".tflite":
-        backend = TFLiteBackend(path, threads=threads)
+        backend = TFLiteBackend(path, of_clouds, threads=threads)
     else:
-        backend = KerasBackend(path)
+        backend = KerasBackend(path, of_clouds)
+    if of_clouds:
+        return CloudPredictor(path, backend, task)
     if not task.labels:
         task = replace(task, labels=backend.labels)
     if backend.input_range is not None:
@@ -175,6 +183,13 @@ class Predictor:
             except tf.errors.OpError:
                 pass  # outside of a graph the message is a clear one
         return self.decoded(content).numpy()
+
+    def picture(self, path):
+        """The picture for a drawing: as a person sees it."""
+        try:
+            return inputs.photograph(path)
+        except (OSError, ValueError, Image.DecompressionBombError):
+            return self.read(path)  # TensorFlow reads some files that Pillow refuses
 
     def decoded(self, content):
         return pictures.decode(content, self.task.image_shape, self.task.resize)
@@ -335,16 +350,8 @@ def decoder(image_shape, resize):
 
 def each(images_or_paths):
     """Paths as text, arrays or `Broken`, one by one."""
-    if isinstance(images_or_paths, (str, os.PathLike)):
-        yield from inputs.found([images_or_paths])
-    elif getattr(images_or_paths, "ndim", None) == 3:
-        yield images_or_paths
-    else:
-        for item in images_or_paths:
-            if isinstance(item, (str, os.PathLike)):
-                yield from inputs.found([item])
-            else:
-                yield item
+    is_one = isinstance(images_or_paths, (str, os.PathLike)) or getattr(images_or_paths, "ndim", None) == 3
+    return inputs.each([images_or_paths] if is_one else images_or_paths, inputs.found)
 
 
 def ahead(pool, function, items, count):

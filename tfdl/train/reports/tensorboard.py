@@ -7,6 +7,7 @@
 | custom scalars | training and validation in one chart, for the loss and each metric                             |
 | images         | visuals/predictions (16 validation images) about three times and at the end;                   |
 |                | visuals/confusion_matrix of the best weights                                                   |
+| mesh           | clouds/validation: clouds of points, each point in the color of the class that is found        |
 | histograms     | weights/LAYER/kernel, gamma ... about three times and at the end                               |
 | graphs         | layers, and operations of the forward pass                                                     |
 | hparams        | the flags that shape the result, with the last metrics                                         |
@@ -19,16 +20,22 @@ import os
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalars
 from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
+from tensorboard.plugins.mesh import summary_v2 as meshes
 
+from tfdl.core.batches import OUTSIDE
+from tfdl.core.task import OF_CLOUDS
+from tfdl.figures.clouds import rgb
 from tfdl.figures.detections import detection_grid
 from tfdl.figures.pictures import prediction_grid
 from tfdl.figures.style import DPI, png
+from tfdl.ops.boxes_3d import contains
 from tfdl.train.reports.predictions import (
     class_names,
     class_numbers,
@@ -36,12 +43,16 @@ from tfdl.train.reports.predictions import (
     is_classifier,
     is_detection,
     is_picture,
+    kind_of,
     probabilities,
 )
 
 EVERY = 20  # updates between two points of learning rate and gradient norm
 SAMPLES = 16  # images in the grid of predictions
 DETECTED = 8  # pictures in the grid of detections
+SHOWN = 0.3  # least score of a box in a cloud
+CLOUDS = 4  # clouds of points that can be turned
+NOTHING = (200, 200, 200)  # color of points in no box
 TIMES = 3  # histograms and pictures in a run, the last epoch's not counted
 SCREEN = 100  # pixels per inch of figures in the browser, where each of them is loaded
 
@@ -74,6 +85,8 @@ def tensorboard_callbacks(folder, data, *, epochs, flags, pictures=True):
         callbacks.append(Pictures(writer, data, every))
     if pictures and is_detection(data):
         callbacks.append(DetectedPictures(writer, data, every))
+    if pictures and kind_of(data) in OF_CLOUDS:
+        callbacks.append(Clouds(writer, data, every))
     return [*callbacks, Flush(writer)]
 
 
@@ -221,6 +234,33 @@ class DetectedPictures(NowAndThen):
         title = f"validation, epoch {epoch + 1}"
         figure = detection_grid(self.images.numpy(), found, self.labels, truth=self.truth, title=title)
         write_figure(self.writer, "detections", figure, epoch)
+
+
+class Clouds(NowAndThen):
+    """Validation clouds in space, each point in the color of its class, of its cloud's class, or of the box around it."""
+
+    def __init__(self, writer, data, every):
+        super().__init__(writer, every)
+        self.kind = kind_of(data)
+        self.points, _ = next(iter(data.validation.unbatch().batch(CLOUDS)))
+
+    def colors(self):
+        """(CLOUDS, P, 3) uint8."""
+        if self.kind == "point_detection":
+            found = {name: np.asarray(values) for name, values in self.model.detect(self.points).items()}
+            boxes = np.where((found["scores"] >= SHOWN)[..., None], found["boxes"], 0.0)
+            inside = np.asarray(contains(boxes.astype("float32"), self.points)).any(1)  # (B, P)
+            return np.where(inside[..., None], rgb(0), NOTHING).astype("uint8")
+        numbers = np.asarray(self.model(self.points, training=False)).argmax(-1)  # (B) or (B, P)
+        numbers = np.broadcast_to(numbers.reshape(len(numbers), -1), self.points.shape[:2])
+        return np.array([[rgb(number) for number in row] for row in numbers], "uint8")
+
+    def draw(self, epoch):
+        points = np.array(self.points)[..., :3]
+        first = points[:, :1]  # stands in for points that are not there
+        vertices = np.where(points[..., :1] >= OUTSIDE, first, points)
+        with self.writer.as_default(step=epoch):
+            meshes.mesh("clouds/validation", vertices=vertices, colors=self.colors())
 
 
 class Graph(keras.callbacks.Callback):
