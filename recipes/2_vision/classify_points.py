@@ -3,7 +3,8 @@
 Stage 2 (vision) - PointNet, Qi et al. 2016, arXiv:1612.00593
 Run:     tfdl run classify_points
          tfdl run classify_points --data modelnet_chair_monitor
-Expect:  not recorded yet; the targets are a test accuracy of 0.95 on solids and 0.97 on modelnet_chair_monitor
+Expect:  test accuracy of 0.989 on solids, and of 0.986 on modelnet_chair_monitor after 5 minutes on two CPU cores; the
+         first took 23, resumed once and beside many other programs (one run each, seed 0)
 """
 
 from dataclasses import dataclass

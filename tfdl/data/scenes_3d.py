@@ -29,7 +29,7 @@ from tfdl.core.task import Task
 from tfdl.data import kitti_frames, sources
 from tfdl.data.order import Order, finalized, of_run
 
-SCENE_COUNTS = {"train": 600, "validation": 40, "test": 100}
+SCENE_COUNTS = {"train": 500, "validation": 40, "test": 100}
 FEATURES = 4  # x, y, z, reflectance
 SAMPLING = 4_000_000  # folded into a batch's seed for the choice of points
 
@@ -48,7 +48,7 @@ CLUTTER = {  # smallest and largest length, width, height
     "bin": ((0.6, 0.6, 0.8), (1.5, 1.5, 1.6)),
     "hedge": ((2.0, 0.6, 0.6), (6.0, 1.2, 1.2)),
 }
-FEWEST = 10  # points on a car that has to be found
+FEWEST = 20  # points on a car that has to be found
 
 
 class Scene(NamedTuple):

@@ -237,7 +237,7 @@ class DetectedPictures(NowAndThen):
 
 
 class Clouds(NowAndThen):
-    """Validation clouds in space, each point in the color of its class, of its cloud's class, or of the box around it."""
+    """Validation clouds in space, each point in the color of its class, of its cloud's, or of the box around it."""
 
     def __init__(self, writer, data, every):
         super().__init__(writer, every)
