@@ -12,8 +12,7 @@ import keras
 
 import tfdl
 from tfdl.data import scenes_3d
-from tfdl.data.detection_augment import chain
-from tfdl.data.scene_augment import random_mirror, random_objects, random_scale, random_turn, within
+from tfdl.data.scene_augment import chain, random_mirror, random_objects, random_scale, random_turn, within
 from tfdl.figures.clouds import scene_grid
 from tfdl.figures.detections import precision_recall
 from tfdl.learners.supervised.voxel_detector import VoxelDetector

@@ -6,9 +6,8 @@ import tensorflow as tf
 
 from tfdl.core import batches
 from tfdl.core.batches import OUTSIDE
-from tfdl.data.detection_augment import chain
 from tfdl.data.kitti_frames import boxes_in_lidar
-from tfdl.data.scene_augment import MARGIN, random_mirror, random_objects, random_scale, random_turn, within
+from tfdl.data.scene_augment import MARGIN, chain, random_mirror, random_objects, random_scale, random_turn, within
 from tfdl.data.scenes_3d import FARTHEST, FEWEST, GROUND, beams, distances, load, sampled, scene
 from tfdl.ops.boxes_3d import contains, corners, pairwise_bev_iou
 

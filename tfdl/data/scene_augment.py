@@ -6,7 +6,6 @@ The three of Zhou & Tuzel 2018, arXiv:1711.06396 (VoxelNet), section 3.2:
 2. All is enlarged or shrunk.
 3. All is turned about the vertical axis through the sensor.
 
-`detection_augment.chain` applies one after the other.
 Shapes: B clouds, P points, D numbers of a point, N objects with padding.
 """
 
@@ -17,6 +16,18 @@ from tfdl.core.batches import OUTSIDE, PADDING
 from tfdl.ops.boxes_3d import contains, pairwise_bev_iou, turned
 
 MARGIN = 0.1  # meters by which a box is larger where it takes its points along: they scatter about the surface
+
+
+def chain(*augmentations):
+    """Applies augmentations one after the other, each with its own seed."""
+
+    def augment(points, boxes, labels, seed):
+        for stage, augmentation in enumerate(augmentations):
+            part = tf.random.experimental.stateless_fold_in(seed, stage)
+            points, boxes, labels = augmentation(points, boxes, labels, part)
+        return points, boxes, labels
+
+    return augment
 
 
 def random_objects(turn=np.pi / 10, shift=1.0):
