@@ -252,6 +252,7 @@ MINUTES = {
 }
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
+    "tfdl run detect_faces": 5,
     "tfdl run estimate_pose": 6,
     "tfdl run estimate_pose --model blaze_pose": 6,
     "tfdl run detect_objects --model detr": 10,
@@ -1038,6 +1039,7 @@ TOPICS = (
         2,
         "Vision",
         prerequisites=("detection", "mobilenet"),
+        recipe="tfdl run detect_faces",
     ),
     Topic(
         "blaze_pose",

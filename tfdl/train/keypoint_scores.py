@@ -1,22 +1,11 @@
 """Errors of key points on the validation split while an estimator is trained."""
 
-import keras
-
 from tfdl.metrics.keypoints import point_errors
+from tfdl.train.detection_scores import Scores
 
 
-class KeypointScores(keras.callbacks.Callback):
-    """Adds val_nme and val_pck to the logs of each epoch, so that they can pick the best one.
+class KeypointScores(Scores):
+    """val_nme and val_pck of an estimator of key points; `data` also has `body`."""
 
-    Args:
-        data: has `validation`, batches of images and truth, and `body`.
-    """
-
-    def __init__(self, data):
-        super().__init__()
-        self.data = data
-
-    def on_epoch_end(self, epoch, logs=None):
-        numbers = point_errors(self.model, self.data.validation, self.data.body.ends).result()
-        if logs is not None:
-            logs.update({f"val_{name}": value for name, value in numbers.items()})
+    def computed(self):
+        return point_errors(self.model, self.data.validation, self.data.body.ends).result()

@@ -10,18 +10,22 @@ Source: Bazarevsky et al. 2019, arXiv:1907.05047.
 Shapes: B batch, N anchors, M faces with padding, D faces found, P points.
 """
 
+from keras import ops
+
 from tfdl.core.gradients import mean_over
 from tfdl.core.serial import serializable
 from tfdl.learners.supervised.network_learner import NetworkLearner
 from tfdl.losses.faces import face_terms
-from tfdl.ops.faces import anchors, faces
+from tfdl.ops.faces import anchors, decode, faces
 
 
 @serializable
 class FaceDetector(NetworkLearner):
-    """Images (B, H, W, 3) -> {"offsets": (B, N, 4 + 2 P), "scores": (B, N, 1)}.
+    """Images (B, H, W, 3) -> dict of offsets (B, N, 4 + 2 P), scores (B, N, 1) logits, and boxes (B, N, 4) xyxy in
+    pixels.
 
-    Each mean of the loss is over the global batch, whatever replica or micro-batch its anchors are in.
+    The boxes are what the offsets mean, so that the model is a detector like any other.  Each mean of the loss is over
+    the global batch, whatever replica or micro-batch its anchors are in.
 
     Args:
         network: such as `blaze_face(...)` or `person_detector(...)`.
@@ -38,6 +42,13 @@ class FaceDetector(NetworkLearner):
         self.gain = gain
         self.image_shape = tuple(network.inputs[0].shape[1:])
         self.centers = anchors(self.image_shape)
+
+    def outputs_of(self, network):
+        outputs = network.output
+        if not isinstance(outputs, dict) or "offsets" not in outputs:
+            return outputs
+        shape = network.inputs[0].shape[1:]
+        return {**outputs, "boxes": decode(ops.cast(outputs["offsets"], "float32"), shape)[..., :4]}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """L of `losses.faces` for y, a dict of boxes (B, M, 4), labels (B, M) and keypoints (B, M, P, 3)."""

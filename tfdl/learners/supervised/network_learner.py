@@ -19,7 +19,7 @@ class NetworkLearner(keras.Model):
     OUTPUTS = ()
 
     def __init__(self, network, *, name=None, **kwargs):
-        outputs = network.output
+        outputs = self.outputs_of(network)
         if not isinstance(outputs, dict) or not set(self.OUTPUTS) <= outputs.keys():
             raise ValueError(
                 f"{type(self).__name__} needs a network with the outputs {', '.join(self.OUTPUTS)};"
@@ -27,6 +27,10 @@ class NetworkLearner(keras.Model):
             )
         super().__init__(inputs=network.inputs[0], outputs=outputs, name=name or network.name, **kwargs)
         self.network = network
+
+    def outputs_of(self, network):
+        """What the learner puts out: what the network does, and what a learner makes of it for its users."""
+        return network.output
 
     def get_config(self):
         return {"network": keras.saving.serialize_keras_object(self.network), "name": self.name}

@@ -6,6 +6,8 @@ double blocks of 5x5; both have the same 896 anchors.
 Shapes: B batch, H W height and width, C channels, N = 896 anchors of an image of 128 x 128, D faces.
 """
 
+import math
+
 import keras
 from keras import layers, ops
 
@@ -13,6 +15,7 @@ from tfdl.core.config import choose_variant, config
 from tfdl.layers.pixels import image_input, normalize_pixels
 from tfdl.ops.faces import ANCHORS
 
+PRIOR = 0.01  # score before training: few anchors see a face; Lin et al. 2017, arXiv:1708.02002, section 4.1
 POINTS = ("right eye", "left eye", "nose", "mouth", "right ear", "left ear")  # as seen by the person
 
 
@@ -43,10 +46,12 @@ class BlazeFaceConfig:
 
 
 SINGLE = ((24, 1), (28, 1), (32, 2), (36, 1), (42, 1), (48, 2), (56, 1), (64, 1), (72, 1), (80, 1), (88, 1))
+SMALL = ((24, 1), (32, 2), (32, 1), (48, 2), (48, 1), (64, 2), (64, 1), (64, 1))
 PAPER = ((24, 1), (24, 1), (48, 2), (48, 1), (48, 1), (24, 96, 2), (24, 96, 1), (24, 96, 1))
 
 VARIANTS = {
     "nano": BlazeFaceConfig(blocks=((8, 2), (4, 8, 2), (8, 2)), stem=8, kernel=3),  # ours, for tests
+    "small": BlazeFaceConfig(blocks=SMALL, kernel=3),  # ours, for a few minutes on a CPU
     "paper": BlazeFaceConfig(blocks=(*PAPER, (24, 96, 2), (24, 96, 1), (24, 96, 1))),  # Table 4
     "mediapipe": BlazeFaceConfig(blocks=(*SINGLE, (96, 2), *((96, 1),) * 4), kernel=3, norm=False),
 }
@@ -78,12 +83,23 @@ def blaze_face(variant="mediapipe", *, image_shape=(128, 128, 3), normalize="uni
     for output, size in heads.items():
         rows = [
             layers.Reshape((-1, size), dtype="float32", name=f"{output}{stride}_rows")(
-                layers.Conv2D(size * count, 1, dtype="float32", name=f"{output}{stride}")(maps[stride])
+                layers.Conv2D(
+                    size * count,
+                    1,
+                    bias_initializer=keras.initializers.Constant(first_answer(size, stride) * count),
+                    dtype="float32",
+                    name=f"{output}{stride}",
+                )(maps[stride])
             )
             for stride, count in ANCHORS.items()
         ]
         outputs[output] = layers.Concatenate(axis=1, dtype="float32", name=output)(rows)  # (B, N, 16) and (B, N, 1)
     return keras.Model(images, outputs, name=name)
+
+
+def first_answer(size, stride):
+    """What a head of an anchor says before training: no face, or boxes around the anchor that overlap as faces do."""
+    return [-math.log(1 / PRIOR - 1)] if size == 1 else [0.0, 0.0, 4.0 * stride, 4.0 * stride] + [0.0] * (size - 4)
 
 
 def blaze_block(x, channels, stride, *, c, name):
