@@ -2,7 +2,7 @@
 
 Stage 2 (vision) - VoxelNet, Zhou & Tuzel 2018, arXiv:1711.06396
 Run:     tfdl run detect_in_3d
-         tfdl run detect_in_3d --data kitti:000002 --variant small_far --points 20000 --batch-size 1 --epochs 200
+         tfdl run detect_in_3d --data kitti:000002 --variant small_far --points 20000 --batch-size 1
 Expect:  not recorded yet; the target is an average precision from above of 0.7 on scenes
 """
 

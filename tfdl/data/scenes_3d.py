@@ -30,6 +30,7 @@ from tfdl.data import kitti_frames, sources
 from tfdl.data.order import Order, finalized, of_run
 
 SCENE_COUNTS = {"train": 500, "validation": 40, "test": 100}
+REPEATS = 50  # of KITTI's frames in an epoch of training: there are so few
 FEATURES = 4  # x, y, z, reflectance
 SAMPLING = 4_000_000  # folded into a batch's seed for the choice of points
 
@@ -175,7 +176,7 @@ def read(name, limit, data_dir):
         raise ValueError(f"There are no scenes {name!r}; give scenes, kitti, or kitti:FRAME.")
     frames = [Scene(*fields) for fields in kitti_frames.read(frame, data_dir)]
     frames = [one._replace(points=mixed(one.points, np.random.default_rng(0))) for one in frames]
-    return {key: frames for key in SCENE_COUNTS}
+    return {key: frames * REPEATS if key == "train" else frames for key in SCENE_COUNTS}
 
 
 def table(scenes, size):
