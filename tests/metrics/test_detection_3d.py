@@ -68,9 +68,9 @@ def test_numbers_are_those_of_loops_over_polygons(seed):
 def test_perfect_and_absent_answers():
     truth, _ = scene(0)
     perfect = {"boxes": truth["boxes"], "scores": np.ones(truth["labels"].shape), "labels": truth["labels"]}
-    metric = AveragePrecision3D()
+    metric = AveragePrecision3D(0.5)
     metric.update_state(truth, perfect)
-    assert set(metric.result().values()) == {1.0}
+    assert metric.result() == {"bev_ap": 1.0, "ap_3d": 1.0, "bev_ap50": 1.0, "ap_3d_50": 1.0}
     metric.reset_state()
     metric.update_state(truth, perfect | {"labels": np.full_like(truth["labels"], -1)})
     assert set(metric.result().values()) == {0.0}

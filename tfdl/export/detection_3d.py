@@ -26,7 +26,7 @@ from tfdl.ops.suppression import non_max_suppression
 
 FILE = "detector.tflite"
 DETECTIONS = 50  # D
-CANDIDATES = 100
+CANDIDATES = 200
 ROUNDS = 16
 IOU, SCORE = 0.1, 0.05  # thresholds in the file
 SHOWN = 0.3  # least score of what counts as the truth in the comparison

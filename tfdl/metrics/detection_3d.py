@@ -75,9 +75,9 @@ class AveragePrecision3D:
             raise ValueError("There are no clouds to evaluate; call update_state first.")
         if not self.objects():
             return {}
-        names = {("bev", self.threshold): "bev_ap", ("3d", self.threshold): "ap_3d"}
-        names |= {("bev", 0.5): "bev_ap50", ("3d", 0.5): "ap_3d_50"}
-        return {name: average_precision(*self.curve(kind, at)) for (kind, at), name in names.items()}
+        asked = {"bev_ap": ("bev", self.threshold), "ap_3d": ("3d", self.threshold)}
+        asked |= {"bev_ap50": ("bev", 0.5), "ap_3d_50": ("3d", 0.5)}
+        return {name: average_precision(*self.curve(*kind_and_threshold)) for name, kind_and_threshold in asked.items()}
 
     def objects(self):
         """How many objects are to be found."""
