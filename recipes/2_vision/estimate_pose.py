@@ -42,7 +42,7 @@ class Config:
     """row of the model's VARIANTS: tfdl show MODEL"""
     weights: str = ""
     """weights to start from: a run folder or a file; empty: random"""
-    image_size: tuple[int, int] = (96, 96)
+    image_size: tuple[int, int] | None = None
     """height and width of the model's input in pixels, multiples of 32"""
     sigma: float = 1.5
     """of the Gaussian around each point, in cells of a heat map, which have 4 x 4 pixels"""

@@ -42,7 +42,7 @@ def planted(coordinates=False):
         return model
     flat = keras.layers.Permute((2, 1))(keras.layers.Reshape((SIDE * SIDE, 3))(images))  # (B, 3, H W)
     places = keras.layers.Dense(2, use_bias=False, name="places")(flat)
-    visibility = keras.layers.Dense(1, name="sum")(flat)
+    visibility = keras.layers.Dense(1, name="sum")(flat)  # (B, 3, 1)
     model = keras.Model(images, {"keypoints": places, "visibility": visibility}, name="planted")
     rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5
     weights = np.stack([columns, rows], -1).reshape(-1, 2) / 16  # spots have 4 x 4 pixels of 1

@@ -1,9 +1,8 @@
 """What of an estimator of poses goes into files: heat maps or coordinates, and in a file of its own their decoding.
 
-model*.tflite      heatmaps (1, h, w, K), or of a network of coordinates keypoints (1, K, 2) in pixels and visibility
-                   (1, K, 1), logits
-pose.tflite        float32, of a network of heat maps: keypoints (1, K, 2) x, y in pixels of the network's pictures, and
-                   scores (1, K), the heights of the peaks
+model*.tflite      heatmaps (1, h, w, K), or of a network of coordinates keypoints (1, K, 2) x, y in pixels of the
+                   network's pictures, and scores (1, K, 1), the probabilities of being visible
+pose.tflite        float32, of a network of heat maps: the same outputs; the scores are the heights of the peaks
 pose_int8.tflite   the same with 8 bits inside: coordinates are exact to 1/256 of the picture
 
 The decoding is that of `ops.heatmaps`, in LiteRT's own operators.  A network of coordinates needs none, and is left
@@ -28,7 +27,7 @@ AGREEMENT = {"tflite": 0.99, "tflite_int8": 0.9}  # least part of the live model
 
 
 def pose_in_use(model):
-    """images -> {"heatmaps": (B, h, w, K)}, or {"keypoints": (B, K, 2) in pixels, "visibility": (B, K, 1) logits}.
+    """images -> {"heatmaps": (B, h, w, K)}, or {"keypoints": (B, K, 2) in pixels, "scores": (B, K, 1) in [0, 1]}.
 
     Args:
         model: functional, with the outputs heatmaps, or keypoints and visibility; others are left out.
@@ -37,17 +36,20 @@ def pose_in_use(model):
         ValueError: other outputs.
     """
     outputs = model.output if isinstance(model.output, dict) else {}
-    for kept in (("keypoints", "visibility"), ("heatmaps",)):
-        if set(kept) <= outputs.keys():
-            return keras.Model(model.inputs[0], {name: outputs[name] for name in kept}, name=model.name)
-    raise ValueError(
-        f"{model.name!r} has no output heatmaps, nor keypoints and visibility, so it estimates no pose; give another"
-        " task."
-    )
+    if {"keypoints", "visibility"} <= outputs.keys():
+        kept = {"keypoints": outputs["keypoints"], "scores": ops.sigmoid(outputs["visibility"])}
+    elif "heatmaps" in outputs:
+        kept = {"heatmaps": outputs["heatmaps"]}
+    else:
+        raise ValueError(
+            f"{model.name!r} has no output heatmaps, nor keypoints and visibility, so it estimates no pose; give"
+            " another task."
+        )
+    return keras.Model(model.inputs[0], kept, name=model.name)
 
 
 def with_decoding(model):
-    """A model of heat maps that ends with keypoints (B, K, 2) x, y in pixels, and scores (B, K)."""
+    """A model of heat maps that ends with keypoints (B, K, 2) x, y in pixels, and scores (B, K, 1)."""
     heatmaps = model.output["heatmaps"]
     layer = Decoding(model.inputs[0].shape[1] / heatmaps.shape[1], name="decoding")
     return keras.Model(model.inputs[0], layer(heatmaps), name=model.name)
@@ -55,7 +57,7 @@ def with_decoding(model):
 
 @serializable
 class Decoding(keras.layers.Layer):
-    """Heat maps (B, h, w, K) -> {"keypoints": (B, K, 2), "scores": (B, K)}, see `ops.heatmaps.decode`.
+    """Heat maps (B, h, w, K) -> {"keypoints": (B, K, 2), "scores": (B, K, 1)}, see `ops.heatmaps.decode`.
 
     Args:
         stride: pixels of a cell.
@@ -67,7 +69,7 @@ class Decoding(keras.layers.Layer):
 
     def call(self, heatmaps):
         found = decode(heatmaps, stride=self.stride)
-        return {"keypoints": found[..., :2], "scores": found[..., 2]}
+        return {"keypoints": found[..., :2], "scores": found[..., 2:]}
 
 
 def pose_files(folder, model, signature, formats, calibration, reference, left_out, say):

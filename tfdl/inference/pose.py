@@ -1,7 +1,7 @@
 """Key points of one person or face in each picture: outputs -> points, as lines of a table, JSON, CSV and drawings.
 
 A kind of task, see `tfdl.inference.classification`.  A network puts out heat maps (B, h, w, K), or keypoints (B, K, 2)
-in pixels with visibility (B, K, 1), logits; a file that decodes heat maps by itself puts out scores in place of these.
+in pixels with visibility (B, K, 1), logits; files put out scores in [0, 1] in place of these.
 Points are in pixels of the picture as a person sees it.
 Shapes: B pictures, K key points.
 """
@@ -76,7 +76,7 @@ class Reader:
             known = ", ".join(f"{name} (B, {', '.join(map(str, shape))})" for name, shape in shapes.items())
             raise ValueError(
                 f"An estimator of poses has the outputs heatmaps (B, h, w, K), or keypoints (B, K, 2) and scores (B,"
-                f" K), this model {known}."
+                f" K, 1), this model {known}."
             )
         if task.labels and len(task.labels) != count:
             raise ValueError(f"There are {len(task.labels)} labels for {count} key points; give one a point.")
@@ -98,7 +98,7 @@ class Reader:
         if self.stride is not None:
             found = ops.convert_to_numpy(decode(ops.convert_to_tensor(outputs["heatmaps"]), stride=self.stride))
         else:
-            scores = outputs["scores"][..., None] if "scores" in outputs else sigmoid(outputs["visibility"])
+            scores = outputs["scores"] if "scores" in outputs else sigmoid(outputs["visibility"])
             found = np.concatenate([outputs["keypoints"], scores], axis=-1)
         return np.concatenate([found[..., :2], np.clip(found[..., 2:], 0, 1)], axis=-1)
 
