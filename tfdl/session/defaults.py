@@ -70,7 +70,8 @@ DETECTORS = {
     "detr": DetectorDefaults(
         variant="small_images", batch_size=8, learning_rate=1e-3, weight_decay=1e-4, mosaic=0.0, epochs=60
     ),
-    "solo": DetectorDefaults(variant="small_images", mosaic=0.0, epochs=12),
+    # Few pictures an update, so that a training of minutes has many of them.
+    "solo": DetectorDefaults(variant="small_images", batch_size=8, learning_rate=1.5e-3, mosaic=0.0, epochs=8),
 }
 
 
