@@ -147,7 +147,10 @@ def test_shapes_have_the_boxes_of_their_visible_pixels_and_come_from_the_seed():
     assert images.shape == (20, 48, 48, 3) and images.dtype == "uint8"
     assert {len(rows) for rows in labels} > {0, 1}, "some pictures have no shape and some have several"
     assert set(np.concatenate(labels)) == {0, 1, 2, 3}
-    for rows in boxes:
+    for rows, owner in zip(boxes, owners):
         assert (rows >= 0).all() and (rows <= 48).all() and (rows[:, 2:] - rows[:, :2] >= 3).all()
+        for number, box in enumerate(rows):
+            y, x = np.nonzero(owner == number)
+            assert box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
     other = shapes({"validation": 20}, size=48)["validation"]
     assert not np.array_equal(images, other[0])
