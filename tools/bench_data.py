@@ -2,6 +2,7 @@
 
     python tools/bench_data.py             all of it (10 minutes on two cores)
     python tools/bench_data.py --busy      CPU seconds in place of wall time, while other programs run too
+    python tools/bench_data.py --kinds tiny    one kind, and memory; the others' rows stay
     python tools/bench_data.py --quick     a look: few pictures, few pairs, nothing kept
 
 Both read the same folder of JPEG files, made here from noise and shapes, in shuffled batches of 32: ours by
@@ -20,7 +21,6 @@ process takes at most on top of what TensorFlow does.  All goes to results/bench
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,12 +34,16 @@ import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from tfdl.core import pictures
-from tfdl.core.files import write_json
+from tfdl.core.files import read_json, write_json
 from tfdl.core.provenance import commit, versions
 from tfdl.data import images
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # whence the other tools are imported
+from tools.bench_vision import document  # noqa: E402 (after the path)
+
 RESULTS = ROOT / "results" / "bench_data.json"
+TITLE = "Reading pictures: ours over keras.utils.image_dataset_from_directory, medians and quartiles"
 BATCH = 32
 TRAINING_EPOCHS = 10  # of the row "in memory"
 QUALITY_FILES = 8
@@ -105,10 +109,9 @@ def main(argv=None):
             "cores": os.cpu_count(),
             "clock": "CPU seconds" if args.busy else "wall time",
         }
-        title = "Reading pictures: ours over keras.utils.image_dataset_from_directory, medians and quartiles"
-        command = "python tools/bench_data.py" + (" --busy" if args.busy else "")
-        facts = {"title": title, "command": command, "commit": start, "circumstances": circumstances}
-        write_json(RESULTS, facts | {"rows": rows, "memory": memory})
+        before = read_json(RESULTS) if RESULTS.is_file() else {}
+        rows = [row | {"commit": start} for row in rows]
+        write_json(RESULTS, document(TITLE, ("kind",), rows, circumstances, before) | {"memory": memory})
     return 0
 
 
@@ -260,8 +263,12 @@ def memory_of(folder, image_size, held):
 
 
 def peak():
-    """Megabytes (10^6 bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """The most that this process has taken so far, in megabytes (10^6 bytes).
+
+    Not by `getrusage`, where Linux counts in what the parent took when it started the process.
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 # Pictures
