@@ -19,6 +19,10 @@ SMALL = BlazeFaceConfig(blocks=((16, 1), (16, 2), (24, 2), (32, 2), (32, 1)), st
 
 @pytest.fixture(scope="module")
 def batch():
+    return people()
+
+
+def people():
     """Six figures with the box of the face, the middle of the hips and the top of the circle around the person."""
     images, points = figures({"train": 6}, size=SHAPE[0])["train"]
     names = BODIES["coco"].names

@@ -151,14 +151,14 @@ def test_resumed_run_ends_with_the_same_bits(kind, tmp_path, no_reports):
 
 @pytest.mark.slow
 def test_two_replicas_with_micro_batches_are_one_device(tmp_path):
-    """Batches of 5 and 1: a replica has no visible point, or no picture at all."""
+    """Batches of 5 and 1: a replica has no visible point, or no picture at all.  So does the detector of faces."""
     program = Path(__file__).with_name("replicated_pose.py")
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1", "TFDL_LOGICAL_CPUS": "2"}
     with open(tmp_path / "log", "w") as log:
         process = forked.start(program, tmp_path / "r.npz", env=environment, log=log)
     assert process.wait(timeout=500) == 0, (tmp_path / "log").read_text()[-3000:]
     found = dict(np.load(tmp_path / "r.npz"))
-    for kind in KINDS:
+    for kind in (*KINDS, "faces"):
         np.testing.assert_allclose(found[f"{kind}/two/losses"], found[f"{kind}/one/losses"], rtol=1e-4)
         names = [name.split("/")[2] for name in found if name.startswith(f"{kind}/one/weight")]
         assert len(names) > 5
