@@ -168,9 +168,10 @@ def all_texts(model, prompt, count, stop):
 def test_enough_beams_find_the_best_of_all_texts(penalty):
     model = tfdl.build("gpt", "nano", vocabulary_size=5)
     for weight in model.trainable_variables:
-        weight.assign(weight + np.random.default_rng(2).normal(0, 0.5, weight.shape))
+        weight.assign(weight + np.random.default_rng(2).normal(0, 0.1, weight.shape))
     texts = all_texts(model, [1, 3], 3, stop=4)
     best = max(texts, key=lambda text: texts[text] / len(text) ** penalty)
+    assert len(best) == (3 if penalty else 1), "a penalty makes the longer text the better one"
     answer = model.beam_search([[1, 3]], beams=25, new_tokens=3, stop_tokens=[4], length_penalty=penalty)
     assert answer.tokens[0].tolist() == [token for token in best if token != 4]
     expected = texts[best] if best[-1] != 4 else sum(answer.log_probabilities[0])

@@ -167,6 +167,11 @@ def test_rate_is_divided_once_per_group_from_the_head_down():
     assert sum(sizes) == 12 and max(sizes) - min(sizes) <= 1  # six convolutions and their norms
 
 
+def test_two_groups_are_the_head_and_the_others():
+    rates = multipliers(network(), factor=2.0, groups=2)
+    assert set(rates) == {1.0, 0.5} and rates == sorted(rates)
+
+
 def test_fewer_layers_than_groups_start_at_the_head():
     model = tfdl.build("lenet", "nano", num_classes=CLASSES)
     assert multipliers(model, factor=2.0, groups=9)[::2] == [2.0**-5, 0.5, 1, 1, 1]
