@@ -15,9 +15,14 @@ if __name__ == "__main__":
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # most of the time is tracing
     mirrored = strategies.create("mirrored")
     assert mirrored.num_replicas_in_sync == 2
-    results = {}
-    for case, strategy, accumulate in (("one", strategies.create("single"), 1), ("two", mirrored, 2)):
-        weights, losses = trained(accumulate=accumulate, strategy=strategy)
+    results, single = {}, strategies.create("single")
+    for case, strategy, accumulate, norms in (
+        ("one", single, 1, False),
+        ("two", mirrored, 2, False),
+        ("alone", single, 1, True),
+        ("synced", mirrored, 1, True),
+    ):
+        weights, losses = trained(accumulate=accumulate, strategy=strategy, norms=norms)
         results |= {f"{case}/weight{i}": weight for i, weight in enumerate(weights)}
         results[f"{case}/losses"] = np.array(losses)
     np.savez(sys.argv[1], **results)

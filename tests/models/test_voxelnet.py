@@ -129,3 +129,24 @@ def test_wrong_arguments_are_refused():
         VoxelNetConfig(high=(70.0, 40.0, 1.0))
     with pytest.raises(ValueError, match="has no cells"):
         VoxelNetConfig(low=(80.0, -40.0, -3.0))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_keeps_places_exact(policy):
+    """Points are grouped in float32, in which those outside are finite, and boxes are float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        keras.utils.set_random_seed(0)
+        half = voxelnet("nano", points=50)
+    finally:
+        keras.config.set_dtype_policy(before)
+    keras.utils.set_random_seed(0)
+    whole = voxelnet("nano", points=50)
+    x = clouds()
+    x[:, 40:] = OUTSIDE
+    found, expected = half(x), whole(x)
+    assert {values.dtype for values in found.values()} == {tf.float32}
+    assert half.get_layer("encoding1_dense").compute_dtype != "float32"
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.05)
+    np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=0.3)

@@ -122,10 +122,10 @@ def voxelnet(variant="car", *, points=20_000, features=4, name="voxelnet"):
     scores = layers.Conv2D(len(YAWS), 1, dtype="float32", name="score_map")(x)
     offsets = layers.Conv2D(7 * len(YAWS), 1, dtype="float32", name="regression_map")(x)
     sides = x.shape[1:3]
-    offsets = layers.Reshape((-1, 7), name="offsets")(offsets)  # (B, A, 7)
+    offsets = layers.Reshape((-1, 7), dtype="float32", name="offsets")(offsets)  # (B, A, 7)
     cell = [(b - a) / side for a, b, side in zip(c.low, c.high, sides)]
     boxes = AnchorBoxes3D(c.low[:2], cell, sides, c.size, c.height, YAWS, name="boxes")(offsets)
-    scores = layers.Reshape((-1, 1), name="scores")(scores)  # (B, A, 1)
+    scores = layers.Reshape((-1, 1), dtype="float32", name="scores")(scores)  # (B, A, 1)
     return keras.Model(cloud, {"boxes": boxes, "scores": scores, "offsets": offsets}, name=name)
 
 
