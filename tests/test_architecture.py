@@ -31,6 +31,7 @@ FLOOR = {folder: height for height, folders in enumerate(FLOORS) for folder in f
 ONLY_FOR = {"distribution": {"train", "session"}}  # of the working folders, train alone sees devices
 TENSORFLOW_FOLDERS = {"data", "distribution", "export", "inference", "session", "train"}
 TENSORFLOW_FILES = {
+    "tfdl/core/draws.py",
     "tfdl/core/fused_norms.py",
     "tfdl/core/gradients.py",
     "tfdl/core/graphs.py",

@@ -1,14 +1,17 @@
 """Train a detector to find objects in pictures, and export it for servers and phones.
 
 Stage 2 (vision) - YOLOv8 and YOLOv5, Jocher et al., software, as described by Terven et al. 2023, arXiv:2304.00501;
-DETR, Carion et al. 2020, arXiv:2005.12872; SOLO, Wang et al. 2019, arXiv:1912.04488, which finds masks too
+DETR, Carion et al. 2020, arXiv:2005.12872; Faster R-CNN, Ren et al. 2015, arXiv:1506.01497; and with masks: Mask R-CNN, He
+et al. 2017, arXiv:1703.06870; SOLO, Wang et al. 2019, arXiv:1912.04488
 Run:     tfdl run detect_objects
          tfdl run detect_objects --model yolo_v5
          tfdl run detect_objects --model detr
+         tfdl run detect_objects --model faster_rcnn
+         tfdl run detect_objects --model mask_rcnn
          tfdl run detect_objects --model solo --evaluate-every 4
          tfdl run detect_objects --data bccd --image-size 320 --batch-size 8 --epochs 24 --evaluate-every 6
          tfdl run detect_objects --data coco:/path/to/annotations.json --image-size 320
-Expect:  test mAP50 of 0.860 on shapes after 6 minutes on two CPU cores; 0.865 on bccd by the fourth command after 25,
+Expect:  test mAP50 of 0.860 on shapes after 6 minutes on two CPU cores; 0.865 on bccd by the last but one after 25,
          half of the time shared with other programs and resumed once (one run each, seed 0)
 """
 
@@ -26,13 +29,21 @@ from tfdl.learners.supervised.anchor_detector import AnchorDetector
 from tfdl.learners.supervised.detector import Detector
 from tfdl.learners.supervised.grid_segmenter import GridSegmenter
 from tfdl.learners.supervised.set_detector import SetDetector
+from tfdl.learners.supervised.two_stage_detector import TwoStageDetector
 from tfdl.metrics.detection import mean_average_precision
 from tfdl.session.defaults import DETECTORS, with_defaults
 from tfdl.train.detection_scores import DetectionScores
 from tfdl.train.schedules import WarmUp, cosine
 
-LEARNERS = {"yolo_v8": Detector, "yolo_v5": AnchorDetector, "detr": SetDetector, "solo": GridSegmenter}
-WITH_MASKS = ("solo",)
+LEARNERS = {
+    "yolo_v8": Detector,
+    "yolo_v5": AnchorDetector,
+    "detr": SetDetector,
+    "faster_rcnn": TwoStageDetector,
+    "mask_rcnn": TwoStageDetector,
+    "solo": GridSegmenter,
+}
+WITH_MASKS = ("mask_rcnn", "solo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +54,7 @@ class Config:
 
     data: str = "shapes"
     """shapes; a tensorflow_datasets name (bccd, raccoon ...); or coco:FILE, voc:FOLDER, yolo:FOLDER, labelme:FOLDER"""
-    model: Literal["yolo_v8", "yolo_v5", "detr", "solo"] = "yolo_v8"
+    model: Literal["yolo_v8", "yolo_v5", "detr", "faster_rcnn", "mask_rcnn", "solo"] = "yolo_v8"
     """key of a detector"""
     variant: str | None = None
     """row of the model's VARIANTS: tfdl show MODEL"""
@@ -63,6 +74,8 @@ class Config:
     """probability that a training picture is put together from four"""
     zoom: float = 0.3
     """training pictures are enlarged or shrunk by up to this part"""
+    regions: int | None = None
+    """of two-stage detectors: regions of each picture that the second network learns from"""
     flip: bool = True
     """mirror training pictures at random"""
     epochs: int | None = None
@@ -101,7 +114,8 @@ def main(config: Config):
             weights=config.weights or None,
             **options,
         )
-        model = LEARNERS[config.model](network)
+        learner = LEARNERS[config.model]
+        model = learner(network, regions=config.regions) if learner is TwoStageDetector else learner(network)
         updates = run.updates(data, config.epochs)
         warm_up = updates // 10
         learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)

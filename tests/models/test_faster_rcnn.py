@@ -51,6 +51,7 @@ def test_outputs_are_those_of_anchors_proposals_and_detections(nano):
         "found_scores": (100,),
         "found_labels": (100,),
         "masks": (100, 28, 28),
+        "found_masks": (100, 64, 96),
     }
 
 

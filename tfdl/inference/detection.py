@@ -129,7 +129,7 @@ class Reader:
             found = {name: outputs[self.prefix + name] for name in names}
             labels = np.round(found["labels"]).astype("int32")
             found["labels"] = np.where(found["scores"] >= score_threshold, labels, PADDING)
-            if self.has_masks:
+            if self.has_masks and found["masks"].shape[2:] != tuple(self.task.image_shape[:2]):
                 found = with_masks(found, self.task.image_shape[:2])
             return {name: ops.convert_to_numpy(values) for name, values in found.items()}
         boxes, scores = ops.convert_to_tensor(outputs["boxes"]), ops.sigmoid(outputs["scores"])

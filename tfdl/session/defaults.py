@@ -60,7 +60,14 @@ class DetectorDefaults:
     weight_decay: float = 0.05
     mosaic: float = 0.5
     epochs: int = 16
+    regions: int = 512
+    """that the second network of two-stage detectors learns from in each picture, as Girshick 2015, section 2.3"""
 
+
+# On small pictures two-stage detectors propose few regions, and the second network costs most of an update.
+TWO_STAGE = DetectorDefaults(
+    variant="small_images", batch_size=8, learning_rate=1e-3, mosaic=0.3, epochs=12, regions=32
+)
 
 DETECTORS = {
     "yolo_v8": DetectorDefaults(variant="n"),
@@ -70,6 +77,8 @@ DETECTORS = {
     "detr": DetectorDefaults(
         variant="small_images", batch_size=8, learning_rate=1e-3, weight_decay=1e-4, mosaic=0.0, epochs=60
     ),
+    "faster_rcnn": TWO_STAGE,
+    "mask_rcnn": TWO_STAGE,
     # Few pictures an update, so that a training of minutes has many of them.
     "solo": DetectorDefaults(variant="small_images", batch_size=8, learning_rate=1.5e-3, mosaic=0.0, epochs=8),
 }

@@ -62,6 +62,15 @@ VARIANTS = {
         proposals=12,
         pretrained=False,
     ),
+    "small_images": FasterRCNNConfig(  # ours, for pictures of about 100 pixels and two CPU cores
+        backbone=ResNetConfig(blocks=(2, 2, 2, 2), channels=16),
+        channels=48,
+        inner=256,
+        anchors=(12.0, 24.0, 48.0, 72.0, 96.0),
+        candidates=200,
+        proposals=64,
+        pretrained=False,
+    ),
     "r50_fpn": FasterRCNNConfig(backbone=RESNETS["50"]),
 }
 

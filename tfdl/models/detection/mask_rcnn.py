@@ -5,24 +5,29 @@ Paper: He et al. 2017, arXiv:1703.06870, section 3 and Fig. 4 (right).  Sizes an
 Shapes: B batch, D detections, C classes, 28 x 28 points of a mask.
 """
 
+from dataclasses import replace
+
 import keras
 from keras import layers, ops
 
 from tfdl.core.config import choose_variant
+from tfdl.core.serial import serializable
 from tfdl.models.detection.faster_rcnn import STRIDES, RoIAlign, regions
 from tfdl.models.detection.faster_rcnn import VARIANTS as FASTER_RCNNS
+from tfdl.ops.mask_paste import paste_masks
 
 SIDE = 28  # of a mask
 CONVOLUTIONS = 4
 
-VARIANTS = {"nano": FASTER_RCNNS["nano"], "r50_fpn": FASTER_RCNNS["r50_fpn"]}  # FasterRCNNConfig has all sizes
+# The masks' layers are as wide as the pyramid, and cost most of an update.
+VARIANTS = FASTER_RCNNS | {"small_images": replace(FASTER_RCNNS["small_images"], channels=32)}
 
 
 def mask_rcnn(variant="r50_fpn", *, image_shape=(800, 800, 3), num_classes=90, normalize="imagenet", name="mask_rcnn"):
-    """Images (B, H, W, C) in [0, 1] -> the outputs of `faster_rcnn`, and masks (B, D, 28, 28), logits.
+    """Images (B, H, W, C) in [0, 1] -> the outputs of `faster_rcnn`, masks (B, D, 28, 28), logits, and found_masks.
 
     A mask covers the box of its detection, found_boxes, and is that of its class, found_labels; where these are -1 it
-    has no meaning.  With num_classes None the outputs are the pyramid's maps.
+    has no meaning.  found_masks (B, D, H, W) are the same in the picture, probabilities, see `paste_masks`.  With num_classes None the outputs are the pyramid's maps.
     `variant` is a row of VARIANTS or a FasterRCNNConfig.  `normalize`: see `normalize_pixels`.
 
     Raises:
@@ -36,6 +41,7 @@ def mask_rcnn(variant="r50_fpn", *, image_shape=(800, 800, 3), num_classes=90, n
     masks = mask_head(x, c.channels, 1 + num_classes)  # (B, D, 28, 28, 1 + C)
     label = ops.one_hot(outputs["found_labels"] + 1, 1 + num_classes, dtype="float32")  # the first is "no object"
     outputs["masks"] = ops.einsum("bdhwc,bdc->bdhw", masks, label)
+    outputs["found_masks"] = PastedMasks(image_shape[:2], name="pasted_masks")(outputs["masks"], outputs["found_boxes"])
     return keras.Model(images, outputs, name=name)
 
 
@@ -49,3 +55,22 @@ def mask_head(x, channels, classes):
     x = layers.Conv2DTranspose(channels, 2, 2, name="mask_up", **options)(x)
     x = layers.Conv2D(classes, 1, dtype="float32", name="mask_logits")(x)
     return ops.reshape(x, (-1, detections, 2 * side, 2 * side, classes))
+
+
+@serializable
+class PastedMasks(layers.Layer):
+    """Logits (B, D, M, M) in boxes (B, D, 4) -> probabilities (B, D, H, W): see `tfdl.ops.mask_paste`.
+
+    Args:
+        image_shape: (height, width) of the pictures.
+    """
+
+    def __init__(self, image_shape, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.image_shape = tuple(image_shape)
+
+    def call(self, masks, boxes):
+        return paste_masks(ops.sigmoid(masks), boxes, self.image_shape)
+
+    def compute_output_shape(self, masks_shape, boxes_shape):
+        return (*masks_shape[:2], *self.image_shape)
