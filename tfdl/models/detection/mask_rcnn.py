@@ -27,7 +27,8 @@ def mask_rcnn(variant="r50_fpn", *, image_shape=(800, 800, 3), num_classes=90, n
     """Images (B, H, W, C) in [0, 1] -> the outputs of `faster_rcnn`, masks (B, D, 28, 28), logits, and found_masks.
 
     A mask covers the box of its detection, found_boxes, and is that of its class, found_labels; where these are -1 it
-    has no meaning.  found_masks (B, D, H, W) are the same in the picture, probabilities, see `paste_masks`.  With num_classes None the outputs are the pyramid's maps.
+    has no meaning.  found_masks (B, D, H, W) are the same in the picture, probabilities, see `paste_masks`.  With
+    num_classes None the outputs are the pyramid's maps.
     `variant` is a row of VARIANTS or a FasterRCNNConfig.  `normalize`: see `normalize_pixels`.
 
     Raises:
