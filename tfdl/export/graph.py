@@ -108,7 +108,7 @@ def has_loop(definition):
 def frozen(function, signature, integers):
     """The `Source` of a concrete function, with its variables as constants."""
     with muffled():  # see `writing`
-        constant = convert_variables_to_constants_v2(function)
+        constant = convert_variables_to_constants_v2(function, lower_control_flow=False)
     constant = hard_swish_in_pieces(constant) if integers else constant
     # Dicts are flattened in the order of their keys.
     inputs = {name: tensor.name for name, tensor in zip(sorted(signature.inputs), constant.inputs, strict=True)}

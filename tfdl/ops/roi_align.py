@@ -65,8 +65,10 @@ def roi_align(maps, boxes, strides, *, bins=7, samples=2):
     above = read(y_low, x_low) * (1.0 - x_part) + read(y_low, x_high) * x_part
     below = read(y_high, x_low) * (1.0 - x_part) + read(y_high, x_high) * x_part
     found = above * (1.0 - y_part) + below * y_part
-    found = ops.reshape(found, (-1, boxes.shape[1], bins, samples, bins, samples, channels))
-    return ops.mean(found, axis=(3, 5))
+    # The mean of each bin, first over its rows, then over its columns: phones reduce few axes at a time
+    found = ops.mean(ops.reshape(found, (-1, samples, bins * samples * channels)), axis=1)
+    found = ops.mean(ops.reshape(found, (-1, samples, channels)), axis=1)
+    return ops.reshape(found, (-1, boxes.shape[1], bins, bins, channels))
 
 
 def levels_of(boxes, lowest, highest):
