@@ -286,6 +286,8 @@ ESTIMATED_MINUTES = {
     "tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 9": 6,
     "tfdl run segment_images --data camvid --image-size 96 128 --epochs 9": 6,
     "tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 9": 6,
+    "tfdl run detect_objects --model faster_rcnn": 8,
+    "tfdl run detect_objects --model mask_rcnn": 10,
     "tfdl run detect_objects --model solo --evaluate-every 4": 7,
     "tfdl run detect_objects --model yolo_v5": 5,
     "tfdl run detect_objects --data bccd --image-size 320": 10,
@@ -1001,6 +1003,7 @@ TOPICS = (
         2,
         "Vision",
         prerequisites=("detection", "resnet"),
+        recipe="tfdl run detect_objects --model faster_rcnn",
     ),
     Topic(
         "mask_rcnn",
@@ -1010,6 +1013,7 @@ TOPICS = (
         2,
         "Vision",
         prerequisites=("faster_rcnn", "segmentation"),
+        recipe="tfdl run detect_objects --model mask_rcnn",
     ),
     Topic(
         "solo",

@@ -1,8 +1,8 @@
 """Train a detector to find objects in pictures, and export it for servers and phones.
 
 Stage 2 (vision) - YOLOv8 and YOLOv5, Jocher et al., software, as described by Terven et al. 2023, arXiv:2304.00501;
-DETR, Carion et al. 2020, arXiv:2005.12872; Faster R-CNN, Ren et al. 2015, arXiv:1506.01497; and with masks: Mask R-CNN, He
-et al. 2017, arXiv:1703.06870; SOLO, Wang et al. 2019, arXiv:1912.04488
+DETR, Carion et al. 2020, arXiv:2005.12872; Faster R-CNN, Ren et al. 2015, arXiv:1506.01497; and, which find masks too,
+Mask R-CNN, He et al. 2017, arXiv:1703.06870, and SOLO, Wang et al. 2019, arXiv:1912.04488
 Run:     tfdl run detect_objects
          tfdl run detect_objects --model yolo_v5
          tfdl run detect_objects --model detr
