@@ -103,8 +103,8 @@ def overlaps(factors, cover):
     else:
         rows, columns = factors
         side, count = rows.shape[-1], cover.shape[-1]
-        common = [ops.einsum("bhwi,bhwj->bij", rows * cover[..., n, None], columns) for n in range(count)]
-        common = ops.reshape(ops.stack(common, axis=-1), (-1, side * side, count))
+        common = [ops.einsum("bhwj,bhwn->bjn", rows[..., i, None] * columns, cover) for i in range(side)]
+        common = ops.reshape(ops.stack(common, axis=1), (-1, side * side, count))
         squares = ops.einsum("bhwi,bhwj->bij", ops.square(rows), ops.square(columns))
         squares = ops.reshape(squares, (-1, side * side))
     own = ops.sum(ops.square(cover), axis=(1, 2))  # (B, N)
