@@ -20,7 +20,7 @@ def by_loop(cloud, voxels, per_voxel):
     return {number: cells[number][:per_voxel] for number in sorted(cells)[:voxels]}
 
 
-def clouds(batch=3, count=70, seed=0):
+def clouds(batch=3, count=250, seed=0):
     rng = np.random.default_rng(seed)
     points = rng.uniform([-0.5, -2.5, -2.0, 0], [2.5, 3.5, 4.0, 1], (batch, count, 4)).astype("float32")
     points[1, 20:, :3] = OUTSIDE
@@ -42,7 +42,8 @@ def test_groups_are_those_of_a_loop():
                 assert grouped["is_point"][row, voxel].tolist() == [i < len(inside) for i in range(per_voxel)]
                 np.testing.assert_array_equal(grouped["points"][row, voxel, : len(inside)], inside)
                 assert (grouped["points"][row, voxel, len(inside) :] == 0).all()
-    assert len(by_loop(points[0], 40, 3)) > 15 and not by_loop(points[2], 40, 3)
+    whole = by_loop(points[0], 40, 250)
+    assert len(whole) > 25 and max(map(len, whole.values())) > 4 and not by_loop(points[2], 40, 3)
 
 
 def test_shapes_are_static_in_a_graph():
