@@ -44,9 +44,9 @@ class Config:
     """and under which it is to find nothing; the paper's is 0.45"""
     augment: bool = False
     """move single cars, and mirror, scale and turn whole clouds: for long trainings, or few clouds"""
-    epochs: int = 4
+    epochs: int = 8
     """passes over the training clouds"""
-    evaluate_every: int = 2
+    evaluate_every: int = 4
     """epochs between two computations of the average precision that picks the best epoch"""
     run: tfdl.Run = tfdl.Run()
 
