@@ -42,6 +42,8 @@ class Config:
     """IoU from above over which an anchor is to find an object; the paper's 0.6 is for cells of half the side"""
     negative: float = 0.35
     """and under which it is to find nothing; the paper's is 0.45"""
+    classification: float = 0.2
+    """share of the paper's weights of the classification, 1.5 and 1; a small one helps boxes in short trainings"""
     augment: bool = False
     """move single cars, and mirror, scale and turn whole clouds: for long trainings, or few clouds"""
     epochs: int = 8
@@ -68,7 +70,13 @@ def main(config: Config):
     # Model
     with run.scope():
         network = tfdl.build("voxelnet", config.variant, points=config.points)
-        model = VoxelDetector(network, positive=config.positive, negative=config.negative)
+        model = VoxelDetector(
+            network,
+            positive=config.positive,
+            negative=config.negative,
+            alpha=1.5 * config.classification,
+            beta=config.classification,
+        )
         updates = run.updates(data, config.epochs)
         warm_up = updates // 10
         learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
