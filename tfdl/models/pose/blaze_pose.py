@@ -95,8 +95,9 @@ def blaze_pose(variant="full", *, image_shape=(256, 256, 3), keypoints=KEYPOINTS
         y = layers.UpSampling2D(2, interpolation="bilinear", name=f"decoder{stride}_up")(y)
         y = layers.Add(name=f"decoder{stride}_add")([y, reduced(maps[stride], c.decoder, name=f"decoder{stride}")])
         y = blaze_block(y, (c.decoder,), 1, c=BLOCK, name=f"decoder{stride}_block")  # (B, H/s, W/s, decoder)
+    start = keras.initializers.RandomNormal(stddev=0.001)  # as in HRNet: maps are nearly 0 at first
     outputs = {
-        "heatmaps": layers.Conv2D(keypoints, 1, dtype="float32", name="heatmaps")(y),
+        "heatmaps": layers.Conv2D(keypoints, 1, kernel_initializer=start, dtype="float32", name="heatmaps")(y),
         "offsets": layers.Conv2D(2 * keypoints, 1, dtype="float32", name="offsets")(y),
     }
 

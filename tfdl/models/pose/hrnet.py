@@ -84,7 +84,8 @@ def hrnet(
             wanted = 1 if is_last and keypoints is not None else len(maps)
             maps = exchange(maps, c, wanted, name=f"stage{stage}_module{i}")
     if keypoints is not None:
-        x = layers.Conv2D(keypoints, 1, dtype="float32", name="heatmaps")(maps[0])
+        start = keras.initializers.RandomNormal(stddev=0.001)  # as in the authors' program: maps are nearly 0 at first
+        x = layers.Conv2D(keypoints, 1, kernel_initializer=start, dtype="float32", name="heatmaps")(maps[0])
         return keras.Model(images, {"heatmaps": x}, name=name)
     if num_classes is None:
         return keras.Model(images, {f"stride{4 * 2**i}": x for i, x in enumerate(maps)}, name=name)
