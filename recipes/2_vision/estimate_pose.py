@@ -52,9 +52,9 @@ class Config:
     """peak of a linear warm-up over a tenth of the updates, followed by a cosine"""
     weight_decay: float | None = None
     """decoupled from the gradient, as in AdamW"""
-    zoom: float = 0.2
+    zoom: float = 0.1
     """training pictures are enlarged or shrunk by up to this part"""
-    turn: float = 20.0
+    turn: float = 10.0
     """training pictures are turned by up to so many degrees"""
     flip: bool = True
     """mirror training pictures at random; left and right points change places"""
@@ -69,7 +69,7 @@ def main(config: Config):
 
     # Data
     def augment(body):
-        steps = [random_affine(config.zoom, shift=0.08, turn=config.turn)]
+        steps = [random_affine(config.zoom, shift=0.05, turn=config.turn)]
         steps += [of_pixels(random_brightness(0.2)), of_pixels(random_contrast(0.3))]
         return chain(*steps, random_flip(body.mirror)) if config.flip else chain(*steps)
 

@@ -119,7 +119,7 @@ POSE_ESTIMATORS = {
     # After 400 updates of 16 pictures the maps were still nearly empty; more updates of fewer pictures cost the same.
     "hrnet": PoseDefaults(variant="small", batch_size=8, epochs=6),
     # Coordinates need more updates than heat maps, and no fine maps: smaller pictures take less than half of the time.
-    "blaze_pose": PoseDefaults(variant="small", image_size=(64, 64), epochs=14),
+    "blaze_pose": PoseDefaults(variant="small", image_size=(64, 64), epochs=18),
 }
 
 
