@@ -11,6 +11,8 @@ from tfdl.core.outline import parameters
 from tfdl.layers.voxels import AnchorBoxes3D
 from tfdl.models.three_d.voxelnet import VARIANTS, VoxelNetConfig, voxelnet
 
+STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
+
 
 def clouds(count=2, points=50, seed=0):
     rng = np.random.default_rng(seed)
@@ -92,6 +94,34 @@ def test_points_outside_and_clouds_beside_change_nothing(model):
         np.testing.assert_allclose(alone[name][0], expected[name][1], atol=1e-5)
     assert np.abs(np.array(expected["scores"][0]) - np.array(expected["scores"][1])).max() > 1e-3
     assert np.isfinite(model(np.full((1, 50, 4), OUTSIDE, "float32"))["boxes"]).all()
+
+
+def test_features_of_voxels_are_those_of_loops_over_their_points(model):
+    """Section 2.1 in NumPy, point after point, from the network's own weights."""
+    weights = {"/".join(weight.path.split("/")[-2:]): np.array(weight) for weight in model.weights}
+
+    def layer(x, name):
+        gamma, beta, mean, variance = (weights[f"{name}_norm/{key}"] for key in STATISTICS)
+        y = (x @ weights[f"{name}_dense/kernel"] - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+        return np.maximum(y, 0)
+
+    c, x = VARIANTS["nano"], clouds()
+    grid = np.array(keras.Model(model.input, model.get_layer("grid").output)(x))
+    for cloud, found in zip(x, grid):
+        cells = {}
+        for point in cloud:
+            place = np.floor((point[:3] - c.low) / c.cell).astype(int)
+            cells.setdefault(tuple(place), []).append(point)
+        expected = np.zeros_like(found)
+        for place, points in cells.items():
+            points = np.array(points[: c.per_voxel])
+            y = np.concatenate([points, points[:, :3] - points[:, :3].mean(0)], axis=1)  # (n, 7)
+            for name in ("encoding1", "encoding2"):
+                own = layer(y, name)
+                y = np.concatenate([own, np.tile(own.max(0), (len(own), 1))], axis=1)
+            expected[place] = layer(y, "voxel").max(0)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert len(cells) > 20 and max(map(len, cells.values())) > 1
 
 
 def test_statistics_are_those_of_points_that_are_there(model):
