@@ -1,4 +1,4 @@
-"""Pictures of one person or face each with key points: drawn, of tensorflow_datasets, or cut out of COCO's.
+"""Pictures of one person or face each with key points: drawn, or cut out of tensorflow_datasets' and COCO's.
 
 | name      | what it is                                                                                          |
 |-----------|-----------------------------------------------------------------------------------------------------|
@@ -6,12 +6,14 @@
 | coco:FILE | a .json file of COCO's form whose annotations have key points, or a folder with such files           |
 | NAME      | a prepared set with `image` and `keypoints` (K, 2): x, y in parts of the picture, here face_keypoints68 |
 
-Of COCO's pictures each annotated person becomes a picture: the box, enlarged to MARGIN times its sides and to the
-proportions of the network's input, as Sun et al. 2019, arXiv:1902.09212, section 4.1.  Nothing is dropped silently:
+Of COCO's pictures each annotated person becomes a picture, and of faces each face: the box, enlarged to MARGIN times
+its sides and to the proportions of the network's input, as Sun et al. 2019, arXiv:1902.09212, section 4.1; the box of a
+face is the one around its points.  In use, a detector or the frame before gives that box.  Nothing is dropped silently:
 `Found.notes` counts it.  Source: cocodataset.org/#format-data.
 """
 
 import collections
+import io
 import pathlib
 from dataclasses import dataclass, field
 
@@ -21,7 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tfdl.core.bodies import BODIES, Body
 from tfdl.data import figures, sources
-from tfdl.data.detection_files import by_id, coco_files, existing, header, load_json, picture_of, split_in, split_words
+from tfdl.data.detection_files import by_id, coco_files, existing, load_json, picture_of, split_in, split_words
 
 FIGURE_COUNTS = {"train": 1200, "validation": 150, "test": 150}
 FIGURE_SIZE = 96
@@ -72,7 +74,7 @@ def read(name, image_shape, data_dir=None, download=False, limit=None):
         return drawn(limit)
     if name.startswith("coco:"):
         return read_coco(existing(pathlib.Path(name.removeprefix("coco:")).expanduser()), image_shape, limit)
-    return read_tfds(name, data_dir, download)
+    return read_tfds(name, image_shape, data_dir, download)
 
 
 def drawn(limit):
@@ -94,8 +96,8 @@ def area_of(keypoints):
     return float(PART_OF_BOX * np.prod(here.max(0) - here.min(0))) if len(here) else 0.0
 
 
-def read_tfds(name, data_dir, download):
-    """A prepared set with `image` and `keypoints`."""
+def read_tfds(name, image_shape, data_dir, download):
+    """A prepared set with `image` and `keypoints`, cut out."""
     folder = sources.require(name, data_dir, download, OWN)
     info, datasets = sources.tfds_splits(name, folder, download, decoders={"image": tfds.decode.SkipDecoding()})
     key, notes = name.split(":")[0].split("/")[0], collections.Counter()
@@ -108,12 +110,13 @@ def read_tfds(name, data_dir, download):
     for split, dataset in datasets.items():
         splits[split] = []
         for place, example in enumerate(dataset.as_numpy_iterator()):
-            source, content = f"{name}, {split} {place}", bytes(example["image"])
-            (height, width), _ = header(content, source)
-            points = np.ones((len(body.names), 3), "float32")
-            points[:, :2] = example["keypoints"] * [width, height]
-            points = within(points, (height, width), notes)
-            splits[split].append(Record(source, source, content, (height, width), points, area_of(points)))
+            source, image = f"{name}, {split} {place}", Image.open(io.BytesIO(example["image"])).convert("RGB")
+            points = np.ones((len(body.names), 3))
+            points[:, :2] = example["keypoints"] * image.size
+            low, high = points[:, :2].min(0), points[:, :2].max(0)
+            pixels, points = cut_out(image, points, np.concatenate([low, high - low]), image_shape)
+            points = within(points, image_shape[:2], notes)
+            splits[split].append(Record(source, source, pixels, image_shape[:2], points, area_of(points)))
     return Found(body, splits, notes)
 
 
@@ -187,11 +190,9 @@ def coco_records(file, document, category, body, image_shape, notes, limit):
             facts = images[row["image_id"]]
             path = picture_of(file, facts.get("file_name"), f"{file}, image {row['image_id']}")
             opened = row["image_id"], upright(path, facts)
-        window = window_of(box, image_shape)
-        scale = np.array(image_shape[1::-1]) / (window[2:] - window[:2])
-        moved = np.concatenate([(points[:, :2] - window[:2]) * scale, points[:, 2:] > 0], axis=1)
-        content = cut(opened[1], window, image_shape)
-        area = float(row.get("area") or PART_OF_BOX * box[2] * box[3]) * float(np.prod(scale))
+        content, moved = cut_out(opened[1], points, box, image_shape)
+        scale = image_shape[1] / np.ptp(window_of(box, image_shape)[::2])
+        area = float(row.get("area") or PART_OF_BOX * box[2] * box[3]) * scale**2
         inside, name = within(moved, image_shape[:2], notes), where.removeprefix(f"{file.parent}/")
         records.append(Record(where, name, content, image_shape[:2], inside, area))
         if limit is not None and len(records) >= limit:
@@ -234,7 +235,13 @@ def window_of(box, image_shape):
     return np.concatenate([low, low + np.maximum(np.round(sides), 1)])
 
 
-def cut(image, window, image_shape):
-    """The part of a picture inside a window, which may reach beyond it into black: `image_shape` uint8."""
+def cut_out(image, points, box, image_shape):
+    """The part of a picture around a box x, y, width, height, and the key points (K, 3) in it.
+
+    -> `image_shape` (H, W, 3) uint8, black where it reaches beyond the picture, and (K, 3).
+    """
+    window = window_of(box, image_shape)
     part = image.crop(tuple(int(side) for side in window))
-    return np.asarray(part.resize(image_shape[1::-1], Image.Resampling.BILINEAR))
+    pixels = np.asarray(part.resize(image_shape[1::-1], Image.Resampling.BILINEAR))
+    scale = np.array(image_shape[1::-1]) / (window[2:] - window[:2])
+    return pixels, np.concatenate([(points[:, :2] - window[:2]) * scale, points[:, 2:] > 0], axis=1)
