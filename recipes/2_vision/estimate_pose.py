@@ -18,6 +18,7 @@ from tfdl.data import keypoints
 from tfdl.data.augment import random_brightness, random_contrast
 from tfdl.data.keypoint_augment import chain, of_pixels, random_affine, random_flip
 from tfdl.figures.poses import error_bars, pose_grid
+from tfdl.inference import pose_scores
 from tfdl.learners.supervised.landmark_estimator import LandmarkEstimator
 from tfdl.learners.supervised.pose_estimator import PoseEstimator
 from tfdl.metrics.keypoints import point_errors
@@ -108,7 +109,11 @@ def main(config: Config):
     images, truth = images[:8], truth["keypoints"][:8, 0]
     title = "the first test pictures; true points are white"
     run.show("predictions", pose_grid(images, model.estimate(images), data.body.lines, truth=truth, title=title))
-    run.export(model, data)
+    report = run.export(model, data)
+    if "model_int8.tflite" in report["artifacts"]:
+        phone = tfdl.load(run.folder / "export", file="model_int8.tflite")
+        scores = pose_scores.evaluate(phone, data.test.as_numpy_iterator(), data.body)
+        metrics |= {f"int8_{name}": value for name, value in scores.metrics.items()}
     return run.finish(model, metrics)
 
 
