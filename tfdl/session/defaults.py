@@ -117,7 +117,7 @@ class PoseDefaults:
 
 POSE_ESTIMATORS = {
     # After 400 updates of 16 pictures the maps were still nearly empty; more updates of fewer pictures cost the same.
-    "hrnet": PoseDefaults(variant="small", batch_size=8, epochs=6),
+    "hrnet": PoseDefaults(variant="small", batch_size=8, epochs=5),
     # Coordinates need more updates than heat maps, and no fine maps: smaller pictures take less than half of the time.
     "blaze_pose": PoseDefaults(variant="small", image_size=(64, 64), epochs=18),
 }
