@@ -30,7 +30,7 @@ def test_batches_keep_the_contract():
     for name in ("train", "validation", "test"):
         for points, truth in getattr(data, name):
             batches.check("point_detection", points, truth)
-            assert points.shape[1:] == (600, 4) and ("ignored" in truth) == (name != "train")
+            assert points.shape[1:] == (600, 4) and truth["ignored"].dtype == bool
     assert data.counts == {"train": 3, "validation": 3, "test": 3} and data.labels == ("car",)
     assert data.task.kind == "point_detection" and data.task.points == 600
 
@@ -92,7 +92,7 @@ def test_boxes_keep_their_points(augment, batch):
     before, after = inside(batch[0], batch[1]), inside(points, boxes)
     here = batch[2].numpy() >= 0
     assert np.abs(np.array(boxes) - batch[1].numpy())[here].max() > 0.05
-    assert (after[here] >= 0.9 * before[here] - 1).all() and before[here].min() >= 5
+    assert (after[here] >= 0.9 * before[here] - 1).all() and before[here].max() > 50
     np.testing.assert_array_equal(labels, batch[2])
     np.testing.assert_allclose(np.array(points)[..., 3], batch[0][..., 3])
     far = batch[0].numpy()[..., 0] >= OUTSIDE

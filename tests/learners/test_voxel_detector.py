@@ -15,6 +15,7 @@ from tfdl.data.scene_augment import random_objects
 from tfdl.data.scenes_3d import SCENE_COUNTS, load
 from tfdl.learners.supervised.voxel_detector import VoxelDetector
 from tfdl.models.three_d.voxelnet import voxelnet
+from tfdl.ops.boxes_3d import pairwise_bev_iou
 from tfdl.session.run import Run
 from tfdl.train.step import exact
 
@@ -61,13 +62,19 @@ def test_micro_batches_are_one_batch():
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
-def test_ignored_objects_are_not_to_be_found():
+def test_ignored_objects_are_left_alone():
+    """What the network says at their places, right or wrong, changes nothing."""
     model, (points, truth) = detector(), scenes()
-    outputs = model(points)
-    nothing = {**truth, "labels": np.full_like(truth["labels"], -1)}
     ignored = {**truth, "ignored": np.ones(truth["labels"].shape, bool)}
-    losses = [float(model.compute_loss(points, y, outputs)) for y in (truth, nothing, ignored)]
-    assert losses[1] == pytest.approx(losses[2]) and losses[0] != pytest.approx(losses[1])
+    outputs = {name: np.array(values) for name, values in model(points).items()}
+    at = np.array(pairwise_bev_iou(truth["boxes"], model.anchors)).max(1) >= model.negative  # (B, A)
+    assert at.sum() > 5
+    sure = outputs | {"scores": outputs["scores"] + 5.0 * at[..., None].astype("float32")}
+    losses = [[float(model.compute_loss(points, y, out)) for out in (outputs, sure)] for y in (truth, ignored)]
+    assert losses[1][0] == pytest.approx(losses[1][1], rel=1e-6)
+    assert losses[0][0] != pytest.approx(losses[0][1], rel=1e-3) and losses[0][0] != pytest.approx(
+        losses[1][0], rel=1e-3
+    )
 
 
 def test_it_learns_a_few_clouds_and_is_saved(tmp_path):

@@ -97,7 +97,7 @@ CONTRACTS = {
             (
                 Field("boxes", ("B", "N", 7), "float32", "x, y, z, l, w, h, yaw; zeros where padded"),
                 Field("labels", ("B", "N"), "int32", "class of each object, -1 where padded", PADDING),
-                Field("ignored", ("B", "N"), "bool", "True for objects that are not evaluated", optional=True),
+                Field("ignored", ("B", "N"), "bool", "True for objects to leave alone", optional=True),
             ),
         ),
         Contract(

@@ -8,9 +8,9 @@ which is all splits at once: what a network learns by heart; see `kitti_frames`.
 
 Points are x, y, z in meters and the reflectance in [0, 1].  P of a cloud are drawn without repetition in random order,
 so that the first of a voxel are a random sample too; a cloud with fewer ends with points outside of everything.  Boxes
-are those of `tfdl.ops.boxes_3d`; rows behind a cloud's objects are zeros with the label -1.  `validation` and `test`
-also have `ignored` (B, N): objects that an evaluation leaves alone because too few points are on them, or since they
-are of a class that looks alike; training leaves them out.
+are those of `tfdl.ops.boxes_3d`; rows behind a cloud's objects are zeros with the label -1.  `ignored` (B, N) marks
+objects that training and evaluation leave alone, since too few points are on them or they are of a class that looks
+alike.
 
 Order, sampling and augmentation are pure functions of (seed, epoch, step), see `order`; a drawn scene is one of (seed,
 split, number).
@@ -138,11 +138,9 @@ def load(
         if static.is_required():
             clouds = tf.ensure_shape(clouds, (batch_size, *clouds.shape[1:]))
         clouds = sampled(clouds, points, tf.random.experimental.stateless_fold_in(batch_seed, SAMPLING))
-        labels = tf.where(ignored, PADDING, labels)
-        boxes = tf.where(ignored[..., None], 0.0, boxes)
         if augment is not None:
             clouds, boxes, labels = augment(clouds, boxes, labels, batch_seed)
-        return clouds, {"boxes": boxes, "labels": labels}
+        return clouds, {"boxes": boxes, "labels": labels, "ignored": ignored}
 
     def in_order(key):
         clouds, *truth = tables[key]

@@ -1,7 +1,8 @@
 """Loss of a detector in space: which anchors are to find an object, and how wrong what they say is.
 
 An anchor is positive if no other overlaps more with some object, or if its IoU with an object, seen from above, is
-above 0.6; it is negative if its IoU with every object is below 0.45; the others are left alone (section 3.1).
+above 0.6; it is negative if its IoU with every object is below 0.45; the others are left alone (section 3.1), and with
+them those that overlap as much with an object that is to be ignored.
 
     L = alpha / N_pos sum over positive anchors of BCE(p, 1) + beta / N_neg sum over negative anchors of BCE(p, 0)
         + 1 / N_pos sum over positive anchors of SmoothL1(u, u*)                                         eq. 2
@@ -23,12 +24,13 @@ from tfdl.ops.suppression import taken
 POSITIVE, NEGATIVE = 0.6, 0.45  # of cars
 
 
-def assign(anchors, true_boxes, true_labels, *, positive=POSITIVE, negative=NEGATIVE):
+def assign(anchors, true_boxes, true_labels, ignored=None, *, positive=POSITIVE, negative=NEGATIVE):
     """Which anchors are to find which object.
 
     Args:
         anchors: (A, 7).
         true_boxes: (B, N, 7); true_labels: (B, N), -1 where padded.
+        ignored: (B, N) bool, objects that are neither to be found nor to be taken for nothing; None for none.
         positive, negative: thresholds of the IoU.
 
     Returns:
@@ -37,6 +39,9 @@ def assign(anchors, true_boxes, true_labels, *, positive=POSITIVE, negative=NEGA
     """
     is_object = ops.not_equal(true_labels, PADDING)  # (B, N)
     iou = ops.where(is_object[..., None], pairwise_bev_iou(true_boxes, anchors), 0.0)  # (B, N, A)
+    is_free = ops.max(iou, axis=1) < negative  # of every object
+    if ignored is not None:
+        iou = ops.where(ignored[..., None], 0.0, iou)
     most = ops.max(iou, axis=-1, keepdims=True)
     is_best = ops.logical_and(ops.equal(iou, most), most > 0)  # of its object
     # An anchor that is the best of an object finds that one, even if it overlaps more with another
@@ -44,7 +49,7 @@ def assign(anchors, true_boxes, true_labels, *, positive=POSITIVE, negative=NEGA
     owner = ops.argmax(claims, axis=1)  # (B, A)
     largest = ops.max(iou, axis=1)
     is_positive = ops.logical_or(ops.any(is_best, axis=1), largest > positive)
-    is_negative = ops.logical_and(largest < negative, ops.logical_not(is_positive))
+    is_negative = ops.logical_and(is_free, ops.logical_not(is_positive))
     return {
         "positive": is_positive,
         "negative": is_negative,

@@ -13,7 +13,6 @@ Shapes: B batch, P points, N objects with padding, A anchors, D detections.
 
 from keras import ops
 
-from tfdl.core.batches import PADDING
 from tfdl.core.gradients import mean_over
 from tfdl.core.serial import serializable
 from tfdl.layers.voxels import AnchorBoxes3D
@@ -52,11 +51,12 @@ class VoxelDetector(BoxLearner):
         self.anchors = layer.anchors  # (A, 7)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """L of `losses.anchors_3d` for y, a dict of boxes (B, N, 7) and labels (B, N), -1 where padded."""
-        labels = y["labels"]
-        if "ignored" in y:
-            labels = ops.where(y["ignored"], PADDING, labels)
-        target = assign(self.anchors, y["boxes"], labels, positive=self.positive, negative=self.negative)
+        """L of `losses.anchors_3d` for y, a dict of boxes (B, N, 7) and labels (B, N), -1 where padded.
+
+        It may also have ignored (B, N), bool.
+        """
+        thresholds = {"positive": self.positive, "negative": self.negative}
+        target = assign(self.anchors, y["boxes"], y["labels"], y.get("ignored"), **thresholds)
         terms = anchor_terms(y_pred, target, self.anchors, alpha=self.alpha, beta=self.beta)
         return sum(mean_over(total, number) for total, number in terms)
 
