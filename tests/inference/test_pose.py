@@ -17,12 +17,15 @@ import tfdl
 from tests.data.test_keypoints import coco_folder
 from tfdl.commands import evaluate as evaluate_command
 from tfdl.commands import predict as predict_command
+from tfdl.core.bodies import BODIES
 from tfdl.core.files import write_json
 from tfdl.core.task import Task
+from tfdl.data.keypoints import load
 from tfdl.export import pose
 from tfdl.export.exporter import export_model
 from tfdl.export.parity import ExportError
 from tfdl.export.verify import verify_export
+from tfdl.inference.pose_scores import evaluate
 
 SIDE = 32
 NAMES = ("left hand", "right hand", "head")
@@ -120,6 +123,34 @@ def test_evaluation(run_folder, tmp_path, capsys):
     has_maps = tfdl.load(run_folder).reader.stride is not None
     assert (found["metrics"]["pck"] > 0.8) == has_maps and set(found["points"]) == set(NAMES) and found["worst"]
     assert (out / "mistakes.png").is_file() and (out / "errors.png").is_file()
+
+
+class Oracle:
+    """Stands for a predictor of COCO's points in another order: it answers with the truth, moved by some pixels."""
+
+    def __init__(self, batches, shift):
+        self.answers = {images.tobytes(): truth["keypoints"][:, 0, ::-1] for images, truth in batches}
+        self.shift, self.reader = shift, self
+        self.labels = BODIES["coco"].names[::-1]
+        self.task = Task(kind="pose", labels=self.labels)
+
+    def outputs(self, images):
+        return self.answers[images.tobytes()]
+
+    def keypoints(self, points):
+        return points + np.array([self.shift, 0, 0], "float32")
+
+
+def test_scores_of_coco_s_points_have_precision_by_oks_and_name_the_worst_pictures():
+    batches = list(load("figures", image_size=96, batch_size=4, limit=6).test.as_numpy_iterator())
+    right, wrong = (evaluate(Oracle(batches, shift), batches, BODIES["coco"]) for shift in (0.0, 6.0))
+    assert right.count == 6 and right.metrics["oks_ap"] == pytest.approx(1) and right.metrics["nme"] == 0
+    assert wrong.metrics["oks_ap"] < 0.9 and wrong.metrics["nme"] > 0.1
+    errors = [picture.error for picture in wrong.worst]
+    assert errors == sorted(errors, reverse=True) and len(errors) == 6
+    assert wrong.points["left knee"]["nme"] > 0.1 and len(wrong.points) == 17
+    with pytest.raises(ValueError, match="nothing to evaluate"):
+        evaluate(Oracle(batches, 0.0), [], BODIES["coco"])
 
 
 @pytest.fixture(scope="module")
