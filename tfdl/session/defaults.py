@@ -79,7 +79,7 @@ DETECTORS = {
     "faster_rcnn": TWO_STAGE,
     "mask_rcnn": TWO_STAGE,
     # Few pictures an update, so that a training of minutes has many of them.
-    "solo": DetectorDefaults(variant="small_images", batch_size=8, learning_rate=1.5e-3, mosaic=0.0, epochs=8),
+    "solo": DetectorDefaults(variant="small_images", batch_size=8, learning_rate=1.5e-3, mosaic=0.0, epochs=7),
 }
 
 

@@ -77,7 +77,7 @@ VARIANTS = {
     "small_images": SOLOConfig(
         backbone=ResNetConfig(blocks=(2, 2, 2), channels=32),
         strides=(4, 8, 8),
-        grids=(16, 12, 8),
+        grids=(12, 10, 8),
         scales=((1, 24), (16, 40), (32, 1024)),
         channels=48,
         depth=3,
