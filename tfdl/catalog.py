@@ -205,6 +205,7 @@ ALIASES = {
 
 # Minutes of a recipe on two CPU cores, as recorded in results/.
 MINUTES = {
+    "tfdl run estimate_pose --model blaze_pose": 4,
     "tfdl run classify_points": 23,
     "tfdl run detect_objects": 6,
     "tfdl run generate_text": 2,
@@ -254,7 +255,6 @@ MINUTES = {
 ESTIMATED_MINUTES = {
     "tfdl run detect_faces": 5,
     "tfdl run estimate_pose": 6,
-    "tfdl run estimate_pose --model blaze_pose": 6,
     "tfdl run detect_objects --model detr": 10,
     "tfdl run test_hypotheses": 1,
     "tfdl run average_samples": 1,
