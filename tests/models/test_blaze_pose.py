@@ -60,6 +60,16 @@ def test_coordinates_are_in_the_middle_before_anything_is_known():
     np.testing.assert_allclose(model(images_of(1, *SHAPE))["keypoints"], [[[48, 32]] * 2])
 
 
+@pytest.mark.parametrize("build", [lambda: blaze_pose("nano", image_shape=SHAPE, keypoints=5), person_detector])
+def test_mixed_precision_puts_out_float32(build):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        outputs = outline(build).output
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {keras.backend.standardize_dtype(x.dtype) for x in outputs.values()} == {"float32"}
+
+
 def test_saved_model_gives_the_same(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
