@@ -72,7 +72,7 @@ class Config:
     """decoupled from the gradient, as in AdamW"""
     mosaic: float | None = None
     """probability that a training picture is put together from four"""
-    zoom: float = 0.3
+    zoom: float | None = None
     """training pictures are enlarged or shrunk by up to this part"""
     regions: int | None = None
     """of two-stage detectors: regions of each picture that the second network learns from"""

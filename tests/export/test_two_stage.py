@@ -1,4 +1,4 @@
-"""Files of Faster and Mask R-CNN: proposals, suppression and pasted masks inside, they find what the live model finds."""
+"""Files of Faster and Mask R-CNN: proposals, suppression and masks inside, they find what the live model finds."""
 
 import numpy as np
 import pytest

@@ -11,16 +11,17 @@ import tensorflow as tf
 
 from tests.learners.test_detector import dataset, detector, without_norms
 from tests.learners.test_grid_segmenter import segmenter
+from tests.learners.test_two_stage_detector import detector as two_stage_detector
 from tfdl.data.detection import load
 from tfdl.distribution import strategies
 from tfdl.train.step import exact
 
-KINDS = {"detector": detector, "grid_segmenter": segmenter}
+KINDS = {"detector": detector, "grid_segmenter": segmenter, "two_stage_detector": two_stage_detector}
 
 
 def trained(kind, strategy, accumulate):
     """Weights and losses after two epochs of batches of 5, which two replicas cannot share evenly."""
-    data = load("shapes", image_size=32, batch_size=6, limit=6, masks=kind == "grid_segmenter")
+    data = load("shapes", image_size=32, batch_size=6, limit=6, masks=kind != "detector")
     images, truth = next(iter(data.validation))
     batch = images.numpy(), {name: values.numpy() for name, values in truth.items()}
     with strategy.scope():

@@ -113,11 +113,11 @@ class Config:
     run: Run = Run()
 
 
-def run_of(folder, epochs, resume=False):
+def run_of(folder, epochs, resume=False, build=segmenter):
     """SHA-256 of the weights, and losses, of a run of so many epochs in all."""
     run = Config(run=Run(out=str(folder), resume=resume)).run.start(Config(), name="segmented")
     data = load("shapes", image_size=32, batch_size=5, masks=True, augment=random_flip(), run=run)
-    model = segmenter()
+    model = build()
     model.compile(keras.optimizers.Adam(1e-3))
     history = run.fit(model, data, epochs=epochs, monitor="val_loss")
     run.finish(model, {})

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.learners.test_detector import without_norms
+from tests.learners.test_detector import check_replicas, without_norms
+from tests.learners.test_grid_segmenter import run_of
+from tfdl.data import detection
 from tfdl.data.detection import load
 from tfdl.learners.supervised.two_stage_detector import TwoStageDetector
 from tfdl.models.convnets.resnet import ResNetConfig
@@ -130,3 +132,19 @@ def test_masks_without_instances_are_refused(batch):
     plain = keras.Model(pictures, keras.layers.Flatten()(pictures))
     with pytest.raises(ValueError, match="TwoStageDetector needs a network with the outputs objectness"):
         TwoStageDetector(plain)
+
+
+@pytest.mark.slow
+def test_two_replicas_with_micro_batches_are_one_device(tmp_path):
+    """They draw the same anchors and regions in each picture, whichever replica it is on."""
+    check_replicas("two_stage_detector", tmp_path)
+
+
+@pytest.mark.slow
+def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, no_reports):
+    """What is drawn depends on the number of the update, which goes on."""
+    monkeypatch.setattr(detection, "SHAPE_COUNTS", {"train": 12, "validation": 4, "test": 4})
+    whole, losses = run_of(tmp_path / "whole", epochs=3, build=detector)
+    part, _ = run_of(tmp_path / "part", epochs=2, build=detector)
+    again, resumed = run_of(tmp_path / "part", epochs=3, resume=True, build=detector)
+    assert part != whole == again and resumed == losses

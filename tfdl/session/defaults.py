@@ -59,14 +59,15 @@ class DetectorDefaults:
     """AdamW's peak"""
     weight_decay: float = 0.05
     mosaic: float = 0.5
+    zoom: float = 0.3
     epochs: int = 16
     regions: int = 512
     """that the second network of two-stage detectors learns from in each picture, as Girshick 2015, section 2.3"""
 
 
 # The second network costs most of an update: on small pictures a few regions of each teach it more in the same time.
-# Few epochs leave no time to learn from four pictures in one.
-TWO_STAGE = DetectorDefaults(variant="small_images", batch_size=8, learning_rate=1e-3, mosaic=0.0, epochs=6, regions=32)
+# Few epochs leave no time to learn from four pictures in one, or from many sizes of one picture.
+TWO_STAGE = DetectorDefaults(variant="small_images", batch_size=8, mosaic=0.0, zoom=0.1, epochs=6, regions=64)
 
 DETECTORS = {
     "yolo_v8": DetectorDefaults(variant="n"),
@@ -77,7 +78,7 @@ DETECTORS = {
         variant="small_images", batch_size=8, learning_rate=1e-3, weight_decay=1e-4, mosaic=0.0, epochs=60
     ),
     "faster_rcnn": TWO_STAGE,
-    "mask_rcnn": TWO_STAGE,
+    "mask_rcnn": dataclasses.replace(TWO_STAGE, regions=32),  # the masks' convolutions cost as much again
     # Few pictures an update, so that a training of minutes has many of them.
     "solo": DetectorDefaults(variant="small_images", batch_size=8, learning_rate=1.5e-3, mosaic=0.0, epochs=7),
 }

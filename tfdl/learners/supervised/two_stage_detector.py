@@ -24,6 +24,7 @@ SCALES = (0.1, 0.2)  # of the second network's offsets, weights of (10, 10, 5, 5
 SHARE = 0.25  # of the regions drawn may be positive
 LEARNED = ("objectness", "anchor_offsets", "proposals", "maps")  # outputs that the loss needs
 FOUND = ("found_boxes", "found_scores", "found_labels")
+BOX_LAYERS = ("fc1", "fc1_norm", "fc1_relu", "fc2", "fc2_norm", "fc2_relu")  # norms where the network has them
 MASK_LAYERS = ("mask_conv1", "mask_conv2", "mask_conv3", "mask_conv4", "mask_up", "mask_logits")
 
 
@@ -112,7 +113,9 @@ class TwoStageDetector(BoxLearner):
         layer = self.network.get_layer
         x = layer("roi_align")(maps, boxes)  # (B, S, 7, 7, channels)
         x = ops.reshape(x, (-1, x.shape[1], x.shape[2] * x.shape[3] * x.shape[4]))
-        x = layer("fc2")(layer("fc1")(x))
+        names = {each.name for each in self.network.layers}
+        for name in BOX_LAYERS:
+            x = layer(name)(x) if name in names else x
         logits, offsets = layer("logits")(x), layer("box_offsets")(x)
         return logits, ops.reshape(offsets, (-1, boxes.shape[1], logits.shape[-1], 4))
 

@@ -43,6 +43,9 @@ class FasterRCNNConfig:
     proposals: int = 1000  # R
     iou_threshold: float = 0.7  # of proposals that show the same
     pretrained: bool = True  # the backbone's norms, stem and first stage stay as they are; False: all of it learns
+    norm: bool = (
+        False  # of the two dense layers, for training from scratch: He et al. 2018, arXiv:1811.08883, section 3
+    )
 
     def __post_init__(self):
         if min(self.channels, self.inner, self.candidates, self.proposals) < 1 or len(self.anchors) != 5:
@@ -70,6 +73,7 @@ VARIANTS = {
         candidates=200,
         proposals=64,
         pretrained=False,
+        norm=True,
     ),
     "r50_fpn": FasterRCNNConfig(backbone=RESNETS["50"]),
 }
@@ -129,8 +133,10 @@ def regions(c, image_shape, num_classes, normalize):
     # What is in them
     x = RoIAlign(STRIDES, bins=7, name="roi_align")(maps[:-1], proposals)  # (B, R, 7, 7, C)
     x = layers.Reshape((c.proposals, 49 * c.channels), name="roi_flat")(x)
-    for i in range(2):
-        x = layers.Dense(c.inner, activation="relu", name=f"fc{i + 1}")(x)
+    for name in ("fc1", "fc2"):
+        x = layers.Dense(c.inner, name=name)(x)
+        x = layers.LayerNormalization(name=f"{name}_norm")(x) if c.norm else x
+        x = layers.ReLU(name=f"{name}_relu")(x)
     logits = layers.Dense(1 + num_classes, dtype="float32", name="logits")(x)
     box_offsets = layers.Dense(4 * (1 + num_classes), dtype="float32", name="box_offsets")(x)
     box_offsets = layers.Reshape((c.proposals, 1 + num_classes, 4), dtype="float32", name="box_rows")(box_offsets)
