@@ -29,7 +29,6 @@ def exported(tmp_path_factory):
     return model, report, folder
 
 
-@pytest.mark.slow
 def test_file_has_both_stages_inside_and_built_in_operators_only(exported):
     _, report, folder = exported
     assert set(report["artifacts"]) == {"model.tflite"}
@@ -41,7 +40,6 @@ def test_file_has_both_stages_inside_and_built_in_operators_only(exported):
     assert verify_export(folder)["files"]["model.tflite"] == "ok"
 
 
-@pytest.mark.slow
 def test_file_answers_as_the_model(exported):
     model, _, folder = exported
     live = {name: np.array(x) for name, x in model.detect(IMAGES).items()}

@@ -38,12 +38,14 @@ def compare_objects(outputs, live):
 
 
 def overlaps(first, second):
-    """IoU of the objects of one picture: (D, D')."""
+    """IoU of the objects of one picture, of their boxes where there are no masks or both are empty: (D, D')."""
+    of_boxes = np.asarray(pairwise_iou(first["boxes"], second["boxes"]))
     if "masks" not in first:
-        return np.asarray(pairwise_iou(first["boxes"], second["boxes"]))
+        return of_boxes
     flat = [(side["masks"] > 0.5).reshape(len(side["masks"]), -1).astype("float32") for side in (first, second)]
     common = flat[0] @ flat[1].T
-    return common / np.maximum(flat[0].sum(1)[:, None] + flat[1].sum(1) - common, 1.0)
+    union = flat[0].sum(1)[:, None] + flat[1].sum(1) - common
+    return np.where(union > 0, common / np.maximum(union, 1.0), of_boxes)
 
 
 def matched(same):
