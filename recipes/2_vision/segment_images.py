@@ -4,8 +4,8 @@ Stage 2 (vision) - U-Net, Ronneberger et al. 2015, arXiv:1505.04597; FCN, Long e
 DeepLabV3+, Chen et al. 2018, arXiv:1802.02611
 Run:     tfdl run segment_images
          tfdl run segment_images --data oxford_pet_mini
-         tfdl run segment_images --data camvid --image-size 96 128 --epochs 9
-         tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 9
+         tfdl run segment_images --data camvid --image-size 96 128 --epochs 6
+         tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 6
          tfdl run segment_images --data folder:/path/to/images_and_masks --model fcn --variant 8s_resnet18
 Expect:  not recorded yet; the target is a test mean IoU of 0.6 on oxford_pet_mini
 """

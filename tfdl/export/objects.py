@@ -3,7 +3,7 @@
 An object that one side has and the other has not moves all that follow, so that numbers cannot be compared place by
 place.  Objects are paired instead: of one class, with an IoU of SAME or more, each once, the surest first.
 
-    agreement = pairs of what one side shows / (what it shows + what the other side alone is sure of)
+    agreement = pairs of objects that one side shows with any of the other's / objects shown, of both sides together
 
 Shapes: B pictures, D detections with padding, h w of masks.
 """
@@ -14,7 +14,6 @@ from tfdl.ops.boxes import pairwise_iou
 
 NAMES = ("boxes", "scores", "labels", "masks")  # the last where there are any
 SHOWN = 0.25  # score from which on an app shows an object
-SURE = 0.5  # score from which on an object that the other side does not have counts against a file
 SAME = 0.5  # IoU of the masks, or without masks of the boxes
 
 
@@ -25,15 +24,15 @@ def finds_objects(outputs):
 
 def compare_objects(outputs, live):
     """The row of `tfdl.export.parity.compare`: the agreement, and what it lacks to 1."""
-    pairs = shown = invented = 0
+    pairs = shown = 0
     for i in range(len(live["labels"])):
         file, model = ({name: values[i] for name, values in side.items()} for side in (outputs, live))
-        wanted = (model["labels"] >= 0) & (model["scores"] >= SHOWN)
         same = (overlaps(model, file) >= SAME) & (np.round(model["labels"])[:, None] == np.round(file["labels"]))
-        pairs += matched(same[wanted])
-        shown += wanted.sum()
-        invented += np.sum((file["labels"] >= 0) & (file["scores"] >= SURE) & ~same[model["labels"] >= 0].any(0))
-    value = 1.0 if not shown + invented else float(pairs / (shown + invented))
+        for side, able in ((model, same), (file, same.T)):
+            wanted = (side["labels"] >= 0) & (side["scores"] >= SHOWN)
+            pairs += matched(able[wanted])
+            shown += wanted.sum()
+    value = float(pairs / shown) if shown else 1.0
     return {"difference": 1 - value, "noise": 1 - value, "agreement": value, "decided_agreement": value}
 
 
