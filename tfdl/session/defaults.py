@@ -80,7 +80,7 @@ DETECTORS = {
     "faster_rcnn": TWO_STAGE,
     "mask_rcnn": dataclasses.replace(TWO_STAGE, regions=32),  # the masks' convolutions cost as much again
     # Few pictures an update, so that a training of minutes has many of them.
-    "solo": DetectorDefaults(variant="small_images", batch_size=8, learning_rate=1.5e-3, mosaic=0.0, epochs=7),
+    "solo": DetectorDefaults(variant="small_images", batch_size=8, mosaic=0.0, epochs=10),
 }
 
 
