@@ -207,6 +207,7 @@ ALIASES = {
 MINUTES = {
     "tfdl run estimate_pose --model blaze_pose": 4,
     "tfdl run classify_points": 23,
+    "tfdl run detect_in_3d": 6,
     "tfdl run detect_objects": 6,
     "tfdl run generate_text": 2,
     "tfdl run align_grpo": 4,
@@ -281,7 +282,6 @@ ESTIMATED_MINUTES = {
     "tfdl run train_gpt --model mixtral": 16,
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
     "tfdl run answer_questions": 5,
-    "tfdl run detect_in_3d": 10,
     "tfdl run segment_images --data oxford_pet_mini": 7,
     "tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 6": 6,
     "tfdl run segment_images --data camvid --image-size 96 128 --epochs 6": 6,

@@ -3,7 +3,8 @@
 Stage 2 (vision) - VoxelNet, Zhou & Tuzel 2018, arXiv:1711.06396
 Run:     tfdl run detect_in_3d
          tfdl run detect_in_3d --data kitti:000002 --variant small_far --points 20000 --batch-size 1
-Expect:  not recorded yet; the target is an average precision from above of 0.7 on scenes
+Expect:  test average precision from above of 0.900 at an IoU of 0.5, and 0.570 at KITTI's 0.7, on drawn scenes after 6
+         minutes on two CPU cores (one run, seed 0)
 """
 
 from dataclasses import dataclass
@@ -42,13 +43,13 @@ class Config:
     """IoU from above over which an anchor is to find an object; the paper's 0.6 is for cells of half the side"""
     negative: float = 0.35
     """and under which it is to find nothing; the paper's is 0.45"""
-    classification: float = 0.5
+    classification: float = 1.0
     """share of the paper's weights of the classification, 1.5 and 1; a small one helps boxes in short trainings"""
     augment: bool = False
     """move single cars, and mirror, scale and turn whole clouds: for long trainings, or few clouds"""
-    epochs: int = 8
+    epochs: int = 4
     """passes over the training clouds"""
-    evaluate_every: int = 4
+    evaluate_every: int = 2
     """epochs between two computations of the average precision that picks the best epoch"""
     run: tfdl.Run = tfdl.Run()
 
