@@ -205,6 +205,9 @@ ALIASES = {
 
 # Minutes of a recipe on two CPU cores, as recorded in results/.
 MINUTES = {
+    "tfdl run segment_images --data camvid --image-size 96 128 --epochs 6": 4,
+    "tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 6": 3,
+    "tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 6": 5,
     "tfdl run estimate_pose --model blaze_pose": 4,
     "tfdl run classify_points": 23,
     "tfdl run detect_in_3d": 6,
