@@ -78,7 +78,7 @@ DETECTORS = {
         variant="small_images", batch_size=8, learning_rate=1e-3, weight_decay=1e-4, mosaic=0.0, epochs=60
     ),
     "faster_rcnn": TWO_STAGE,
-    "mask_rcnn": dataclasses.replace(TWO_STAGE, regions=32),  # the masks' convolutions cost as much again
+    "mask_rcnn": TWO_STAGE,
     # Few pictures an update, so that a training of minutes has many of them.
     "solo": DetectorDefaults(variant="small_images", batch_size=8, mosaic=0.0, epochs=10),
 }
