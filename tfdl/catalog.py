@@ -205,6 +205,7 @@ ALIASES = {
 
 # Minutes of a recipe on two CPU cores, as recorded in results/.
 MINUTES = {
+    "tfdl run detect_objects --model solo --evaluate-every 5": 9,
     "tfdl run segment_images --data camvid --image-size 96 128 --epochs 6": 4,
     "tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 6": 3,
     "tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 6": 5,
@@ -288,7 +289,6 @@ ESTIMATED_MINUTES = {
     "tfdl run segment_images --data oxford_pet_mini": 7,
     "tfdl run detect_objects --model faster_rcnn": 8,
     "tfdl run detect_objects --model mask_rcnn": 10,
-    "tfdl run detect_objects --model solo --evaluate-every 4": 7,
     "tfdl run detect_objects --model yolo_v5": 5,
     "tfdl run detect_objects --data bccd --image-size 320": 10,
 }
@@ -1023,7 +1023,7 @@ TOPICS = (
         2,
         "Vision",
         prerequisites=("segmentation", "resnet"),
-        recipe="tfdl run detect_objects --model solo --evaluate-every 4",
+        recipe="tfdl run detect_objects --model solo --evaluate-every 5",
     ),
     Topic(
         "hrnet",
