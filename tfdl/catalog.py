@@ -210,6 +210,7 @@ MINUTES = {
     "tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 6": 3,
     "tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 6": 5,
     "tfdl run estimate_pose": 3,
+    "tfdl run detect_faces": 1,
     "tfdl run estimate_pose --model blaze_pose": 4,
     "tfdl run classify_points": 23,
     "tfdl run detect_in_3d": 6,
@@ -259,7 +260,6 @@ MINUTES = {
 }
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
-    "tfdl run detect_faces": 5,
     "tfdl run detect_objects --model detr": 10,
     "tfdl run test_hypotheses": 1,
     "tfdl run average_samples": 1,

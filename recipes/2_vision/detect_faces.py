@@ -3,7 +3,7 @@
 Stage 2 (vision) - BlazeFace, Bazarevsky et al. 2019, arXiv:1907.05047
 Run:     tfdl run detect_faces
          tfdl run detect_faces --data figures --variant nano
-Expect:  not recorded yet; the target is a test mAP50 of 0.8 on the faces of face_keypoints68
+Expect:  test mAP50 of 0.879 on the faces of face_keypoints68 after 1.5 minutes on two CPU cores (one run, seed 0)
 """
 
 import dataclasses
