@@ -216,6 +216,7 @@ MINUTES = {
     "tfdl run detect_in_3d": 6,
     "tfdl run detect_objects": 6,
     "tfdl run detect_objects --model faster_rcnn": 5,
+    "tfdl run detect_objects --model mask_rcnn": 8,
     "tfdl run generate_text": 2,
     "tfdl run align_grpo": 4,
     "tfdl run align_dpo": 2,
@@ -288,7 +289,6 @@ ESTIMATED_MINUTES = {
     "tfdl run pretrain_denoising --data multi30k_en_de --column 0": 6,
     "tfdl run answer_questions": 5,
     "tfdl run segment_images --data oxford_pet_mini": 7,
-    "tfdl run detect_objects --model mask_rcnn": 10,
     "tfdl run detect_objects --model yolo_v5": 5,
     "tfdl run detect_objects --data bccd --image-size 320": 10,
 }
