@@ -6,6 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tfdl.core.batches import CONTRACTS, check
 from tfdl.data.synthetic import synthetic
+from tfdl.ops.boxes_3d import contains
 
 SMALL = {
     "classification": {"image_shape": (9, 11, 1), "num_classes": 7},
@@ -66,6 +67,14 @@ def test_a_lone_mask_touches_every_side_of_its_box():
     for instances, box in zip(y["instances"], y["boxes"][:, 0], strict=True):
         rows, columns = np.nonzero(instances == 0)
         np.testing.assert_array_equal(box, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+
+
+def test_boxes_in_space_hold_their_points():
+    points, y = arrays("point_detection", batch_size=6, batches=2, objects=2)
+    real = y["labels"] >= 0
+    inside = np.stack([contains(box, cloud[:, :3]) for box, cloud in zip(y["boxes"], points)])  # (B, N, P)
+    assert (inside.sum(-1)[real] >= 60).all() and real.any() and not real.all()
+    np.testing.assert_array_equal(y["boxes"][real][:, 5], 1 + y["labels"][real])
 
 
 def test_forms_can_be_told_apart_wherever_they_are():

@@ -8,6 +8,7 @@
 | keypoints | center, left, top, right and bottom of each object's box |
 | points | class = surface from which the points are drawn (sphere, cube, disc, segment) |
 | point_segmentation | class = slab along z, lowest first; the last point of each cloud is ignored |
+| point_detection | a box around each cluster of points above the ground; class = its height, low or high |
 | language_model | each token is followed by the next higher one, the highest by 1 |
 | sequence_to_sequence | the target equals the source; 1 is the start token and 2 the end token |
 | image_text | the caption is 1, 3 + class of the object, 2 |
@@ -194,6 +195,23 @@ def point_segmentation(rng, batch_size, points=128, features=0, num_classes=3):
     return with_features(rng, clouds, features), labels
 
 
+def point_detection(rng, batch_size, points=240, features=1, objects=2):
+    """Boxes are 4 m long and 2 m wide, 1 or 2 m high and turned, in a square of 20 m; half of the points are ground."""
+    clouds = rng.uniform((-10, -10, 0), (10, 10, 0.1), (batch_size, points, 3))
+    labels = np.full((batch_size, objects), PADDING, "int32")
+    boxes = np.zeros((batch_size, objects, 7), "float32")
+    for b in range(batch_size):
+        present = rng.integers(1, objects + 1)
+        own = np.array_split(np.arange(points // 2), present)
+        for n in range(present):
+            label, yaw = rng.integers(2), rng.uniform(-np.pi, np.pi)
+            center, size = np.array((*rng.uniform(-7, 7, 2), (1 + label) / 2)), np.array((4.0, 2.0, 1.0 + label))
+            turn = np.array(((np.cos(yaw), np.sin(yaw), 0), (-np.sin(yaw), np.cos(yaw), 0), (0, 0, 1)))
+            clouds[b, own[n]] = center + (rng.uniform(-0.5, 0.5, (len(own[n]), 3)) * size) @ turn
+            labels[b, n], boxes[b, n] = label, (*center, *size, yaw)
+    return with_features(rng, clouds, features), {"boxes": boxes, "labels": labels}
+
+
 def with_features(rng, clouds, features):
     """(B, N, 3) -> (B, N, 3 + F) float32; the features are noise."""
     return np.concatenate([clouds, rng.normal(size=(*clouds.shape[:2], features))], -1).astype("float32")
@@ -290,7 +308,7 @@ def padded_graph(x, pairs, real_nodes, nodes, edges):
 MAKERS = {
     maker.__name__: maker
     for maker in (
-        classification, detection, segmentation, keypoints, points, point_segmentation, language_model,
-        sequence_to_sequence, image_text, graph, graph_classification, few_shot, images,
+        classification, detection, segmentation, keypoints, points, point_segmentation, point_detection,
+        language_model, sequence_to_sequence, image_text, graph, graph_classification, few_shot, images,
     )
 }  # fmt: skip

@@ -43,9 +43,8 @@ class FasterRCNNConfig:
     proposals: int = 1000  # R
     iou_threshold: float = 0.7  # of proposals that show the same
     pretrained: bool = True  # the backbone's norms, stem and first stage stay as they are; False: all of it learns
-    norm: bool = (
-        False  # of the two dense layers, for training from scratch: He et al. 2018, arXiv:1811.08883, section 3
-    )
+    # Of the two dense layers, for training from scratch: He et al. 2018, arXiv:1811.08883, section 3
+    norm: bool = False
 
     def __post_init__(self):
         if min(self.channels, self.inner, self.candidates, self.proposals) < 1 or len(self.anchors) != 5:
@@ -77,6 +76,7 @@ VARIANTS = {
     ),
     "r50_fpn": FasterRCNNConfig(backbone=RESNETS["50"]),
 }
+CANONICAL = {"small_images": dict(image_shape=(96, 96, 3), num_classes=4)}
 
 
 def faster_rcnn(

@@ -21,6 +21,7 @@ CONVOLUTIONS = 4
 
 # The masks' layers are as wide as the pyramid, and cost most of an update.
 VARIANTS = FASTER_RCNNS | {"small_images": replace(FASTER_RCNNS["small_images"], channels=32)}
+CANONICAL = {"small_images": dict(image_shape=(96, 96, 3), num_classes=4)}
 
 
 def mask_rcnn(variant="r50_fpn", *, image_shape=(800, 800, 3), num_classes=90, normalize="imagenet", name="mask_rcnn"):
