@@ -213,7 +213,7 @@ MINUTES = {
     "tfdl run detect_faces": 1,
     "tfdl run estimate_pose --model blaze_pose": 4,
     "tfdl run classify_points": 23,
-    "tfdl run detect_in_3d": 6,
+    "tfdl run detect_in_3d": 2,
     "tfdl run detect_objects": 6,
     "tfdl run detect_objects --model faster_rcnn": 5,
     "tfdl run detect_objects --model mask_rcnn": 8,
