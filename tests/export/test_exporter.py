@@ -102,6 +102,22 @@ def test_weights_of_another_model_do_not_pass(monkeypatch, tmp_path, tiny):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_integers_that_are_too_coarse_are_left_out_with_the_reason(monkeypatch, tmp_path, tiny):
+    keras.utils.set_random_seed(8)
+    other, original = tiny(), exporter.graph
+
+    def of_another(model, signature, integers=False, **options):
+        return original(other if integers else model, signature, integers=integers, **options)
+
+    monkeypatch.setattr(exporter, "graph", of_another)
+    samples = np.random.default_rng(0).random((40, *tiny().input_shape[1:]), dtype="float32")
+    report = export(tiny(), tmp_path / "e", formats=("tflite", "tflite_int8"), representative=samples)
+    assert "does not compute what the live model does" in report["left_out"]["tflite_int8"]
+    assert not list((tmp_path / "e").glob("*int8*")) and set(report["artifacts"]) == {"model.tflite"}
+    with pytest.raises(ExportError, match="does not compute what the live model does"):
+        export(tiny(), tmp_path / "alone", formats=("tflite_int8",), representative=samples)
+
+
 def test_wrong_weights_that_pass_are_an_error_and_not_a_control(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(exporter, "wrong_outputs", lambda run, weights, live: live)
     with pytest.raises(ExportError, match="proves nothing: wrong weights pass it too"):

@@ -30,7 +30,7 @@ from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
 from tfdl.export.objects import finds_objects
-from tfdl.export.parity import Reference, check, first, wrong_outputs
+from tfdl.export.parity import ExportError, Reference, check, first, wrong_outputs
 from tfdl.export.pose import pose_files, pose_in_use
 from tfdl.export.precision import in_float32
 from tfdl.export.probabilities import with_softmax
@@ -214,13 +214,17 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
             result = tflite(folder / file, form, convert(source), signature, few, labels)
         yield result
     for form in [form for form in INTEGERS if form in formats]:
+        title, file = INTEGERS[form]
         try:
             source = graph(model, signature, integers=True)
-            title, file = INTEGERS[form]
             with timed(title, say):
                 content = convert_int8(source, signature, calibration, wide=form == "tflite_int16")
                 result = tflite(folder / file, form, content, signature, reference, labels)
-        except (LoopError, ConversionError, RuntimeError) as error:  # the last is LiteRT's, for what it cannot run
+        except (LoopError, ConversionError, ExportError, RuntimeError) as error:
+            # A loop, the converter, integers too coarse for this model, or LiteRT: other files are as good without it
+            if isinstance(error, ExportError) and formats == (form,):
+                raise
+            (folder / file).unlink(missing_ok=True)
             formats = without([form], formats, first_line(error), say)
             report["left_out"][form] = first_line(error)
             continue
