@@ -222,8 +222,6 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
                 result = tflite(folder / file, form, content, signature, reference, labels)
         except (LoopError, ConversionError, ExportError, RuntimeError) as error:
             # A loop, the converter, integers too coarse for this model, or LiteRT: other files are as good without it
-            if isinstance(error, ExportError) and formats == (form,):
-                raise
             (folder / file).unlink(missing_ok=True)
             formats = without([form], formats, first_line(error), say)
             report["left_out"][form] = first_line(error)
