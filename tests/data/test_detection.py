@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.data.test_detection_files import OBJECTS, coco, labelme
+from tests.data.annotations.written import OBJECTS, coco, labelme
 from tfdl.core import batches, pictures
 from tfdl.data import detection, detection_augment
 from tfdl.data.detection import load

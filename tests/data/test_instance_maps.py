@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from tests.data.test_detection_files import OBJECTS, SIZE, coco, labelme, voc, write_coco, yolo
+from tests.data.annotations.written import OBJECTS, SIZE, coco, labelme, voc, write_coco, yolo
 from tfdl.core import batches
-from tfdl.data import detection_augment, detection_files, instance_maps
+from tfdl.data import detection_augment, instance_maps
+from tfdl.data.annotations.formats import read
+from tfdl.data.annotations.record import ORIENTATION, Annotation, record_of
 from tfdl.data.detection import load
 
 WHOLE = (*SIZE, 3)  # pictures as they are stored
@@ -70,7 +72,7 @@ def masked_coco(folder, outline):
 @pytest.mark.parametrize("outline", [polygons, plain_counts, short_counts])
 def test_coco_polygons_and_run_lengths_give_the_same_map(outline, tmp_path):
     masked_coco(tmp_path, outline)
-    record = detection_files.read(f"coco:{tmp_path}", masks=True).splits["train"][0]
+    record = read(f"coco:{tmp_path}", masks=True).splits["train"][0]
     np.testing.assert_array_equal(map_of(record), rectangles())
 
 
@@ -84,14 +86,8 @@ def test_labelme_and_yolo_polygons_give_the_same_map(tmp_path):
         ]
         (tmp_path / "yolo" / "labels" / "train" / f"{name}.txt").write_text("\n".join(corners))
     for kind in ("labelme", "yolo"):
-        record = detection_files.read(f"{kind}:{tmp_path / kind}", masks=True).splits["train"][0]
+        record = read(f"{kind}:{tmp_path / kind}", masks=True).splits["train"][0]
         np.testing.assert_array_equal(map_of(record), rectangles())
-
-
-def test_a_circle_has_its_area():
-    outline = detection_files.labelme_outline({"points": [[30, 20], [30, 35]], "shape_type": "circle"}, "here")
-    coded = instance_maps.run_lengths(outline, SIZE, "here")
-    assert coco_mask.area(coded) == pytest.approx(np.pi * 15**2, rel=0.03)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -99,12 +95,12 @@ def test_masks_turn_with_their_pictures(orientation, tmp_path):
     pixels = np.zeros((*SIZE, 3), "uint8")
     pixels[5:20, 10:25] = 255
     exif = Image.Exif()
-    exif[detection_files.ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "JPEG", exif=exif, quality=100)
-    rows = [([10, 5, 25, 20], 0, False, "here", [polygon_of([10, 5, 25, 20])])]
+    rows = [Annotation([10, 5, 25, 20], 0, "here", outline=[polygon_of([10, 5, 25, 20])])]
     notes = Counter()
-    record = detection_files.record_of("here", content.getvalue(), rows, stored=SIZE, notes=notes, masks=True)
+    record = record_of("here", content.getvalue(), rows, stored=SIZE, notes=notes, masks=True)
     (x1, y1, x2, y2) = record.boxes[0].astype(int)
     expected = np.full(record.size, -1)
     expected[y1:y2, x1:x2] = 0
@@ -193,8 +189,8 @@ def test_mistakes_in_masks_are_named_with_their_entry(mistake, tmp_path):
     outline, message = MISTAKES[mistake]
     masked_coco(tmp_path, lambda box: outline)
     with pytest.raises(ValueError, match=message):
-        detection_files.read(f"coco:{tmp_path}", masks=True)
-    detection_files.read(f"coco:{tmp_path}")  # boxes alone are fine
+        read(f"coco:{tmp_path}", masks=True)
+    read(f"coco:{tmp_path}")  # boxes alone are fine
 
 
 def test_sources_of_boxes_alone_are_refused(tmp_path):
@@ -218,15 +214,15 @@ def picture():
 
 @pytest.mark.data
 def test_prepared_sets_have_masks(data_dir):
-    nuclei = detection_files.read("nuclei_dsb2018", data_dir, masks=True)
+    nuclei = read("nuclei_dsb2018", data_dir, masks=True)
     assert nuclei.labels == ("nucleus",)
     rows = nuclei.splits["train"] + nuclei.splits["test"]
     assert sum(len(row.boxes) for row in rows) == 13411
-    mini = detection_files.read("coco_mini", data_dir, masks=True)
+    mini = read("coco_mini", data_dir, masks=True)
     assert [sum(len(row.boxes) for row in mini.splits[key]) for key in ("train", "validation")] == [746, 712]
     assert mini.notes["pictures without masks, left out"] == 56
     with pytest.raises(ValueError, match="'bccd' has boxes alone; for masks it needs"):
-        detection_files.read("bccd", data_dir, masks=True)
+        read("bccd", data_dir, masks=True)
     for record in (rows[3], mini.splits["train"][0]):
         instances = map_of(record, (*record.size, 3))
         for number, (x1, y1, x2, y2) in enumerate(record.boxes):

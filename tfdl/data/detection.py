@@ -3,8 +3,8 @@
     data = load("bccd", image_size=320, batch_size=16, augment=chain(random_flip(), random_color()))
     model.fit(data.train, validation_data=data.validation, epochs=60)
 
-Names: `shapes`, drawn here; and what `detection_files` reads, among them prepared sets of tensorflow_datasets.  Boxes
-are xyxy in pixels of the resized picture, N is the largest number of objects in a picture of any split, rows behind a
+Names: `shapes`, drawn here; and what `annotations.formats` reads, among them sets of tensorflow_datasets.  Boxes are
+xyxy in pixels of the resized picture, N is the largest number of objects in a picture of any split, rows behind a
 picture's objects are zeros with the label -1.  `validation` and `test` also have `crowd` (B, N), true for regions that
 an evaluation ignores; training batches leave these out.  `load(..., masks=True)` adds `instances` (B, H, W) int32: the
 row among boxes and labels of the object that each pixel shows, -1 for none, see `instance_maps`.
@@ -24,7 +24,9 @@ import tensorflow as tf
 from tfdl.core import pictures, static
 from tfdl.core.batches import PADDING
 from tfdl.core.task import Task
-from tfdl.data import detection_files, folders, images, instance_maps, reading, shapes, sources
+from tfdl.data import folders, images, instance_maps, reading, shapes, sources
+from tfdl.data.annotations import formats
+from tfdl.data.annotations.record import Found, Record
 from tfdl.data.order import Order, finalized, of_run
 
 RESIZES = ("pad", "stretch")  # a cropped picture would lose objects
@@ -49,7 +51,7 @@ class DetectionData:
     position: tf.Variable
     note: str = ""  # what was changed or left out
     resize: str = "pad"
-    records: dict = field(default_factory=dict)  # split -> `detection_files.Record`s
+    records: dict = field(default_factory=dict)  # split -> `annotations.record.Record`s
 
     @property
     def short_name(self):
@@ -95,7 +97,7 @@ def load(
         seed, position, limit, data_dir, download: as in `images.load`.
 
     Raises:
-        FileNotFoundError, ValueError: as `detection_files.read`; an argument out of its range; a picture has more
+        FileNotFoundError, ValueError: as `annotations.formats.read`; an argument out of its range; a picture has more
             than `max_boxes` objects; or there are no masks.
     """
     seed, position, limit = of_run(run, seed, position, limit)
@@ -104,7 +106,7 @@ def load(
         raise ValueError(f"resize is {resize!r}; give {' or '.join(RESIZES)}: a cropped picture would lose objects.")
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     image_shape = (height, width, channels)
-    found = drawn(limit, masks) if name == "shapes" else detection_files.read(name, data_dir, download, masks)
+    found = drawn(limit, masks) if name == "shapes" else formats.read(name, data_dir, download, masks)
     records = all_splits(found.splits)
     if limit is not None:
         records = {key: rows[:limit] for key, rows in records.items()}
@@ -180,12 +182,12 @@ def drawn(limit, masks):
         splits[key] = []
         for i, (image, boxes, labels, owner) in enumerate(zip(*rows)):
             source, crowd = f"shapes, {key} {i}", np.zeros(len(labels), bool)
-            record = detection_files.Record(source, image, image.shape[:2], boxes, labels, crowd)
+            record = Record(source, image, image.shape[:2], boxes, labels, crowd)
             if masks:
                 coded = (instance_maps.run_lengths(owner == n, owner.shape, source) for n in range(len(labels)))
                 record = replace(record, masks=tuple(coded))
             splits[key].append(record)
-    return detection_files.Found(shapes.SHAPES, splits)
+    return Found(shapes.SHAPES, splits)
 
 
 def all_splits(splits):
@@ -262,7 +264,7 @@ def opened(records, image_shape, decode, skip_broken):
         if isinstance(rows[0].content, str):
             split = reading.Files(tuple(row.content for row in rows), np.arange(len(rows), dtype="int32"), decode)
         else:
-            stored = detection_files.dataset_of(rows)
+            stored = dataset_of(rows)
             split = reading.Records(stored, len(rows), decode, sources.SHUFFLE_WINDOW)
         missing = ()
         if fits:
@@ -274,6 +276,14 @@ def opened(records, image_shape, decode, skip_broken):
         splits[key] = split
         broken += missing
     return splits, broken
+
+
+def dataset_of(records):
+    """Contents of the records, each with its number: a `tf.data.Dataset` of (string or pixels, int32)."""
+    rows = np.arange(len(records), dtype="int32")
+    contents = [record.content for record in records]
+    are_pixels = all(isinstance(content, np.ndarray) for content in contents)
+    return tf.data.Dataset.from_tensor_slices((np.stack(contents) if are_pixels else contents, rows))
 
 
 def table(records, image_shape, resize, size):

@@ -14,7 +14,6 @@ face is the one around its points.  In use, a detector or the frame before gives
 
 import collections
 import io
-import pathlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +22,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tfdl.core.bodies import BODIES, Body
 from tfdl.data import figures, sources
-from tfdl.data.detection_files import by_id, coco_files, existing, load_json, picture_of, split_in, split_words
+from tfdl.data.annotations.coco import by_id, documents_in, picture_of
+from tfdl.data.annotations.record import existing
 
 FIGURE_COUNTS = {"train": 1200, "validation": 150, "test": 150}
 FIGURE_SIZE = 96
@@ -73,7 +73,7 @@ def read(name, image_shape, data_dir=None, download=False, limit=None):
     if name == "figures":
         return drawn(limit)
     if name.startswith("coco:"):
-        return read_coco(existing(pathlib.Path(name.removeprefix("coco:")).expanduser()), image_shape, limit)
+        return read_coco(existing(name.removeprefix("coco:")), image_shape, limit)
     return read_tfds(name, image_shape, data_dir, download)
 
 
@@ -133,22 +133,14 @@ def within(points, size, notes):
 
 def read_coco(place, image_shape, limit):
     """One file, or all files of a folder, each of them a split; the people are cut out and kept in memory."""
-    files = coco_files(place) if place.is_dir() else [place]
-    if not files:
-        raise ValueError(f"{place} has no .json file with the images and annotations of COCO's form.")
     notes, splits, body = collections.Counter(), {}, None
-    for file in files:
-        document = load_json(file)
-        for key in ("images", "annotations", "categories"):
-            if not isinstance(document, dict) or not isinstance(document.get(key), list):
-                raise ValueError(f"{file} has no list {key!r}; COCO's form has images, annotations and categories.")
+    for file, document, split in documents_in(place, "person_keypoints", notes):
         category, own = body_in(document, file)
         if body is not None and own != body:
-            raise ValueError(f"{file} has other key points than {files[0]}; make them equal.")
+            raise ValueError(f"{file} has other key points than the file before it; make them equal.")
         body = own
-        words = [word for part in (file.stem, file.parent.name) for word in split_words(part)]
         rows = coco_records(file, document, category, body, image_shape, notes, limit)
-        splits.setdefault(split_in(*words), []).extend(rows)
+        splits.setdefault(split, []).extend(rows)
     return Found(body, splits, notes)
 
 
