@@ -47,13 +47,21 @@ def results(tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])  # compiling takes minutes
 def test_a_model_computes_what_it_does_on_tensorflow_and_learns(results, backend, name):
-    expected, found = results("tensorflow")[f"{name}/outputs"], results(backend)
-    assert f"{name}/error" not in found, str(found[f"{name}/error"])[-1500:]
-    largest = np.abs(expected).max()
-    for what in ("outputs", "loaded"):
-        np.testing.assert_allclose(found[f"{name}/{what}"], expected, rtol=0, atol=1e-5 * max(1, largest), err_msg=what)
-    np.testing.assert_allclose(found[f"{name}/mixed"], expected, rtol=0, atol=0.05 * largest)
-    assert np.isfinite(found[f"{name}/losses"]).all()
+    expected, found = of_model(results("tensorflow"), name), of_model(results(backend), name)
+    assert "error" not in expected, str(expected["error"])[-1500:]
+    assert "error" not in found, str(found["error"])[-1500:]
+    # What a detector of two stages says of its proposals changes with their order, which bfloat16's rounding decides
+    for output, right in expected.items():
+        largest = max(1, np.abs(right).max())
+        for what in (output, f"loaded/{output}"):
+            np.testing.assert_allclose(found[what], right, rtol=0, atol=1e-5 * largest, err_msg=what)
+        if "proposals" not in expected or output in ("objectness", "anchor_offsets"):
+            np.testing.assert_allclose(found[f"mixed/{output}"], right, rtol=0, atol=0.05 * largest, err_msg=output)
+    assert np.isfinite(found["losses"]).all()
     # A bias of keys adds the same to all scores of a query, so that no loss depends on it
-    still = [path for path in found[f"{name}/still"] if not path.endswith("attention/key/bias")]
+    still = [path for path in found["still"] if not path.endswith("attention/key/bias")]
     assert len(still) <= FEW, still
+
+
+def of_model(results, name):
+    return {key.removeprefix(f"{name}/"): value for key, value in results.items() if key.startswith(f"{name}/")}

@@ -42,8 +42,9 @@ class AnchorBoxes(layers.Layer):
 
     def call(self, offsets):
         share = ops.sigmoid(offsets)
-        centers = self.corners + self.steps * (2.0 * share[..., :2] - 0.5)
-        sizes = self.sizes * ops.square(2.0 * share[..., 2:])
+        corners, steps, sizes = map(ops.convert_to_tensor, (self.corners, self.steps, self.sizes))
+        centers = corners + steps * (2.0 * share[..., :2] - 0.5)
+        sizes = sizes * ops.square(2.0 * share[..., 2:])
         return to_corners(ops.concatenate([centers, sizes], axis=-1), "cxcywh")
 
     def compute_output_shape(self, input_shape):

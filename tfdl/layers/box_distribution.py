@@ -42,7 +42,7 @@ class BoxDistribution(layers.Layer):
     def call(self, logits):
         shares = ops.softmax(ops.reshape(logits, (-1, len(self.points), 4, self.bins)), axis=-1)
         distances = ops.sum(shares * self.values, axis=-1)  # (B, N, 4)
-        return from_distances(distances * self.steps, self.points)
+        return from_distances(distances * ops.convert_to_tensor(self.steps), ops.convert_to_tensor(self.points))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:2], 4)

@@ -11,7 +11,6 @@ Source: He et al. 2017, arXiv:1703.06870, section 3.1, inference.
 Shapes: B pictures, D masks, H W height and width.
 """
 
-import numpy as np
 from keras import ops
 
 from tfdl.ops.boxes import from_corners, sides
@@ -39,9 +38,9 @@ def interpolation(first, last, size, points):
     Both sides are cut to whole pixels, which belong to the box; pixels outside have zeros.
     """
     first, last = (ops.trunc(side)[..., None] for side in (first, last))
-    pixel = np.arange(size, dtype="float32")
+    pixel = ops.arange(size, dtype="float32")
     length = ops.maximum(last - first + 1.0, 1.0)
     place = ops.clip((0.5 - first + pixel) * points / length - 0.5, 0.0, points - 1.0)  # (B, D, size)
-    weights = ops.maximum(1.0 - ops.abs(place[..., None] - np.arange(points, dtype="float32")), 0.0)
+    weights = ops.maximum(1.0 - ops.abs(place[..., None] - ops.arange(points, dtype="float32")), 0.0)
     is_inside = ops.logical_and(first <= pixel, first + length > pixel)
     return ops.where(is_inside[..., None], weights, 0.0)

@@ -198,7 +198,7 @@ def detections_of(logits, box_offsets, proposals, image_shape, *, score_threshol
     pairs = regions_ * (classes - 1)
     scores = ops.reshape(ops.where(is_real, scores, -1.0), (-1, pairs, 1))
     # Boxes of different classes are moved apart, so that they do not suppress each other
-    apart = 2.0 * max(image_shape[:2]) * np.arange(classes - 1, dtype="float32")[:, None]
+    apart = 2.0 * max(image_shape[:2]) * ops.arange(classes - 1, dtype="float32")[:, None]
     found = non_max_suppression(
         ops.reshape(boxes + apart, (-1, pairs, 4)),
         scores,
