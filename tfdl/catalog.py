@@ -252,7 +252,7 @@ MINUTES = {
     "tfdl run classify_images --model mobilenet --variant v2_small_images": 1,
     "tfdl run classify_images": 1,
     "tfdl run classify_images --model vit --variant small_images --data fashion_mnist --epochs 5": 7,
-    "tfdl run classify_images --model swin --variant small_images --data fashion_mnist --epochs 5": 10,
+    "tfdl run classify_images --model swin --variant small_images --data fashion_mnist --epochs 5": 8,
     "tfdl run train_mixed_precision --data mnist --epochs 3": 7,
     "tfdl run accumulate_gradients": 1,
     "tfdl run train_mirrored": 1,
