@@ -221,18 +221,29 @@ def ratio_row(facts, target, ratios):
     return facts | {"ratio": median, "low": low, "high": high, "pairs": len(ratios), "target": target}
 
 
-def paired(ours, theirs, setting):
-    """Seconds of `theirs` over seconds of `ours`, one ratio for each time that both were called, in turns."""
-    for call in (ours, theirs) * 2:  # the first call traces the graph, the second finds its memory
+def paired(ours, theirs, setting, without=None):
+    """Seconds of `theirs` over seconds of `ours`, one ratio for each time that both were called, in turns.
+
+    `without`: two calls whose seconds are taken off those of the same side, to measure what follows them.
+    """
+    sides = ((ours,), (theirs,)) if without is None else tuple(zip((ours, theirs), without))
+    for call in (*sides[0], *sides[1]) * 2:  # the first call traces the graph, the second finds its memory
         call()
     ratios, start = [], time.perf_counter()
     while len(ratios) < FEWEST or (len(ratios) < MOST and time.perf_counter() - start < setting.seconds):
-        before = setting.clock()
-        ours()
-        between = setting.clock()
-        theirs()
-        ratios.append((setting.clock() - between) / (between - before))
+        own, their = (seconds(*side, clock=setting.clock) for side in sides)
+        ratios.append(their / own)
     return ratios
+
+
+def seconds(call, *without, clock):
+    """What a call takes, less what the calls `without` take."""
+    before = clock()
+    call()
+    after = clock()
+    for other in without:
+        other()
+    return (after - before) - (clock() - after if without else 0.0)
 
 
 def keras_calls(build, side, training, *, own):
