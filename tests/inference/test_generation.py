@@ -69,6 +69,14 @@ def test_lengths_share_one_trace():
     assert len(traces) == before
 
 
+def test_a_longer_text_follows_a_shorter_one():
+    """Their caches differ in length, and a prompt of the same length is read into both."""
+    short, long = (write(moved("gpt", context=100), [[1, 2]], new_tokens=n).tokens[0] for n in (3, 70))
+    model = moved("gpt", context=100)
+    for new_tokens, expected in ((3, short), (70, long), (3, short)):
+        assert write(model, [[1, 2]], new_tokens=new_tokens).tokens[0].tolist() == expected.tolist()
+
+
 def test_a_drawn_text_depends_on_its_own_seed_alone(gpt):
     hot = Sampling(temperature=2.0)
     together = write(gpt, PROMPTS, sampling=hot, seed=10).tokens

@@ -141,8 +141,9 @@ def read(model, prompts, new_tokens, start, copies=1):
         logits, cache = reader(tf.constant(tokens), tf.constant(np.stack(rows)), places)
     else:
         (tokens, starts), position = left_padded(rows), longest
-        empty = model.empty_cache(batch, cache_length(longest + new_tokens, model.config.context))
-        logits, cache = reader_of(model)(tf.constant(tokens), empty, tf.constant(starts))
+        places = cache_length(longest + new_tokens, model.config.context)
+        empty = model.empty_cache(batch, places)
+        logits, cache = reader_of(model, places)(tf.constant(tokens), empty, tf.constant(starts))
     seen = occurring(rows, model.config.vocabulary_size)
     return Read(logits, cache, tf.constant(position), tf.constant(starts), tf.constant(seen))
 
@@ -247,16 +248,16 @@ def kept_by(model, key, make):
     return kept[key]
 
 
-def reader_of(model):
-    """(tokens (B, P), empty cache, starts (B,)) -> logits (B, V) of the next token and cache."""
+def reader_of(model, places):
+    """(tokens (B, P), empty cache of so many places, starts (B,)) -> logits (B, V) of the next token and cache."""
 
     def read(tokens, cache, starts):
         last = tf.fill(tf.shape(starts), tf.shape(tokens)[1] - 1)
         logits, cache = model.extend(tokens, cache, 0, starts, last)
         return logits[:, 0], cache
 
-    # One trace for prompts of every length
-    return kept_by(model, "prompt", lambda: tf.function(read, autograph=False, reduce_retracing=True))
+    # One trace for prompts of every length; of a cache the length must be known, so that each length has its own.
+    return kept_by(model, ("prompt", places), lambda: tf.function(read, autograph=False, reduce_retracing=True))
 
 
 def encoder_reader(model):

@@ -70,9 +70,10 @@ def written_after(model, draft, loop, row, guesses, new_tokens, stop_tokens, see
     if len(row) > 1:  # all but the last token, which the loop reads first
         read = tf.constant(row[None, :-1])
     for reader in (model, draft):
-        cache = reader.empty_cache(1, cache_length(len(row) + new_tokens + guesses, reader.config.context))
+        places = cache_length(len(row) + new_tokens + guesses, reader.config.context)
+        cache = reader.empty_cache(1, places)
         if len(row) > 1:
-            _, cache = reader_of(reader)(read, cache, tf.zeros(1, tf.int32))
+            _, cache = reader_of(reader, places)(read, cache, tf.zeros(1, tf.int32))
         caches.append(cache)
     places = cache_length(new_tokens + guesses + 1, model.config.context)
     tokens, values, count, right, guessed, broken = loop(
