@@ -60,6 +60,8 @@ def test_data_are_named_with_their_splits_and_how_unequal_the_training_classes_a
     text = "garments: 2,800 train, 550 validation; 25 classes, 100 to 124 training images each"
     assert display.data_text(data(25)) == text, "so many names are left out"
     assert display.data_text(SimpleNamespace(counts={"train": 5})) == "data: 5 train"
+    faces = SimpleNamespace(name="faces", counts={"train": 9}, labels=("face",))
+    assert display.data_text(faces) == "faces: 9 train; 1 class (face)"
 
 
 def test_summary_has_every_number_and_says_where_everything_is():

@@ -85,16 +85,13 @@ def load(
     """Loads the data set `name`.
 
     Args:
-        image_size: height and width, one number or a pair.
-        batch_size: pictures in a global batch.
         channels: 1 or 3.
         resize: "pad" keeps proportions and adds black borders, "stretch" does not keep them.
         augment: applied to whole training batches, see `detection_augment`.
         max_boxes: N; None is the largest number of objects in a picture.
         masks: whether batches have `instances`.
         skip_broken: leave out pictures that cannot be decoded, and list them; otherwise the first is an error.
-        run: a session, whose seed, position and limit replace the arguments.
-        seed, position, limit, data_dir, download: as in `images.load`.
+        Others as in `images.load`; pictures differ in size, so `image_size` is no None.
 
     Raises:
         FileNotFoundError, ValueError: as `annotations.formats.read`; an argument out of its range; a picture has more
@@ -104,8 +101,7 @@ def load(
     images.check_arguments(batch_size, channels, resize, (0, 1), limit)
     if resize not in RESIZES:
         raise ValueError(f"resize is {resize!r}; give {' or '.join(RESIZES)}: a cropped picture would lose objects.")
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    image_shape = (height, width, channels)
+    image_shape = (*images.sides(image_size), channels)
     found = drawn(limit, masks) if name == "shapes" else formats.read(name, data_dir, download, masks)
     records = all_splits(found.splits)
     if limit is not None:

@@ -286,12 +286,18 @@ def final_shape(source, image_size, channels):
     """(H, W, C) after resizing."""
     height, width, stored_channels = source.image_shape
     if image_size is not None:
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = sides(image_size)
     if height is None or width is None:
         raise ValueError(f"The images of {source.name!r} differ in size; give an image_size.")
+    return height, width, channels or stored_channels
+
+
+def sides(image_size):
+    """(height, width) of one number or a pair."""
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if height < 1 or width < 1:
         raise ValueError(f"image_size is {image_size}; give 1 or more pixels.")
-    return height, width, channels or stored_channels
+    return height, width
 
 
 def all_splits(source, validation_fraction, test_fraction):

@@ -75,11 +75,8 @@ def load(
     """Loads the data set `name`.
 
     Args:
-        image_size: height and width, one number or a pair.
-        resize: "pad" keeps proportions and adds black borders, "stretch" does not keep them.
-        augment: a function of the set's `Body` that gives an augmentation, applied to whole training batches: see
-            `keypoint_augment`.
-        Others as in `images.load`.
+        augment: a function of the set's `Body` that gives an augmentation of whole batches, see `keypoint_augment`.
+        Others as in `detection.load`.
 
     Raises:
         FileNotFoundError, ValueError: as `keypoint_files.read`; or an argument is out of its range.
@@ -88,8 +85,7 @@ def load(
     images.check_arguments(batch_size, 3, resize, (0, 1), limit)
     if resize not in RESIZES:
         raise ValueError(f"resize is {resize!r}; give {' or '.join(RESIZES)}: a cropped picture would lose key points.")
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    image_shape = (height, width, 3)
+    image_shape = (*images.sides(image_size), 3)
     found = keypoint_files.read(name, image_shape, data_dir, download, limit)
     records = all_splits(found.splits)
     if limit is not None:

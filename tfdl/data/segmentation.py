@@ -77,10 +77,9 @@ def load(
     """Loads the data set `name`.
 
     Args:
-        image_size: height and width, one number or a pair.
         augment: applied to whole training batches, see `mask_augment`.
         resize: "stretch", or "pad" with black borders whose class is IGNORE.
-        Others as in `images.load`.
+        Others as in `detection.load`.
 
     Raises:
         FileNotFoundError: the set, or the mask of a picture, is missing.
@@ -90,7 +89,7 @@ def load(
     images.check_arguments(batch_size, 3, resize, (0, 1), limit)
     if resize not in RESIZES:
         raise ValueError(f"resize is {resize!r}; give {' or '.join(RESIZES)}.")
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = images.sides(image_size)
     image_shape, stored_shape = (height, width, 3), (height, width, 4)
     labels, first, splits, decode = opened(name, data_dir, download)
     splits = all_splits(splits)

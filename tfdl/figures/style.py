@@ -116,9 +116,9 @@ def panel_title(axes, title):
 
 
 def heading(figure, title):
-    """The title above all panels; None or "" leaves the figure without one."""
+    """The title above all panels, in lines as wide as the figure; None or "" leaves the figure without one."""
     if title:
-        figure.suptitle(title, fontsize=STYLE["figure.titlesize"])
+        figure.suptitle(title, fontsize=STYLE["figure.titlesize"], wrap=True)
 
 
 def legend_entries(figure):

@@ -34,7 +34,7 @@ def data_text(data):
     if not labels:
         note = getattr(data, "note", "")
         return f"{text}; {note}" if note else text
-    text += f"; {len(labels)} classes"
+    text += f"; {len(labels)} {'class' if len(labels) == 1 else 'classes'}"
     if len(labels) <= 12:
         text += f" ({', '.join(labels)})"
     class_counts = getattr(data, "class_counts", None)
