@@ -2,6 +2,7 @@
 
 Paper: Chen et al. 2018, arXiv:1802.02611, Fig. 2 and section 3; the pyramid of atrous convolutions is that of V3, Chen
 et al. 2017, arXiv:1706.05587, section 3.3.  The backbone's last stage is dilated, so that its map has a stride of 16.
+The map that sharpens has a fourth of that stride.
 With MobileNetV2: Sandler et al. 2018, arXiv:1801.04381, section 6.3.
 Shapes: B batch, H W height and width, C channels or classes.
 """
@@ -19,15 +20,13 @@ from tfdl.models.convnets.mobilenet import VARIANTS as MOBILENETS
 from tfdl.models.convnets.resnet import VARIANTS as RESNETS
 from tfdl.models.convnets.resnet import ResNetConfig
 
-STRIDE = 16  # of the map that the pyramid reads, "output stride"
-LOW = 4  # of the map that sharpens
-
 
 @config
 class DeepLabConfig:
     """One network."""
 
-    backbone: object  # a configuration of any family in `tfdl.models.backbones` with a map of stride 16, its last
+    backbone: object  # a configuration of any family in `tfdl.models.backbones`
+    stride: int = 16  # of the backbone's last map, which the pyramid reads: "output stride"
     rates: tuple[int, ...] = (6, 12, 18)  # of the atrous convolutions, for a stride of 16
     channels: int = 256
     low_channels: int = 48  # of the finer map, few so that it does not outweigh the others (Table 1)
@@ -36,6 +35,8 @@ class DeepLabConfig:
     def __post_init__(self):
         if not self.rates or min(self.rates) < 2 or self.channels < 1:
             raise ValueError(f"deeplab needs rates above 1 and channels; it has {self.rates} and {self.channels}.")
+        if self.stride < 4 or self.stride & (self.stride - 1):
+            raise ValueError(f"deeplab needs a stride that is a power of two from 4 on, not {self.stride}.")
 
 
 def dilated_resnet(variant):
@@ -44,11 +45,12 @@ def dilated_resnet(variant):
 
 VARIANTS = {
     "nano": DeepLabConfig(backbone=dilated_resnet("nano"), rates=(2, 3), channels=8, low_channels=4),  # for tests
-    # Ours, for pictures of about 100 pixels a side: half as wide, and no kernel is wider than the map.
+    # Ours, for pictures of about 100 pixels a side: every map has half of the usual stride, and is narrow.
     "small_images": DeepLabConfig(
-        backbone=ResNetConfig(blocks=(2, 2, 2, 2), channels=32, dilated=1),
+        backbone=ResNetConfig(blocks=(2, 2, 2, 2), channels=16, large_images=False),
+        stride=8,
         rates=(2, 4),
-        channels=96,
+        channels=64,
         low_channels=24,
     ),
     # Ours for phones: MobileNetV2 without its last 1x1 convolution, and a narrow pyramid and decoder.
@@ -70,31 +72,34 @@ def deeplab(
     `variant` is a row of VARIANTS or a DeepLabConfig.  `normalize`: see `normalize_pixels`.
 
     Raises:
-        ValueError: unknown variant, or a side that is not a multiple of 16.
+        ValueError: unknown variant, or a side that is not a multiple of the variant's stride (16, or 8).
     """
     c = choose_variant(variant, VARIANTS, model="deeplab")
     check_num_classes(num_classes)
     image_input(image_shape)  # checks it
-    if any(side is None or side % STRIDE for side in image_shape[:2]):
-        raise ValueError(f"image_shape is {tuple(image_shape)}; deeplab needs sides that are multiples of 16.")
+    if any(side is None or side % c.stride for side in image_shape[:2]):
+        raise ValueError(f"image_shape is {tuple(image_shape)}; deeplab needs sides that are multiples of {c.stride}.")
     backbone = backbone_of(c.backbone, image_shape=image_shape, normalize=normalize)
     images, maps = backbone.inputs[0], backbone.output
-    if list(maps)[-1] != f"stride{STRIDE}":
-        raise ValueError(f"This backbone ends with {list(maps)[-1]}; deeplab needs one that is dilated to stride 16.")
+    last, finer = f"stride{c.stride}", f"stride{c.stride // 4}"
+    if list(maps)[-1] != last:
+        raise ValueError(
+            f"This backbone ends with {list(maps)[-1]}; deeplab needs one that is dilated to stride {c.stride}."
+        )
     if num_classes is None:
         return keras.Model(images, maps, name=name)
 
     def conv(x, channels, kernel=1, *, name, **options):
         return conv_norm(x, channels, kernel, activation=ops.relu, name=name, **options)
 
-    x = atrous_pyramid(maps[f"stride{STRIDE}"], c, conv)  # (B, H/16, W/16, 256)
-    x = layers.UpSampling2D(STRIDE // LOW, interpolation="bilinear", name="enlarge")(x)
-    low = conv(maps[f"stride{LOW}"], c.low_channels, name="low")  # (B, H/4, W/4, 48)
+    x = atrous_pyramid(maps[last], c, conv)  # (B, H/16, W/16, 256)
+    x = layers.UpSampling2D(4, interpolation="bilinear", name="enlarge")(x)
+    low = conv(maps[finer], c.low_channels, name="low")  # (B, H/4, W/4, 48)
     x = layers.Concatenate(name="join")([x, low])
     x = conv(x, c.channels, 3, name="refine1")
     x = conv(x, c.channels, 3, name="refine2")
     x = layers.Conv2D(num_classes, 1, dtype="float32", name="scores")(x)
-    x = layers.UpSampling2D(LOW, interpolation="bilinear", dtype="float32", name="logits")(x)
+    x = layers.UpSampling2D(c.stride // 4, interpolation="bilinear", dtype="float32", name="logits")(x)
     return keras.Model(images, x, name=name)
 
 
