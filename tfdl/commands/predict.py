@@ -1,6 +1,7 @@
 """`tfdl predict SOURCE INPUT...`: a trained model's predictions for pictures or texts: a table, JSON, CSV or drawings.
 
 Of pictures and of clouds of points (.npy, .npz, .bin), INPUT is a file, a folder, a pattern, or - for a list of files.
+A video file stands for its frames, clip.mp4#000000 ..., and --out makes a video of it (pip install 'tfdl[video]').
 Of texts, it is a text, a file .txt with one on each line, a file .jsonl with a "text" on each line, or - for lines of
 standard input.  Of questions, each of these is a question on the text of --context FILE; else a question, a tab and its
 paragraph, or in a file .jsonl a "question" and a "context".
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   tfdl predict runs/digits_resnet photos/ "more/**/*.JPG" --top 3
   tfdl predict runs/bccd_yolo_v8 smears/ --score 0.5 --out drawn
   tfdl predict runs/figures_hrnet people/ --json --out drawn
+  tfdl predict runs/figures_blaze_pose dance.mp4 --every 2 --json --out drawn
   tfdl predict runs/scenes_voxelnet scans/ --json --out drawn
   tfdl predict runs/sst2_gru "a stirring, funny film" reviews.txt --json
   tfdl predict runs/xquad_bert "Who wrote it?" "When?" --context page.txt --top 3
@@ -54,11 +56,16 @@ def main(argv):
         if not hasattr(model.reader, "threshold"):
             raise ValueError(f"--score is for detectors, and {args.source} is none; leave it out.")
         model.reader.threshold = args.score
+    options = {}
+    if args.every is not None:
+        if not hasattr(model, "picture"):
+            raise ValueError(f"--every is for videos, but {args.source} answers to {model.answers.UNIT}; leave it out.")
+        options["every"] = args.every
     shown = Shown(model.answers, args.top, args.format)
     progress = Progress(total, model.answers.UNIT)
     broken = answered = 0
     with drawings(args, model) as draw:
-        for batch in batches(model.stream(words, args.batch_size), args.batch_size):
+        for batch in batches(model.stream(words, args.batch_size, **options), args.batch_size):
             good = [result for result in batch if not isinstance(result, Broken)]
             for failure in (result for result in batch if isinstance(result, Broken)):
                 print(f"{one_line(failure.path)}: {one_line(failure.reason)}", file=sys.stderr)
@@ -89,18 +96,22 @@ def arguments(argv):
         help=f"answers to each input; default: {TOP}, of objects and key points in a picture all",
     )
     parser.add_argument("--score", type=share, metavar="S", help="leave out objects with a lower score; default: 0.25")
+    parser.add_argument("--every", type=positive, metavar="N", help="of a video, answer each N-th frame; default: 1")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", dest="format", action="store_const", const="json", help="a JSON object on each line")
     form.add_argument("--csv", dest="format", action="store_const", const="csv", help="comma-separated values")
     parser.add_argument("--context", type=Path, metavar="FILE", help="text that all questions are about")
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"write annotated pictures and {SHEET} there")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"write annotated pictures, or videos, and {SHEET} there"
+    )
     add_model_options(parser)
     return parser.parse_args(argv)
 
 
 def listed(model, args):
-    """The paths or texts and their number; for standard input an iterator and None."""
+    """The paths or texts and their number; for standard input an iterator and None, which a video has as well."""
     from tfdl.inference.inputs import STANDARD_INPUT
+    from tfdl.inference.videos import is_video
 
     options = {}
     if args.context is not None:
@@ -112,7 +123,8 @@ def listed(model, args):
             sys.stdin.reconfigure(errors="surrogateescape")  # file names are bytes, not always UTF-8
         return model.found(args.inputs, sys.stdin, **options), None
     paths = list(model.found(args.inputs, **options))
-    return paths, len(paths)
+    has_videos = hasattr(model, "picture") and any(map(is_video, paths))
+    return paths, None if has_videos else len(paths)
 
 
 def paragraph_of(file):
@@ -158,7 +170,7 @@ class Shown:
     def add(self, results):
         if self.form == "json":
             for result in results:
-                print(json.dumps(self.answers.record(result, self.top), ensure_ascii=False))
+                print(json.dumps(timed(self.answers.record(result, self.top), result), ensure_ascii=False))
         elif self.form == "csv":
             for result in results:
                 self.write_csv(self.answers.row(result, self.top))
@@ -181,6 +193,12 @@ class Shown:
         for row in rows:
             padded = (aligned(cell, self.widths[column]) for column, cell in enumerate(row))
             print("  ".join(padded).rstrip())
+
+
+def timed(record, result):
+    """A record with the time of a frame in seconds, behind its name."""
+    time = getattr(result, "time", None)
+    return record if time is None else {"path": record["path"], "time": round(time, 6), **record}
 
 
 def aligned(cell, width):
@@ -225,26 +243,77 @@ def drawings(args, model):
         yield lambda result: None
         return
     from tfdl.core.files import replaced
-    from tfdl.figures.style import png, write_png
+    from tfdl.figures.style import write_png
 
-    names, shown = {Path(SHEET).stem}, []
     with replaced(args.out, marker=SHEET) as folder:
+        with contextlib.closing(Drawn(model, folder, args)) as drawn:
+            yield drawn.add
+        if drawn.shown:
+            images, results = zip(*drawn.shown)
+            write_png(model.answers.sheet(images, results, drawn.title()), folder / SHEET)
+    print(f"{args.out}: {drawn.counted()} and {SHEET}", file=sys.stderr)
 
-        def draw(result):
-            image = model.picture(result.path)
-            name = unused(Path(result.path).stem, names)
-            # Not `write_png`, which flushes each file to disk: the folder appears as a whole anyway.
-            (folder / f"{name}.png").write_bytes(png(model.answers.drawing(image, result, args.top)))
-            if len(shown) < ON_SHEET:
-                shown.append((image, result))
 
-        yield draw
-        if shown:
-            count = len(names) - 1
-            title = f"{len(shown)} of {count:,} pictures" if count > len(shown) else f"{count} pictures"
-            images, results = zip(*shown)
-            write_png(model.answers.sheet(images, results, title), folder / SHEET)
-    print(f"{args.out}: {len(names) - 1:,} annotated pictures and {SHEET}", file=sys.stderr)
+class Drawn:
+    """The drawings in a folder: a picture of each picture, a video of each video."""
+
+    def __init__(self, model, folder, args):
+        self.model, self.folder, self.top, self.every = model, folder, args.top, args.every or 1
+        self.names, self.shown = {Path(SHEET).stem}, []
+        self.pictures = self.videos = 0
+        self.video = self.frames = self.film = None  # what is being drawn
+
+    def add(self, result):
+        is_frame = getattr(result, "time", None) is not None
+        image = self.frame(result) if is_frame else self.picture(result)
+        if image is not None and len(self.shown) < ON_SHEET:
+            self.shown.append((image, result))
+
+    def picture(self, result):
+        """Draws a picture, which is returned."""
+        from tfdl.figures.style import png
+
+        image = self.model.picture(result.path)
+        name = unused(Path(result.path).stem, self.names)
+        # Not `write_png`, which flushes each file to disk: the folder appears as a whole anyway.
+        (self.folder / f"{name}.png").write_bytes(png(self.model.answers.drawing(image, result, self.top)))
+        self.pictures += 1
+        return image
+
+    def frame(self, result):
+        """Draws a frame, which is read again: answers keep no pictures.  Returns the first one of its video."""
+        from tfdl.figures.style import drawn
+        from tfdl.inference.inputs import thumbnail
+        from tfdl.inference.videos import Film, frames, video_of
+
+        is_first = result.path.endswith("#000000")
+        if is_first:
+            self.close()
+            self.video = video_of(result.path)
+            name = unused(Path(self.video).stem, self.names)
+            self.frames, self.film = frames(self.video, self.every), Film(self.folder / f"{name}.mp4")
+            self.videos += 1
+        image = thumbnail(next(frame.pixels for frame in self.frames if frame.name == result.path))
+        self.film.add(drawn(self.model.answers.drawing(image, result, self.top)), result.time)
+        return image if is_first else None
+
+    def close(self):
+        """Ends the video that is being drawn."""
+        if self.film is not None:
+            self.film.close()
+            self.frames.close()
+
+    def title(self):
+        """Of the sheet, which has the first frame of a video only."""
+        count = self.pictures + self.videos
+        return f"{len(self.shown)} of {count:,} pictures" if count > len(self.shown) else f"{count} pictures"
+
+    def counted(self):
+        """ "12 annotated pictures, 1 annotated video" """
+        parts = [f"{self.pictures:,} annotated pictures"] if self.pictures or not self.videos else []
+        if self.videos:
+            parts.append(f"{self.videos:,} annotated {'video' if self.videos == 1 else 'videos'}")
+        return ", ".join(parts)
 
 
 def unused(stem, names):

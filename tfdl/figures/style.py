@@ -10,6 +10,7 @@ import textwrap
 import matplotlib
 import numpy as np
 from matplotlib import cycler
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tfdl.core.files import write_bytes
@@ -154,6 +155,15 @@ def png(figure, *, dpi=DPI):
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def drawn(figure, *, dpi=DPI):
+    """A figure as pixels (h, w, 3) uint8."""
+    figure.set_dpi(dpi)
+    paper = FigureCanvasAgg(figure)
+    with matplotlib.rc_context(STYLE):
+        paper.draw()
+    return np.array(paper.buffer_rgba())[..., :3]
 
 
 def write_png(figure, path, *, dpi=DPI):

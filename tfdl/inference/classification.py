@@ -39,12 +39,14 @@ class Classification:
         labels: class names, or the classes' numbers as text.
         probabilities: (classes,) float32.
         path: of the picture; None for an array.
+        time: of a frame in seconds from the beginning of its video; None for a picture.
         text: that was classified, in place of a picture.
     """
 
     labels: tuple[str, ...]
     probabilities: np.ndarray
     path: str | None = None
+    time: float | None = None
     text: str | None = None
 
     @property

@@ -38,6 +38,7 @@ class Detections:
         numbers: (n,) of the classes.
         size: (height, width) of the picture.
         path: of the picture; None for an array.
+        time: of a frame in seconds from the beginning of its video; None for a picture.
         masks: (n, h, w) bool, of the whole picture but mostly smaller than it; None from a network without masks.
     """
 
@@ -47,6 +48,7 @@ class Detections:
     numbers: np.ndarray
     size: tuple[int, int]
     path: str | None = None
+    time: float | None = None
     masks: np.ndarray | None = None
 
     @property

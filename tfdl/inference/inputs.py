@@ -108,9 +108,14 @@ def photograph(path):
             upright = Image.fromarray((np.asarray(upright) >> 8).astype("uint8"))
         if "A" in upright.mode or "transparency" in upright.info:
             upright = on_white(upright)
-        upright = upright.convert("RGB")
-        upright.thumbnail((LONGEST, LONGEST))
-        return np.asarray(upright)
+        return thumbnail(upright.convert("RGB"))
+
+
+def thumbnail(image):
+    """A picture, (h, w, 3) uint8 or Pillow's, with at most `LONGEST` pixels on its longer side: (h, w, 3) uint8."""
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.thumbnail((LONGEST, LONGEST))
+    return np.asarray(image)
 
 
 def size(path):

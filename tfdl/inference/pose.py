@@ -31,6 +31,7 @@ class Pose:
         lines: pairs of points that are joined in a drawing.
         size: (height, width) of the picture.
         path: of the picture; None for an array.
+        time: of a frame in seconds from the beginning of its video; None for a picture.
     """
 
     labels: tuple[str, ...]
@@ -38,6 +39,7 @@ class Pose:
     lines: tuple[tuple[int, int], ...]
     size: tuple[int, int]
     path: str | None = None
+    time: float | None = None
 
     @property
     def name(self):

@@ -24,11 +24,13 @@ class Segmentation:
         labels: class names, or the classes' numbers as text.
         mask: (H, W) uint8, the class of each pixel of the picture.
         path: of the picture; None for an array.
+        time: of a frame in seconds from the beginning of its video; None for a picture.
     """
 
     labels: tuple[str, ...]
     mask: np.ndarray
     path: str | None = None
+    time: float | None = None
 
     @property
     def name(self):

@@ -9,11 +9,11 @@ export folder, the metadata of a TFLite file.
 """
 
 import functools
+import itertools
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ from tfdl.inference.inputs import Broken
 from tfdl.inference.kinds import ANSWERS
 from tfdl.inference.text_generation import TextWriter
 from tfdl.inference.texts import QuestionPredictor, TextPredictor, TokenPredictor
+from tfdl.inference.tracking import Tracker, body_of
+from tfdl.inference.videos import Frame, with_frames
 
 BEST = Path("checkpoints") / "best" / "model.keras"
 TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a format that is decoded outside of graphs only
@@ -110,47 +112,72 @@ class Predictor:
 
     found = staticmethod(inputs.found)
 
-    def predict(self, images_or_paths, batch_size=32):
+    def predict(self, images_or_paths, batch_size=32, every=1):
         """A result for each picture, in their order.
 
         Args:
             images_or_paths: one picture or many, each a path or an array (height, width, channels) of uint8, or of
                 floats in [0, 1]; or an array (N, height, width, channels).  Folders and patterns stand for the
-                pictures in them.
+                pictures in them, and a video for its frames, whose results have a `time` in seconds.
+            batch_size: pictures that are answered at once.
+            every: of a video, answer each `every`-th frame.
 
         Raises:
+            ImportError: a video, but not the extra that reads it.
             ValueError: a picture cannot be read; `stream` goes on after it.
         """
         results = []
-        for result in self.stream(images_or_paths, batch_size):
+        for result in self.stream(images_or_paths, batch_size, every):
             if isinstance(result, Broken):
                 raise ValueError(f"{result.path} cannot be read: {result.reason}.")
             results.append(result)
         return results
 
-    def stream(self, images_or_paths, batch_size=32):
+    def stream(self, images_or_paths, batch_size=32, every=1):
         """The same one after the other, as the pictures come; `Broken` in place of one that cannot be read.
 
         With a batch size of 1, each is answered before the next is taken.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give 1 or more.")
-        items = each(images_or_paths)
+        if every < 1:
+            raise ValueError(f"every is {every}; give 1 for each frame of a video, or more.")
+        items = with_frames(each(images_or_paths), every)
+        for is_followed, part in itertools.groupby(items, self.is_followed):
+            if is_followed:
+                yield from self.followed(part)
+            else:
+                yield from self.in_batches(part, batch_size)
+
+    def is_followed(self, item):
+        """Whether a picture is answered by what is known of the one before: a person in the frames of a video."""
+        return isinstance(item, Frame) and self.task.kind == "pose"
+
+    def followed(self, frames):
+        """The pose in each frame; where `tracking` has lost the person, what the network says of the whole frame."""
+        for frame in frames:
+            if frame.number == 0:
+                tracker = Tracker(self, body_of(self.task, self.reader.labels))
+            pose = tracker(frame.pixels) or self.predict(frame.pixels)[0]
+            yield replace(pose, path=frame.name, time=frame.time)
+
+    def in_batches(self, items, batch_size):
+        """A result or `Broken` for each of the items, `batch_size` of which are answered at once."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             prepared = ahead(pool, self.prepared, items, 0 if batch_size == 1 else 2 * batch_size)
-            while batch := list(islice(prepared, batch_size)):
+            while batch := list(itertools.islice(prepared, batch_size)):
                 yield from self.answered(batch)
 
     def answered(self, batch):
-        """(path, image or `Broken`, size) rows -> results in the same order."""
+        """(what it is, image or `Broken`, size) rows -> results in the same order."""
         images = [image for _, image, _ in batch if not isinstance(image, Broken)]
         results = iter(self.reader(self.outputs(np.stack(images))) if images else ())
-        for path, image, size in batch:
+        for known, image, size in batch:
             if isinstance(image, Broken):
                 yield image
                 continue
-            result = replace(next(results), path=path)
-            yield self.reader.placed(result, size or inputs.size(path)) if self.has_places else result
+            result = replace(next(results), **known)
+            yield self.reader.placed(result, size or inputs.size(result.path)) if self.has_places else result
 
     def outputs(self, images):
         """The network's own outputs: (B, H, W, C) in [0, 1] -> {name: (B, ...) float32}."""
@@ -161,18 +188,23 @@ class Predictor:
         return self.backend(images)
 
     def prepared(self, item):
-        """A path, an array or a `Broken` -> (path or None, image in [0, 1] or `Broken`, size of an array or None)."""
+        """A path, an array, a `Frame` or a `Broken` -> a row of `answered`.
+
+        It has the path, and the time of a frame; the image in [0, 1], or `Broken`; and the size, None of a path.
+        """
         if isinstance(item, Broken):
-            return item.path, item, None
+            return {}, item, None
+        if isinstance(item, Frame):
+            return {"path": item.name, "time": item.time}, self.sized(item.pixels), item.pixels.shape[:2]
         if not isinstance(item, str):
             item = np.asarray(item)
-            return None, self.sized(item), item.shape[:2]
+            return {}, self.sized(item), item.shape[:2]
         try:
-            return item, scaled(self.read(item)), None
+            return {"path": item}, scaled(self.read(item)), None
         except OSError as error:
-            return item, Broken(item, (error.strerror or str(error)).lower()), None
+            return {}, Broken(item, (error.strerror or str(error)).lower()), None
         except (tf.errors.OpError, ValueError) as error:
-            return item, Broken(item, reason_of(error)), None
+            return {}, Broken(item, reason_of(error)), None
 
     def read(self, path):
         """A picture as the model was trained to see it: (H, W, C) uint8."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from tfdl.core.bodies import BODIES, Body
+
 MARGIN = 1.25  # times the region around the points: they move until the next frame
 PRESENT = 0.5  # mean score of the points from which on there is a person
 SEEN = 0.3  # score of a point from which on it says where the person is
@@ -64,6 +66,12 @@ def whole(frame):
     """The region that shows a whole frame."""
     height, width = frame.shape[:2]
     return Region(width / 2, height / 2, max(height, width))
+
+
+def body_of(task, names):
+    """The `Body` of a task of poses by the names of its points; one that tfdl does not know has no axis."""
+    known = (body for body in BODIES.values() if body.names == tuple(names))
+    return next(known, Body(names=tuple(names), lines=task.lines, mirror=tuple(range(len(names)))))
 
 
 def region_between(middle, top, margin=MARGIN):
