@@ -13,7 +13,7 @@ from tfdl.core.task import Task
 
 INT8 = "tflite_int8"
 FORMATS = ("savedmodel", "tflite", "tflite_float16", INT8)  # tfdl.export.exporter's, a test sees to it
-MORE = ("tflite_dynamic", "tflite_int4", "tflite_int16")  # the same
+MORE = ("tflite_dynamic", "tflite_int4", "tflite_int16", "mediapipe")  # the same
 CALIBRATED = (INT8, "tflite_int16")
 SAMPLES = 256  # images of the representative set: half calibrate the int8 file, half judge it
 BATCH = 32

@@ -21,10 +21,22 @@ print({{name: value.shape for name, value in outputs.items()}})
 ANDROID = """\
 ```kotlin
 // implementation("com.google.mediapipe:tasks-vision:latest.release"); {file} lies in app/src/main/assets
+{code}
+```"""
+TASKS = {
+    "classification": """\
 val classifier = ImageClassifier.createFromFile(context, "{file}")
 val result = classifier.classify(BitmapImageBuilder(bitmap).build())
-val best = result.classificationResult().classifications()[0].categories()[0]  // categoryName(), score(): {score}
-```"""
+val best = result.classificationResult().classifications()[0].categories()[0]  // categoryName(), score(): {score}""",
+    "segmentation": """\
+val base = BaseOptions.builder().setModelAssetPath("{file}").build()
+val options = ImageSegmenter.ImageSegmenterOptions.builder().setBaseOptions(base).setOutputCategoryMask(true).build()
+val result = ImageSegmenter.createFromOptions(context, options).segment(BitmapImageBuilder(bitmap).build())
+val classes = result.categoryMask().get()  // a byte a pixel: the number of its class""",
+    "detection": """\
+val result = ObjectDetector.createFromFile(context, "{file}").detect(BitmapImageBuilder(bitmap).build())
+val first = result.detections()[0]  // boundingBox() in pixels; categories()[0].categoryName(), score()""",
+}
 
 RESIZED = {
     "stretch": "stretched to",
@@ -186,7 +198,9 @@ def usage(report, folder=Path("export")):
     if "saved_model" in report["artifacts"]:
         parts.append('TensorFlow: `tf.saved_model.load("saved_model").signatures["serve"]`, any batch size.')
     if any(report["artifacts"][name]["metadata"] for name in files):
-        parts.append(android(report, files))
+        parts.append(android(report, files[-1]))
+    for name in report.get("mediapipe", ()):
+        parts.append(android(report, name))
     return "\n\n".join(parts)
 
 
@@ -207,15 +221,16 @@ def usage_of_entry_points(report):
     return "\n\n".join(parts)
 
 
-def android(report, files):
-    """What MediaPipe's image tasks do with the files."""
+def android(report, file):
+    """What MediaPipe's image tasks do with a file."""
     if not rgb(report["signature"]["inputs"]):
         return (
             "MediaPipe's image tasks take RGB pictures only and refuse these files, which take gray ones. LiteRT, the "
             "browser and TensorFlow run them. For MediaPipe train with three channels."
         )
     score = "a probability" if report.get("softmax") else "a logit"
-    return "Android, with MediaPipe Tasks:\n\n" + ANDROID.format(file=files[-1], score=score)
+    code = TASKS[(report["task"] or {}).get("kind", "classification")].format(file=file, score=score)
+    return "Android, with MediaPipe Tasks:\n\n" + ANDROID.format(file=file, code=code)
 
 
 def relative(folder):

@@ -2,6 +2,7 @@
 
 detector.tflite       float32: what is left after non-maximum suppression, ready to be drawn
 detector_int8.tflite  the same with 8 bits inside; boxes and scores are compared and sorted as floats
+mediapipe.tflite      on request: detector.tflite with outputs and metadata for MediaPipe's ObjectDetector
 
 The suppression is LiteRT's own operator, NON_MAX_SUPPRESSION_V4: no loop, no foreign operator.  Each point counts for
 its best class; boxes of different classes are moved apart, so that they do not suppress each other.
@@ -14,11 +15,16 @@ import tensorflow as tf
 from keras import ops
 
 from tfdl.core.batches import PADDING
+from tfdl.core.files import write_bytes
 from tfdl.core.serial import serializable
 from tfdl.export.finished import finished_files
-from tfdl.export.objects import NAMES, SHOWN
+from tfdl.export.graph import graph
+from tfdl.export.metadata import attach_metadata
+from tfdl.export.objects import NAMES, SHOWN, finds_objects
 from tfdl.export.parity import ExportError
+from tfdl.export.report import timed
 from tfdl.export.signatures import signature_of
+from tfdl.export.tflite import convert_float, operators, run_tflite
 from tfdl.metrics.detection import MeanAveragePrecision
 from tfdl.ops.suppression import non_max_suppression
 
@@ -147,6 +153,66 @@ def detector_files(folder, model, signature, formats, calibration, reference, le
     yield from finished_files(
         folder, source, signature, FILES, formats, calibration, reference.inputs, judge, left_out, say
     )
+
+
+# For MediaPipe
+
+
+@serializable
+class MediaPipeOutputs(keras.layers.Layer):
+    """boxes (1, D, 4) xyxy in pixels, scores (1, D) and labels (1, D) -> what `tfdl.export.metadata` says.
+
+    location (1, D, 4) is y1, x1, y2, x2 in parts of the picture; category (1, D) and count (1) are floats, too.
+
+    Args:
+        size: height and width of the picture.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.size = tuple(size)
+
+    def call(self, inputs):
+        height, width = self.size
+        x1, y1, x2, y2 = ops.split(inputs["boxes"], 4, axis=-1)
+        is_found = ops.cast(inputs["labels"], "float32") >= 0
+        return {
+            "location": ops.concatenate([y1 / height, x1 / width, y2 / height, x2 / width], axis=-1),
+            "category": ops.maximum(ops.cast(inputs["labels"], "float32"), 0.0),
+            "score": ops.where(is_found, inputs["scores"], 0.0),
+            "count": ops.sum(ops.cast(is_found, "float32"), axis=-1),
+        }
+
+
+def mediapipe_file(path, model, signature, labels, reference, say):
+    """Writes a detector for MediaPipe's ObjectDetector; -> {name: row of a report}.
+
+    Args:
+        model: of `in_use`; signature: its own.
+        labels: class names, or None.
+        reference: `Reference` of pictures and the live model's outputs.
+
+    Raises:
+        ExportError: the file finds something else than the model.
+    """
+    size = model.inputs[0].shape[1:3]
+    source = model if finds_objects(signature.outputs) else with_suppression(model)
+    expected = reference.live if source is model else live_detections(reference.live)
+    found = {name: source.output[name] for name in NAMES[:3]}
+    ended = keras.Model(model.inputs[0], MediaPipeOutputs(size, name="mediapipe")(found), name=model.name)
+    own = signature_of(ended, input_range=signature.input_range)
+    with timed(path.name, say):
+        content = convert_float(graph(ended, own))
+        content = attach_metadata(content, name=path.stem, signature=own, labels=labels)
+        write_bytes(path, content)
+        outputs = run_tflite(content, reference.inputs)
+    y1, x1, y2, x2 = np.split(outputs["location"] * np.tile(size, 2), 4, axis=-1)
+    found = {"boxes": np.concatenate([x1, y1, x2, y2], -1), "scores": outputs["score"]}
+    is_found = np.arange(found["scores"].shape[1]) < outputs["count"].reshape(-1, 1)
+    found["labels"] = np.where(is_found, outputs["category"], PADDING).astype("int32")
+    classes = 1 + int(max(expected["labels"].max(), found["labels"].max(), 0))
+    row = {"format": "mediapipe", "bytes": len(content), "operators": operators(content)}
+    return {path.name: row | check_agreement(path.name, "tflite", found, expected, classes)}
 
 
 def agreement(found, expected, classes):

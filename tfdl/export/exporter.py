@@ -9,12 +9,14 @@ model_dynamic.tflite  weights in 8 bits, computed in float32 or in 8 bits as Lit
 model_int4.tflite     the same in 4 bits, by ai-edge-quantizer (extra `edge`)
 model_int16.tflite    16-bit activations and 8-bit weights ("16x8"), for models that int8 hurts; slower on most CPUs
 detector*.tflite      of detectors: the same networks with non-maximum suppression inside, see `tfdl.export.detection`
+mediapipe.tflite      of detectors: the float32 one with the outputs that MediaPipe's ObjectDetector takes
 pose*.tflite          of heat maps: the same networks with the key points decoded inside, see `tfdl.export.pose`
 labels.txt            a class name a line, where labels are given
 probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the live model's and each file's outputs
 report.json           what was measured, and the checksum of each file (keys: saved_models/README.md)
 """
 
+import functools
 import itertools
 from dataclasses import replace
 
@@ -24,7 +26,7 @@ from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_
 from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
-from tfdl.export.detection import detector_files, in_use
+from tfdl.export.detection import detector_files, in_use, mediapipe_file
 from tfdl.export.detection_3d import point_detector_files
 from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
@@ -42,7 +44,7 @@ from tfdl.export.tflite import FLOATS, operators, run_tflite
 from tfdl.export.verify import digest, first_line
 
 FORMATS = ("savedmodel", "tflite", "tflite_float16", "tflite_int8")
-MORE = ("tflite_dynamic", "tflite_int4", "tflite_int16")  # made on request
+MORE = ("tflite_dynamic", "tflite_int4", "tflite_int16", "mediapipe")  # made on request
 INTEGERS = {  # these are calibrated on samples
     "tflite_int8": ("TFLite int8", "model_int8.tflite"),
     "tflite_int16": ("TFLite int16", "model_int16.tflite"),
@@ -124,6 +126,8 @@ def export_model(
             say=say,
         )
     formats = checked_formats(FORMATS if formats is None else formats, representative)
+    if "mediapipe" in formats and (task is None or task.kind != "detection"):
+        raise ValueError("mediapipe is for detectors; of classifiers and segmenters MediaPipe takes model.tflite.")
     model = functional(model, representative)
     if task is not None and task.kind in DETECTORS:
         model = in_use(model)
@@ -186,6 +190,9 @@ def export_model(
             few = reference.first(COMPARED)
             files = DETECTORS[task.kind](fresh, source, signature, formats, calibration, few, left_out, say)
             report["detectors"] = dict(files)
+        if "mediapipe" in formats:
+            few = reference.first(COMPARED)
+            report["mediapipe"] = mediapipe_file(fresh / "mediapipe.tflite", source, signature, labels, few, say)
         if task is not None and task.kind == "pose":
             few = reference.first(COMPARED)
             report["poses"] = dict(pose_files(fresh, source, signature, formats, calibration, few, left_out, say))
@@ -202,6 +209,7 @@ def export_model(
 def artifacts(folder, model, signature, formats, calibration, reference, labels, report, say):
     """Writes each file and yields (name, its row of the report, its outputs for the reference's inputs)."""
     few = reference.first(COMPARED)
+    write = functools.partial(tflite, signature=signature, labels=labels, has_metadata=readable(signature, report))
     if "savedmodel" in formats:
         with timed("SavedModel", say):
             result = saved_model(folder / "saved_model", model, signature, few)
@@ -211,7 +219,7 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
     for form in made:
         title, file, convert = FLOATS[form]
         with timed(title, say):
-            result = tflite(folder / file, form, convert(source), signature, few, labels)
+            result = write(folder / file, form, convert(source), reference=few)
         yield result
     for form in [form for form in INTEGERS if form in formats]:
         title, file = INTEGERS[form]
@@ -219,7 +227,7 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
             source = graph(model, signature, integers=True)
             with timed(title, say):
                 content = convert_int8(source, signature, calibration, wide=form == "tflite_int16")
-                result = tflite(folder / file, form, content, signature, reference, labels)
+                result = write(folder / file, form, content, reference=reference)
         except (LoopError, ConversionError, ExportError, RuntimeError) as error:
             # A loop, the converter, integers too coarse for this model, or LiteRT: other files are as good without it
             (folder / file).unlink(missing_ok=True)
@@ -230,7 +238,7 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
         if form == "tflite_int8" and signature.is_image_model:
             with timed("TFLite uint8", say):
                 path = folder / "model_uint8.tflite"
-                result = tflite(path, form, with_pixels(content), signature, reference, labels)
+                result = write(path, form, with_pixels(content), reference=reference)
             yield result
 
 
@@ -265,8 +273,13 @@ def saved_model(folder, model, signature, reference):
     return folder.name, row, outputs
 
 
-def tflite(path, form, content, signature, reference, labels):
-    has_metadata = signature.is_classifier and signature.batch_size == 1  # MediaPipe takes one picture at a time
+def readable(signature, report):
+    """Whether one of MediaPipe's tasks can use the TFLite files, which it does with one picture at a time."""
+    is_segmenter = len(signature.outputs) == 1 and (report["task"] or {}).get("kind") == "segmentation"
+    return signature.batch_size == 1 and (signature.is_classifier or is_segmenter)
+
+
+def tflite(path, form, content, *, signature, reference, labels, has_metadata):
     if has_metadata:
         content = attach_metadata(content, name=path.stem, signature=signature, labels=labels)
     write_bytes(path, content)
