@@ -207,7 +207,7 @@ ALIASES = {
 MINUTES = {
     "tfdl run detect_objects --model solo --evaluate-every 5": 9,
     "tfdl run segment_images --data camvid --image-size 96 128 --epochs 6": 4,
-    "tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 6": 3,
+    "tfdl run segment_images --data camvid --image-size 96 128 --model deeplab --epochs 6": 4,
     "tfdl run segment_images --data camvid --image-size 96 128 --model fcn --epochs 6": 5,
     "tfdl run estimate_pose": 3,
     "tfdl run detect_faces": 1,

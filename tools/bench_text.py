@@ -116,11 +116,11 @@ def main(argv=None):
         print("transformers and PyTorch are not installed (extra `parity`): nothing is compared with them.")
         args.against.remove("transformers")
     circumstances = surroundings(args.busy, ("torch", "transformers"))
-    rows = []
+    rows, start = [], commit()  # before the first rows are written
     for name in args.models:
         for against in [rival for rival in MODELS[name].rivals if rival in args.against]:
             how = loaded if isinstance(MODELS[name], Loader) else compared
-            rows.append(how(name, MODELS[name], against, size, setting) | {"commit": commit()})
+            rows.append(how(name, MODELS[name], against, size, setting) | {"commit": start})
             print(line(rows[-1]), flush=True)
             gc.collect()  # Keras's models are cycles of references
         if not args.quick:

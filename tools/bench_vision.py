@@ -133,11 +133,11 @@ def main(argv=None):
         print("torchvision is not installed (it is in the extra `parity`): nothing is compared with it.")
         args.against.remove("torch")
     circumstances = surroundings(args.busy, ("torch", "torchvision"))
-    rows = []
+    rows, start = [], commit()  # before the first rows are written
     for name in args.models:
         for row in compared(name, NETWORKS[name], args.against, setting):
             print(line(row), flush=True)
-            rows.append(row | {"commit": commit()})
+            rows.append(row | {"commit": start})
         if not args.quick:
             before = read_json(RESULTS) if RESULTS.is_file() else {}
             write_json(RESULTS, document(TITLE, KEYS, rows, circumstances, before))
