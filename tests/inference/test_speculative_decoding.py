@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.models.language_models import moved
 from tfdl.inference.sampling import Sampling
-from tfdl.inference.speculative_decoding import DRAFT, drawn, judged
+from tfdl.inference.speculative_decoding import DRAFT, agreed, drawn, judged
 
 PROMPTS = [[5, 9, 2], [7], [3, 3, 8, 1, 4]]
 
@@ -29,8 +29,12 @@ def texts(answer):
     return [row.tolist() for row in answer.tokens]
 
 
+def speculate(model, draft, **options):
+    return model.speculate(draft, PROMPTS, **{"new_tokens": 12, "compiled": False} | options)
+
+
 def test_without_temperature_texts_are_those_of_generate(gpt, draft):
-    greedy, answer = gpt.generate(PROMPTS, new_tokens=12, compiled=False), gpt.speculate(draft, PROMPTS, new_tokens=12)
+    greedy, answer = gpt.generate(PROMPTS, new_tokens=12, compiled=False), speculate(gpt, draft)
     assert texts(answer) == texts(greedy)
     for found, expected in zip(answer.log_probabilities, greedy.log_probabilities):
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -38,14 +42,34 @@ def test_without_temperature_texts_are_those_of_generate(gpt, draft):
 
 
 def test_a_draft_that_is_the_model_is_always_right(gpt):
-    answer = gpt.speculate(gpt, PROMPTS, new_tokens=10, guesses=3)
+    answer = speculate(gpt, gpt, new_tokens=10, guesses=3)
     assert texts(answer) == texts(gpt.generate(PROMPTS, new_tokens=10, compiled=False)) and answer.accepted == [1, 1, 1]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.3, top_k=20)], ids=["greedy", "drawn"])
+def test_xla_gives_the_same_tokens(sampling, gpt, draft):
+    plain, compiled = (speculate(gpt, draft, sampling=sampling, seed=3, compiled=c) for c in (False, True))
+    assert texts(plain) == texts(compiled) and plain.accepted == compiled.accepted
+    other = speculate(gpt, draft, sampling=sampling, seed=4)
+    assert (texts(other) == texts(plain)) == (not sampling.temperature)
+
+
+@pytest.mark.parametrize("guesses", [1, 2])
+def test_one_guess_at_a_time_is_enough(guesses, gpt, draft):
+    assert texts(speculate(gpt, draft, guesses=guesses)) == texts(speculate(gpt, draft))
+
+
+def test_agreement_ends_with_the_first_guess_that_is_not_the_model_s_token():
+    own = tf.constant([4, 7, 1, 9])
+    for guessed, accepted, last in (([4, 7, 1], 3, 9), ([4, 7, 2], 2, 1), ([4, 6, 1], 1, 7), ([3, 7, 1], 0, 4)):
+        found = agreed(own, tf.constant(guessed))
+        assert (int(found[0]), found[1].numpy().tolist()) == (accepted, [last])
 
 
 def test_a_stop_token_ends_a_text(gpt, draft):
     free = texts(gpt.generate(PROMPTS, new_tokens=12, compiled=False))
     stop = free[0][4]
-    stopped = texts(gpt.speculate(draft, PROMPTS, new_tokens=12, stop_tokens=[stop]))
+    stopped = texts(speculate(gpt, draft, stop_tokens=[stop]))
     assert stopped == [row[: row.index(stop)] if stop in row else row for row in free]
 
 

@@ -59,14 +59,18 @@ def chosen(logits, seen, seeds, step, sampling):
 
 
 def gumbel(seed, step, size):
-    """-log(-log u) of uniform u: added to logits, the largest is a draw from their softmax.
+    """-log(-log u) of uniform u: added to logits, the largest is a draw from their softmax."""
+    return -tf.math.log(-tf.math.log(uniform(seed, step, size)))
+
+
+def uniform(seed, step, size):
+    """`size` numbers in (0, 1), a function of seed and step (int64 scalars or what casts to them).
 
     XLA makes the same bits as TensorFlow, but other floats of them; so they are made here.
     """
     pair = tf.stack([seed, tf.cast(step, tf.int64)])
     bits = tf.random.stateless_uniform((size,), pair, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
-    uniform = (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) / 2**24  # float32 has 24 bits
-    return -tf.math.log(-tf.math.log(uniform))
+    return (tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) + 0.5) / 2**24  # float32 has 24 bits
 
 
 def kept(logits, seen, sampling):

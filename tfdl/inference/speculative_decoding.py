@@ -3,7 +3,8 @@
     answer = model.speculate(draft, prompts, guesses=4, new_tokens=40, sampling=Sampling(temperature=0.8))
 
 The texts have the large model's own distribution; without temperature they are those of `generate`.  It pays where the
-draft is often right and the large model reads five tokens in little more time than one.
+draft is often right and the large model reads five tokens in little more time than one: `tools/bench_speculative.py`
+measures it.
 Paper: Leviathan et al. 2022, arXiv:2211.17192, algorithm 1; appendix A.1 has the proof.
 Shapes: G guesses, N places for new tokens, V vocabulary; each prompt is written by itself.
 """
@@ -20,12 +21,12 @@ from tfdl.inference.generation import (
     reader_of,
     refuse_nan,
 )
-from tfdl.inference.sampling import Sampling, kept
+from tfdl.inference.sampling import Sampling, gumbel, kept, uniform
 
 DRAFT, CHECK, REST = range(3)  # what a random number is for
 
 
-def speculate(model, draft, prompts, *, guesses=4, new_tokens=64, sampling=None, stop_tokens=(), seed=0):
+def speculate(model, draft, prompts, *, guesses=4, new_tokens=64, sampling=None, stop_tokens=(), seed=0, compiled=True):
     """What `model` writes after each prompt.
 
     Args:
@@ -33,7 +34,7 @@ def speculate(model, draft, prompts, *, guesses=4, new_tokens=64, sampling=None,
         draft: a smaller one with the same tokens.
         guesses: G, tokens that the draft writes before they are checked.
         sampling: as for `generate`, without repetition penalty.
-        prompts, new_tokens, stop_tokens, seed: as for `generate`.
+        prompts, new_tokens, stop_tokens, seed, compiled: as for `generate`.
 
     Returns:
         Generated, with the share of the guesses that was right as `accepted`.
@@ -55,8 +56,11 @@ def speculate(model, draft, prompts, *, guesses=4, new_tokens=64, sampling=None,
         )
     for reader in (model, draft):  # the last guesses may lie behind the last token
         rows = checked(reader, prompts, new_tokens + guesses, None)
-    key = ("speculate", draft, guesses, sampling)
-    loop = kept_by(model, key, lambda: tf.function(writer(model, draft, guesses, sampling), autograph=False))
+    loop = kept_by(
+        model,
+        ("speculate", draft, guesses, sampling, compiled),
+        lambda: tf.function(writer(model, draft, guesses, sampling), jit_compile=compiled, autograph=False),
+    )
     answers = [
         written_after(model, draft, loop, row, guesses, new_tokens, stop_tokens, seed + i) for i, row in enumerate(rows)
     ]
@@ -77,6 +81,7 @@ def written_after(model, draft, loop, row, guesses, new_tokens, stop_tokens, see
         caches.append(cache)
     places = cache_length(new_tokens + guesses + 1, model.config.context)
     tokens, values, count, right, guessed, broken = loop(
+        tf.constant(row[-2:][:1]),
         tf.constant(row[-1:]),
         tf.constant(len(row) - 1),
         *caches,
@@ -93,36 +98,42 @@ def written_after(model, draft, loop, row, guesses, new_tokens, stop_tokens, see
 
 
 def writer(model, draft, guesses, sampling):
-    """(last token (1,), places taken, both caches, zeros (N,), most tokens, stop tokens, seed) -> new tokens (N,),
-    their log-probabilities (N,), how many there are, right guesses, all guesses, whether a logit was NaN."""
+    """(last two tokens, (1,) each, places taken, both caches, zeros (N,), most tokens, stop tokens, seed) -> new tokens
+    (N,), their log-probabilities (N,), how many there are, right guesses, all guesses, whether a logit was NaN.
+    """
 
-    def write(token, position, own, its, empty, most, stops, seed):
+    def write(before, token, position, own, its, empty, most, stops, seed):
         def goes_on(s):
             written = tf.range(empty.shape[0]) < s["count"]
             stopped = tf.reduce_any((s["written"][:, None] == stops) & written[:, None])
             return (s["count"] < most) & ~stopped
 
         def step(s):
-            # The draft's guesses, each with the distribution from which it was drawn
-            tokens, distributions, its = [s["token"]], [], s["its"]
-            for i in range(guesses + 1):  # it reads its last guess too: it may be right
-                logits, its = draft.extend(tokens[-1][:, None], its, s["position"] + i)
+            # The draft's guesses.  It reads the token before the last one again: it has not seen its own last guess.
+            start = tf.maximum(s["position"] - 1, 0)  # a text of one token stands twice, the second time for nothing
+            two, last = tf.stack([s["before"], s["token"]], axis=1), (s["position"] - start)[None]
+            logits, its = draft.extend(two, s["its"], start, last=last)
+            tokens, scores = [s["token"]], [logits[:, 0]]
+            for i in range(1, guesses + 1):
+                tokens.append(next_token(scores[-1], sampling, seed, s["position"] + i - 1))
                 if i < guesses:
-                    q = distribution(logits[:, 0], sampling)  # (1, V)
-                    tokens.append(drawn(q, seed, s["position"] + i, DRAFT))
-                    distributions.append(q)
-            read, q = tf.stack(tokens, axis=1), tf.concat(distributions, axis=0)  # (1, G + 1), (G, V)
+                    logits, its = draft.extend(tokens[-1][:, None], its, s["position"] + i)
+                    scores.append(logits[:, 0])
+            read = tf.stack(tokens, axis=1)  # (1, G + 1)
             guessed = read[0, 1:]
 
-            # The model's own distributions at the same places, in one pass
+            # The model's own logits at the same places, in one pass
             logits, own = model.extend(read, s["own"], s["position"])
-            p = distribution(logits[0], sampling)  # (G + 1, V)
-
-            accepted, last = judged(p, q, guessed, seed, s["position"])
+            if sampling.temperature:
+                p, q = (distribution(values, sampling) for values in (logits[0], tf.concat(scores, axis=0)))
+                accepted, last = judged(p, q, guessed, seed, s["position"])
+            else:
+                accepted, last = agreed(likeliest(logits[0]), guessed)
             new = tf.where(tf.range(guesses + 1) < accepted, tf.concat([guessed, [0]], axis=0), last)  # (G + 1,)
             values = tf.gather(tf.nn.log_softmax(logits[0]), new, batch_dims=1)
             return (
                 {
+                    "before": tf.gather(read, accepted, axis=1),
                     "token": last,
                     "position": s["position"] + accepted + 1,
                     "own": own,
@@ -137,6 +148,7 @@ def writer(model, draft, guesses, sampling):
             )
 
         state = {
+            "before": before,
             "token": token,
             "position": position,
             "own": own,
@@ -154,6 +166,14 @@ def writer(model, draft, guesses, sampling):
     return write
 
 
+def agreed(own, guessed):
+    """How many of the guesses (G,) are the model's own tokens (G + 1,), up to the first that is not, and the model's
+    token (1,) that follows them: algorithm 1 where p and q are 1 for the likeliest token and 0 for the others.
+    """
+    accepted = tf.reduce_sum(tf.math.cumprod(tf.cast(own[:-1] == guessed, tf.int32)))
+    return accepted, tf.gather(own, accepted)[None]
+
+
 def judged(p, q, guessed, seed, position):
     """Algorithm 1 from line 6 on.
 
@@ -168,36 +188,38 @@ def judged(p, q, guessed, seed, position):
     """
     # Line 6: each guess is accepted with probability min(1, p / q), up to the first that is not
     ratio = tf.gather(p[:-1], guessed, batch_dims=1) / tf.gather(q, guessed, batch_dims=1)
-    chances = uniform(seed, position + tf.range(guessed.shape[0]), CHECK)
+    chances = tf.concat([uniform(seed, place(position + i, CHECK), 1) for i in range(guessed.shape[0])], axis=0)
     accepted = tf.reduce_sum(tf.math.cumprod(tf.cast(chances < ratio, tf.int32)))
 
     # Lines 7 to 10: one more token, from what p has more than q, or from p where all guesses were right
-    more = tf.maximum(p[accepted] - tf.concat([q, tf.zeros_like(q[:1])], axis=0)[accepted], 0.0)
-    return accepted, drawn((more / tf.reduce_sum(more))[None], seed, position + accepted, REST)
+    more = tf.maximum(p - tf.concat([q, tf.zeros_like(q[:1])], axis=0), 0.0)  # (G + 1, V)
+    return accepted, drawn(tf.gather(more, accepted)[None], seed, position + accepted, REST)
+
+
+def next_token(logits, sampling, seed, position):
+    """The draft's next token (1,) int32 by its logits (1, V)."""
+    if not sampling.temperature:
+        return likeliest(logits)
+    return drawn(distribution(logits, sampling), seed, position, DRAFT)
+
+
+def likeliest(logits):
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
 def distribution(logits, sampling):
-    """Probabilities (n, V) of the next token by `sampling`; 1 for the likeliest where there is no temperature."""
-    if not sampling.temperature:
-        return tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1])
+    """Probabilities (n, V) of the next token by `sampling`, which has a temperature."""
     return tf.nn.softmax(kept(logits, None, sampling))
 
 
-def drawn(p, seed, position, purpose):
-    """A token (1,) int32 from probabilities (1, V)."""
-    below = tf.cumsum(p[0]) <= uniform(seed, tf.reshape(position, (1,)), purpose)
-    last = tf.reduce_max(tf.where(p[0] > 0, tf.range(p.shape[1]), 0))  # rounding may leave the sum below 1
-    return tf.minimum(tf.reduce_sum(tf.cast(below, tf.int32)), last)[None]
+def drawn(weights, seed, position, purpose):
+    """A token (1,) int32 in proportion to weights (1, V), by Gumbel's trick: without weight none is drawn."""
+    return likeliest(tf.math.log(weights) + gumbel(seed, place(position, purpose), weights.shape[1]))
 
 
-def uniform(seed, positions, purpose):
-    """A number in [0, 1) for each position (n,), the same whenever it is asked for."""
-
-    def at(position):
-        pair = tf.stack([seed, 3 * tf.cast(position, tf.int64) + purpose])
-        return tf.random.stateless_uniform((), pair, alg="philox")
-
-    return tf.map_fn(at, positions, fn_output_signature=tf.float32)
+def place(position, purpose):
+    """In the stream of random numbers: each position and purpose has its own."""
+    return len((DRAFT, CHECK, REST)) * position + purpose
 
 
 def put(values, new, at):
