@@ -97,10 +97,10 @@ def main(argv=None):
             compare = compared_lengths if against == "length" else compared
             rows.append(compare(config, against, batch, part, setting) | {"commit": commit()})
             print(line(rows[-1]), flush=True)
+            if not args.quick:
+                before = read_json(RESULTS) if RESULTS.is_file() else {}
+                write_json(RESULTS, document(TITLE, ("against", "batch", "part"), rows, circumstances, before))
             gc.collect()  # Keras's models are cycles of references
-    if not args.quick:
-        before = read_json(RESULTS) if RESULTS.is_file() else {}
-        write_json(RESULTS, document(TITLE, ("against", "batch", "part"), rows, circumstances, before))
     return 0
 
 
