@@ -24,7 +24,7 @@ def exported(tmp_path_factory):
         layer.set_weights([rng.normal(0, size, kernel.shape), bias])
     folder = tmp_path_factory.mktemp("two_stage") / "export"
     task = Task(kind="detection", labels=LABELS, image_shape=(32, 32, 3), resize="pad")
-    formats = ("tflite", "tflite_int8")
+    formats = ("tflite", "tflite_int8", "mediapipe")
     report = export_model(model, folder, formats=formats, representative=IMAGES, task=task, progress=None)
     return model, report, folder
 
@@ -33,6 +33,7 @@ def test_file_has_both_stages_inside_and_built_in_operators_only(exported):
     _, report, folder = exported
     assert set(report["artifacts"]) == {"model.tflite"}
     assert "8 bits are too coarse" in report["left_out"]["tflite_int8"]
+    assert "MediaPipe takes no file with loops" in report["left_out"]["mediapipe"]
     row = report["artifacts"]["model.tflite"]
     assert row["decided_agreement"] == 1.0 and row["control"] is not None
     assert row["operators"]["WHILE"] and not any(operator.startswith("CUSTOM") for operator in row["operators"])

@@ -18,7 +18,7 @@ from tfdl.core.batches import PADDING
 from tfdl.core.files import write_bytes
 from tfdl.core.serial import serializable
 from tfdl.export.finished import finished_files
-from tfdl.export.graph import graph
+from tfdl.export.graph import LoopError, graph
 from tfdl.export.metadata import attach_metadata
 from tfdl.export.objects import NAMES, SHOWN, finds_objects
 from tfdl.export.parity import ExportError
@@ -194,6 +194,7 @@ def mediapipe_file(path, model, signature, labels, reference, say):
 
     Raises:
         ExportError: the file finds something else than the model.
+        LoopError: the network has loops, as those of two stages have.
     """
     size = model.inputs[0].shape[1:3]
     source = model if finds_objects(signature.outputs) else with_suppression(model)
@@ -203,6 +204,8 @@ def mediapipe_file(path, model, signature, labels, reference, say):
     own = signature_of(ended, input_range=signature.input_range)
     with timed(path.name, say):
         content = convert_float(graph(ended, own))
+        if loops := operators(content).get("WHILE"):
+            raise LoopError(f"MediaPipe takes no file with loops, of which {model.name!r} has {loops}")
         content = attach_metadata(content, name=path.stem, signature=own, labels=labels)
         write_bytes(path, content)
         outputs = run_tflite(content, reference.inputs)

@@ -192,7 +192,11 @@ def export_model(
             report["detectors"] = dict(files)
         if "mediapipe" in formats:
             few = reference.first(COMPARED)
-            report["mediapipe"] = mediapipe_file(fresh / "mediapipe.tflite", source, signature, labels, few, say)
+            try:
+                report["mediapipe"] = mediapipe_file(fresh / "mediapipe.tflite", source, signature, labels, few, say)
+            except LoopError as error:
+                without(["mediapipe"], formats, str(error), say)
+                left_out["mediapipe"] = str(error)
         if task is not None and task.kind == "pose":
             few = reference.first(COMPARED)
             report["poses"] = dict(pose_files(fresh, source, signature, formats, calibration, few, left_out, say))
