@@ -1,5 +1,7 @@
 """Language models under the names of Hugging Face's files; make parity compares the numbers with its networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -8,6 +10,7 @@ import tfdl
 from tests.models.decoders import TOKENS
 from tests.models.language_models import moved
 from tfdl.data.tokenizers import Bytes
+from tfdl.models.text import bert
 
 
 def test_gpt_has_queries_keys_and_values_side_by_side_and_kernels_as_ours(tmp_path):
@@ -94,8 +97,13 @@ def test_head_that_the_model_lacks_is_left_out_and_said(tmp_path, capsys):
 
 
 def test_folder_for_transformers_names_what_it_has_no_config_for(tmp_path):
-    with pytest.raises(ValueError, match="no config.json for a 'bert' yet, only for gpt, llama, mixtral; give a file"):
-        tfdl.save_weights(moved("bert"), tmp_path / "bert", layout="transformers")
+    with pytest.raises(ValueError, match="no config.json for a 'vit' yet, only for bart, bert, gpt, .*; give a file"):
+        tfdl.save_weights(tfdl.build("vit", "nano"), tmp_path / "vit", layout="transformers")
+    with pytest.raises(ValueError, match="whose padding is 0 counts positions from 1, not from 2; change either"):
+        tfdl.save_weights(tfdl.build("roberta", "nano", padding=0), tmp_path / "a", layout="transformers")
+    counted = replace(bert.VARIANTS["nano"], first_position=2)
+    with pytest.raises(ValueError, match="counts positions from 0, not from 2; build a 'roberta'"):
+        tfdl.save_weights(tfdl.build("bert", counted), tmp_path / "b", layout="transformers")
     with pytest.raises(ValueError, match="is one file, which cannot hold a tokenizer"):
         tfdl.save_weights(moved("gpt"), tmp_path / "a.safetensors", layout="transformers", tokenizer=Bytes())
     with pytest.raises(ValueError, match="The tokenizer object has no tokenizer.json; copy its own file instead"):

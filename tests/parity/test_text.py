@@ -1,13 +1,16 @@
 """Language models of ours and of Hugging Face with the same weights: the same logits, in both directions."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 import tfdl
 from tests.parity.references import torch, transformers
-from tfdl.data.tokenizers import Characters
+from tfdl.data.tokenizers import Characters, Pieces
 from tfdl.interop.layouts import Layout, entries
+from tfdl.interop.transformers_folder import HEADS
 from tfdl.models.text.bart import BartConfig
 from tfdl.models.text.bert import BertConfig
 from tfdl.models.text.gpt import GPTConfig
@@ -343,10 +346,7 @@ FOLDERS = {
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_folder_of_ours_is_opened_by_auto_classes_with_its_tokenizer(kind, tmp_path):
     family = kind.split()[0].replace("mistral", "llama").replace("qwen2", "llama")
-    keras.utils.set_random_seed(0)
-    ours = tfdl.build(family, FOLDERS[kind])
-    for weight in ours.trainable_variables:
-        weight.assign(weight + np.random.default_rng(1).normal(0, 0.1, weight.shape))
+    ours = moved(family, FOLDERS[kind])
     letters = Characters("".join(map(chr, range(32, 32 + 59))))
     tfdl.save_weights(ours, tmp_path / "folder", layout="transformers", tokenizer=letters)
     theirs = transformers().AutoModelForCausalLM.from_pretrained(tmp_path / "folder").eval()
@@ -358,3 +358,77 @@ def test_folder_of_ours_is_opened_by_auto_classes_with_its_tokenizer(kind, tmp_p
     assert tokens == letters.encode(text).tolist() and tokenizer.decode(tokens) == text
     expected = theirs(torch().tensor([tokens])).logits.detach().numpy()
     np.testing.assert_allclose(ours(np.array([tokens])), expected, atol=1e-4)
+
+
+def moved(family, config, **options):
+    """One of ours, every weight off its start."""
+    keras.utils.set_random_seed(0)
+    ours = tfdl.build(family, config, **options)
+    for weight in ours.trainable_variables:
+        weight.assign(weight + np.random.default_rng(1).normal(0, 0.1, weight.shape))
+    return ours
+
+
+T5_SIZES = dict(vocabulary_size=61, width=20, head_width=6, inner=36, depth=2, heads=3, buckets=8, largest=12)
+WRITERS = {
+    "bart": BartConfig(vocabulary_size=61, context=24, width=20, depth=2, heads=4),
+    "t5": T5Config(**T5_SIZES),
+    "t5 1.1": T5Config(**T5_SIZES, gated=True),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_folder_of_an_encoder_and_decoder_is_opened_by_auto_classes_with_its_tokenizer(kind, tmp_path):
+    config = WRITERS[kind]
+    ours = moved(kind.split()[0], config)
+    pieces = Pieces(Characters("".join(map(chr, range(32, 32 + 59)))).tokenizer)
+    tfdl.save_weights(ours, tmp_path / "folder", layout="transformers", tokenizer=pieces)
+    theirs = transformers().AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "folder").eval()
+    tokenizer = transformers().AutoTokenizer.from_pretrained(tmp_path / "folder")
+    source = np.array([tokenizer("TO BE, OR NOT TO BE").input_ids, tokenizer("THAT IS THE QUESTIO").input_ids])
+    assert source[0].tolist() == pieces.encode("TO BE, OR NOT TO BE").tolist()
+    source[1, 14:] = config.padding
+    target = np.random.default_rng(0).integers(2, 61, (2, 17))
+    given = dict(input_ids=torch().tensor(source), attention_mask=torch().tensor(source != config.padding))
+    expected = theirs(**given, decoder_input_ids=torch().tensor(target)).logits.detach().numpy()
+    found = np.array(ours({"source": source, "target_in": target}))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()))
+    assert theirs.config.pad_token_id == config.padding
+    written = theirs.generate(**given, max_new_tokens=5, do_sample=False, decoder_start_token_id=4)
+    ours_written = ours.generate([row[row != config.padding] for row in source], new_tokens=5, start=4, compiled=False)
+    assert written[:, 1:].tolist() == [tokens.tolist() for tokens in ours_written.tokens]
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("head", ENCODERS, ids=str)
+def test_folder_of_an_encoder_is_opened_by_the_auto_class_of_its_head(family, head, tmp_path):
+    if ENCODERS[head][family == "roberta"] is None:
+        return  # RoBERTa has no such head: tests/models/test_roberta.py
+    options = {"num_classes": 3} if head in ("classifier", "tagger") else {}
+    config = BertConfig(vocabulary_size=61, context=24, width=24, depth=2, heads=6)
+    if family == "roberta":
+        config = dataclasses.replace(config, segments=1, padding=1, first_position=2, epsilon=1e-5)
+    ours = moved(family, config, head=head, **options)
+    letters = Characters("".join(map(chr, range(32, 32 + 59))))
+    tfdl.save_weights(ours, tmp_path / "folder", layout="transformers", tokenizer=letters)
+    opener = getattr(transformers(), "AutoModel" + HEADS[head].removeprefix("Model"))
+    theirs = opener.from_pretrained(tmp_path / "folder").eval()
+    tokenizer = transformers().AutoTokenizer.from_pretrained(tmp_path / "folder")
+    tokens = np.array([tokenizer("TO BE, OR NOT TO BE").input_ids])
+    assert tokens[0].tolist() == letters.encode("TO BE, OR NOT TO BE").tolist()
+    segments = np.zeros_like(tokens)
+    if family == "bert":
+        segments[:, 6:] = 1
+    seen = torch().ones(tokens.shape, dtype=torch().long)
+    expected = theirs(torch().tensor(tokens), attention_mask=seen, token_type_ids=torch().tensor(segments))
+    compare(ours({"tokens": tokens, "segments": segments}), expected, ENCODERS[head][2], tokens >= 0)
+
+
+def test_folder_of_an_encoder_without_segments_or_that_gives_one_vector(tmp_path):
+    config = BertConfig(vocabulary_size=61, context=24, width=24, depth=2, heads=6, segments=0)
+    ours = moved("bert", config, head="embedding")
+    tfdl.save_weights(ours, tmp_path / "folder", layout="transformers")
+    theirs = transformers().AutoModel.from_pretrained(tmp_path / "folder").eval()
+    tokens = np.random.default_rng(0).integers(1, 61, (2, 9))
+    expected = theirs(torch().tensor(tokens)).last_hidden_state.detach().numpy()
+    np.testing.assert_allclose(ours.encode(tokens), expected, atol=1e-4)

@@ -3,8 +3,10 @@
     tfdl.save_weights(model, "shakespeare-llama", layout="transformers", tokenizer=data.tokenizer)
     AutoModelForCausalLM.from_pretrained("shakespeare-llama"), AutoTokenizer.from_pretrained("shakespeare-llama")
 
-It has config.json, model.safetensors and, with a tokenizer, tokenizer.json and tokenizer_config.json.  AutoTokenizer
-takes Qwen2's own pieces for every Qwen2: one with another tokenizer is opened by PreTrainedTokenizerFast.
+T5 and BART are opened by AutoModelForSeq2SeqLM, BERT and RoBERTa by the class for their head, such as
+AutoModelForSequenceClassification.  The folder has config.json, model.safetensors and, with a tokenizer, tokenizer.json
+and tokenizer_config.json.  AutoTokenizer takes Qwen2's own pieces for every Qwen2: one with another tokenizer is opened
+by PreTrainedTokenizerFast.
 """
 
 import numpy as np
@@ -28,9 +30,12 @@ def write_folder(folder, model, family, arrays, tokenizer=None):
     config = CONFIGS[family](model.config)
     if family == "gpt" and not model.config.use_bias:
         arrays = with_zero_biases(arrays)
+    if family == "bert" and not model.config.segments:
+        arrays = arrays | {"bert.embeddings.token_type_embeddings.weight": np.zeros((1, model.config.width), "float32")}
     own = None if tokenizer is None else getattr(tokenizer, "tokenizer", None)
     if tokenizer is not None and own is None:
         raise ValueError(f"The tokenizer {type(tokenizer).__name__} has no tokenizer.json; copy its own file instead.")
+    config |= special_tokens(config["model_type"], getattr(tokenizer, "special", {}))
     with replaced(folder, marker="config.json") as fresh:
         write_arrays(fresh / "model.safetensors", arrays)
         write_json(fresh / "config.json", {"torch_dtype": "float32", **config})
@@ -108,6 +113,122 @@ def llama(c):
     return config
 
 
+def t5(c):
+    return {
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        "is_encoder_decoder": True,
+        "vocab_size": c.vocabulary_size,
+        "n_positions": c.context,
+        "d_model": c.width,
+        "d_kv": c.head_width,
+        "d_ff": c.inner,
+        "num_layers": c.depth,
+        "num_decoder_layers": c.depth,
+        "num_heads": c.heads,
+        "relative_attention_num_buckets": c.buckets,
+        "relative_attention_max_distance": c.largest,
+        "dropout_rate": c.dropout,
+        "layer_norm_epsilon": c.epsilon,
+        "feed_forward_proj": "gated-gelu" if c.gated else "relu",
+        "tie_word_embeddings": not c.gated,
+        "pad_token_id": c.padding,
+        "decoder_start_token_id": c.padding,
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+
+
+def bart(c):
+    sides = {
+        f"{side}_{name}": number
+        for side in ("encoder", "decoder")
+        for name, number in (("layers", c.depth), ("attention_heads", c.heads), ("ffn_dim", 4 * c.width))
+    }
+    return sides | {
+        "architectures": ["BartForConditionalGeneration"],
+        "model_type": "bart",
+        "is_encoder_decoder": True,
+        "vocab_size": c.vocabulary_size,
+        "max_position_embeddings": c.context,
+        "d_model": c.width,
+        "activation_function": "gelu",
+        "dropout": c.dropout,
+        "attention_dropout": c.dropout,
+        "scale_embedding": False,
+        "tie_word_embeddings": True,
+        "pad_token_id": c.padding,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "forced_eos_token_id": None,
+        "decoder_start_token_id": None,
+    }
+
+
+HEADS = {  # our head -> the end of the class's name
+    None: "Model",
+    "embedding": "Model",
+    "pretraining": "ForPreTraining",
+    "masked_lm": "ForMaskedLM",
+    "classifier": "ForSequenceClassification",
+    "tagger": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
+}
+
+
+def bert(c):
+    """BERT.  Raises ValueError if the positions are counted as RoBERTa does."""
+    if c.first_position:
+        raise ValueError(
+            f"A BERT of transformers counts positions from 0, not from {c.first_position}; build a 'roberta'."
+        )
+    return encoder(c, "bert", "Bert") | {"max_position_embeddings": c.context, "type_vocab_size": max(1, c.segments)}
+
+
+def roberta(c):
+    """RoBERTa.  Raises ValueError unless positions are counted from the padding token's number on."""
+    if c.first_position != c.padding + 1:
+        raise ValueError(
+            f"A RoBERTa of transformers whose padding is {c.padding} counts positions from {c.padding + 1}, not from"
+            f" {c.first_position}; change either of them in its config, or give a file such as model.safetensors."
+        )
+    positions = c.context + c.first_position
+    return encoder(c, "roberta", "Roberta") | {"max_position_embeddings": positions, "type_vocab_size": c.segments}
+
+
+def encoder(c, name, class_name):
+    """What BERT and RoBERTa have in common."""
+    labels = {str(i): f"LABEL_{i}" for i in range(c.classes or 2)}
+    return {
+        "architectures": [class_name + HEADS[c.head]],
+        "model_type": name,
+        "vocab_size": c.vocabulary_size,
+        "hidden_size": c.width,
+        "intermediate_size": int(c.expansion * c.width),
+        "num_hidden_layers": c.depth,
+        "num_attention_heads": c.heads,
+        "hidden_act": "gelu",
+        "layer_norm_eps": c.epsilon,
+        "hidden_dropout_prob": c.dropout,
+        "attention_probs_dropout_prob": c.dropout,
+        "pad_token_id": c.padding,
+        "id2label": labels,
+        "label2id": {label: int(i) for i, label in labels.items()},
+    }
+
+
+def special_tokens(model_type, special):
+    """Which tokens begin and end a text, by the names that tokenizers have for them, where an encoder-decoder writes.
+
+    BART's decoder starts as `data.corrupted_text` has it.
+    """
+    names = {
+        "t5": {"eos_token_id": "end"},
+        "bart": {"bos_token_id": "start", "eos_token_id": "end", "decoder_start_token_id": "start"},
+    }.get(model_type, {})
+    return {key: special[name] for key, name in names.items() if name in special}
+
+
 def with_zero_biases(arrays):
     """The arrays of a GPT-2 that has no biases, with those of zeros that the class in transformers has."""
     layers = [name for name in arrays if name.endswith(".weight") and not name.endswith(("wte.weight", "wpe.weight"))]
@@ -116,4 +237,4 @@ def with_zero_biases(arrays):
     }
 
 
-CONFIGS = {"gpt": gpt, "llama": llama, "mixtral": llama}
+CONFIGS = {"bart": bart, "bert": bert, "gpt": gpt, "llama": llama, "mixtral": llama, "roberta": roberta, "t5": t5}
