@@ -14,7 +14,7 @@ import keras
 import tfdl
 from tfdl.data import augment, images
 from tfdl.session.defaults import with_defaults
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +84,7 @@ def main(config: Config):
             num_classes=data.num_classes,
             weights=config.weights or None,
         )
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

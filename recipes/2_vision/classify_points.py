@@ -14,7 +14,7 @@ import keras
 import tfdl
 from tfdl.data import points
 from tfdl.losses.classification import CrossEntropy
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,7 @@ def main(config: Config):
     # Model
     with run.scope():
         model = tfdl.build("pointnet", config.variant, points=data.points, num_classes=data.num_classes)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(keras.optimizers.Adam(learning_rate), CrossEntropy(), metrics=["accuracy"])
 
     # Train; afterwards the model has the weights of the best epoch

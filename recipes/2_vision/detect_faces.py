@@ -20,7 +20,7 @@ from tfdl.learners.supervised.face_detector import FaceDetector
 from tfdl.metrics.detection import mean_average_precision
 from tfdl.models.pose.blaze_face import VARIANTS
 from tfdl.train.detection_scores import DetectionScores
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,7 @@ def main(config: Config):
             image_shape=data.image_shape,
         )
         model = FaceDetector(network)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay))
 
     # Train; afterwards the model has the weights of the epoch that found the most

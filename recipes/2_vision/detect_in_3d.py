@@ -22,7 +22,7 @@ from tfdl.learners.supervised.voxel_detector import VoxelDetector
 from tfdl.metrics.detection_3d import average_precision_3d
 from tfdl.models.three_d.voxelnet import VARIANTS
 from tfdl.train.detection_scores import PrecisionIn3D
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,7 @@ def main(config: Config):
             alpha=1.5 * config.classification,
             beta=config.classification,
         )
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay, global_clipnorm=10.0))
 
     # Train; afterwards the model has the weights of the epoch that found the most

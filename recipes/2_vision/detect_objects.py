@@ -34,7 +34,7 @@ from tfdl.learners.supervised.two_stage_detector import TwoStageDetector
 from tfdl.metrics.detection import mean_average_precision
 from tfdl.session.defaults import DETECTORS, with_defaults
 from tfdl.train.detection_scores import DetectionScores
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 LEARNERS = {
     "yolo_v8": Detector,
@@ -117,9 +117,7 @@ def main(config: Config):
         )
         learner = LEARNERS[config.model]
         model = learner(network, regions=config.regions) if learner is TwoStageDetector else learner(network)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay, global_clipnorm=10.0))
 
     # Train; afterwards the model has the weights of the epoch that found the most

@@ -25,7 +25,7 @@ from tfdl.learners.supervised.pose_estimator import PoseEstimator
 from tfdl.metrics.keypoints import point_errors
 from tfdl.session.defaults import POSE_ESTIMATORS, with_defaults
 from tfdl.train.keypoint_scores import KeypointScores
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 LEARNERS = {"hrnet": PoseEstimator, "blaze_pose": LandmarkEstimator}
 
@@ -93,9 +93,7 @@ def main(config: Config):
             weights=config.weights or None,
         )
         model = LEARNERS[config.model](network, sigma=config.sigma)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay))
 
     # Train; afterwards the model has the weights of the epoch with the smallest error

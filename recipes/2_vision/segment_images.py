@@ -24,7 +24,7 @@ from tfdl.figures.masks import mask_grid
 from tfdl.inference.segmentation_scores import evaluate
 from tfdl.metrics.segmentation import MeanIoU, PixelAccuracy
 from tfdl.session.defaults import SEGMENTERS, with_defaults
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,7 @@ def main(config: Config):
             num_classes=data.num_classes,
             weights=config.weights or None,
         )
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE),

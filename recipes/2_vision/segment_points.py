@@ -16,7 +16,7 @@ from tfdl.core.batches import PADDING
 from tfdl.data import points
 from tfdl.figures.clouds import class_clouds
 from tfdl.metrics.segmentation import MeanIoU
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,7 @@ def main(config: Config):
     # Model
     with run.scope():
         model = tfdl.build("pointnet", config.variant, points=data.points, num_classes=data.num_classes)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PADDING)
         model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=[MeanIoU(data.num_classes), "accuracy"])
 

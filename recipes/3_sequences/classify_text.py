@@ -23,7 +23,7 @@ from tfdl.explain.text_attention import text_attention
 from tfdl.figures.alignments import alignments
 from tfdl.inference.text_classification import mistakes
 from tfdl.session.defaults import TEXT_CLASSIFIERS, with_defaults
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +94,7 @@ def main(config: Config):
         if config.model in ("bert", "roberta"):
             options |= {"context": config.length, "head": "classifier"}
         model = tfdl.build(TEXT_CLASSIFIERS[config.model].topic, config.variant, **options)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.AdamW(
                 learning_rate, weight_decay=config.weight_decay, global_clipnorm=config.clipnorm

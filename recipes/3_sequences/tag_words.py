@@ -19,7 +19,7 @@ from tfdl.inference.tagging import tag
 from tfdl.metrics.tags import tag_scores
 from tfdl.metrics.tokens import TokenAccuracy
 from tfdl.session.defaults import TAGGERS, with_defaults
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +78,7 @@ def main(config: Config):
         if config.model == "bert":
             options |= {"context": config.length, "head": "tagger"}
         model = tfdl.build(TAGGERS[config.model].topic, config.variant, **options)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.AdamW(
                 learning_rate, weight_decay=config.weight_decay, global_clipnorm=config.clipnorm

@@ -15,7 +15,7 @@ import keras
 
 import tfdl
 from tfdl.data import text
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,7 @@ def main(config: Config):
     # Model
     with run.scope():
         model = tfdl.build("rnn", config.variant, vocabulary_size=len(data.tokenizer), length=config.length)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.Adam(learning_rate, global_clipnorm=config.clipnorm),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=text.PADDING),

@@ -21,7 +21,7 @@ from tfdl.inference.question_answering import ask
 from tfdl.losses.spans import SpanCrossEntropy
 from tfdl.metrics.answers import SpanAccuracy, answer_scores
 from tfdl.session.defaults import QUESTION_ANSWERERS, with_defaults
-from tfdl.train.schedules import WarmUp, linear
+from tfdl.train.schedules import after_warm_up, linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,7 @@ def main(config: Config):
         else:
             sizes = {"vocabulary_size": len(data.tokenizer), "context": config.length, "padding": data.padding}
             model = tfdl.build(config.model, config.variant, head="span", **sizes)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(linear(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(linear, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.AdamW(
                 learning_rate, weight_decay=config.weight_decay, global_clipnorm=config.clipnorm

@@ -18,7 +18,7 @@ import tfdl
 from tfdl.data import corrupted_text, text_pairs
 from tfdl.metrics.tokens import RowAccuracy, TokenAccuracy
 from tfdl.session.defaults import DENOISING_MODELS, with_defaults
-from tfdl.train.schedules import WarmUp, linear
+from tfdl.train.schedules import after_warm_up, linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,7 @@ def main(config: Config):
     # Model
     with run.scope():
         model = tfdl.build(config.model, config.variant, vocabulary_size=vocabulary_size)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(linear(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(linear, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=corrupted_text.PADDING),

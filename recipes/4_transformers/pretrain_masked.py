@@ -20,7 +20,7 @@ from tfdl.explain.text_attention import text_attention
 from tfdl.figures.alignments import alignments
 from tfdl.metrics.tokens import TokenAccuracy
 from tfdl.session.defaults import MASKED_MODELS, with_defaults
-from tfdl.train.schedules import WarmUp, linear
+from tfdl.train.schedules import after_warm_up, linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +82,7 @@ def main(config: Config):
             context=config.length,
             head="masked_lm",
         )
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 10
-        learning_rate = WarmUp(linear(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(linear, config.learning_rate, run.updates(data, config.epochs))
         model.compile(
             optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=config.weight_decay),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=corrupted_text.PADDING),

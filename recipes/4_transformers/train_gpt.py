@@ -16,7 +16,7 @@ import keras
 import tfdl
 from tfdl.data import text
 from tfdl.session.defaults import LANGUAGE_MODELS, with_defaults
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +67,7 @@ def main(config: Config):
     # Model
     with run.scope():
         model = tfdl.build(config.model, config.variant, vocabulary_size=len(data.tokenizer), context=config.length)
-        updates = run.updates(data, config.epochs)
-        warm_up = updates // 20
-        learning_rate = WarmUp(cosine(config.learning_rate, updates - warm_up), warm_up)
+        learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs), part=0.05)
         model.compile(
             # beta_2 as nanoGPT has it: short trainings of small batches see few gradients to average.
             optimizer=keras.optimizers.AdamW(

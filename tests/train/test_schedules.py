@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.magnitudes import magnitudes, quick
-from tfdl.train.schedules import CosineRestarts, InverseRoot, WarmUp, cosine, linear, rates, step_decay
+from tfdl.train.schedules import CosineRestarts, InverseRoot, WarmUp, after_warm_up, cosine, linear, rates, step_decay
 
 S = keras.optimizers.schedules
 RATE, MANY = 0.3, 100_001
@@ -115,6 +115,18 @@ def test_warm_up_gives_the_schedules_of_transformers(warmup, total):
     t = np.arange(total + 1)
     assert_exact(WarmUp(cosine(RATE, total - warmup), warmup), cosine_with_warmup(t, RATE, warmup, total))
     assert_exact(WarmUp(linear(RATE, total - warmup), warmup), linear_with_warmup(t, RATE, warmup, total))
+
+
+@pytest.mark.parametrize("updates", [1, 9, 10, 37, 70, 1009])
+def test_after_warm_up_a_tenth_of_the_updates_leads_to_the_rate(updates):
+    ours = rates(after_warm_up(cosine, RATE, updates), updates + 5)
+    np.testing.assert_array_equal(
+        ours, rates(WarmUp(cosine(RATE, updates - updates // 10), updates // 10), updates + 5)
+    )
+    ours = rates(after_warm_up(linear, RATE, updates, part=0.05), updates + 5)
+    np.testing.assert_array_equal(
+        ours, rates(WarmUp(linear(RATE, updates - updates // 20), updates // 20), updates + 5)
+    )
 
 
 def test_cosine_of_keras_warms_up_in_the_same_way():
@@ -274,6 +286,7 @@ def test_numbers_of_numpy_are_numbers():
         (lambda: cosine(0.1, 10, floor=0.2), "floor=0.2 should lie between 0 and the rate 0.1"),
         (lambda: CosineRestarts(0.1, 0), "period=0"),
         (lambda: CosineRestarts(0.1, 5, growth=0), "growth=0"),
+        (lambda: after_warm_up(cosine, 0.1, 9, part=1.0), "part=1.0 should be a fraction of the updates"),
         (lambda: WarmUp(0.1, -1), "updates=-1 should be an integer, 0 or more"),
         (lambda: CosineRestarts(0.1, 10.0), "period=10.0 should be an integer"),
         (lambda: linear(0.1, float("inf")), "updates=inf should be an integer"),

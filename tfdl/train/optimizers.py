@@ -15,7 +15,7 @@ from keras import ops
 
 from tfdl.core.serial import serializable
 from tfdl.foundations.optimizers import RULES, Rule
-from tfdl.train.schedules import WarmUp, cosine
+from tfdl.train.schedules import after_warm_up, cosine
 
 
 def language_model_optimizer(learning_rate, updates, *, weight_decay=0.1):
@@ -24,9 +24,8 @@ def language_model_optimizer(learning_rate, updates, *, weight_decay=0.1):
     The learning rate rises for a twentieth of the updates and then falls along a cosine to zero.  beta_2 is nanoGPT's:
     short trainings of small batches see few gradients to average.
     """
-    warm_up = updates // 20
     return keras.optimizers.AdamW(
-        WarmUp(cosine(learning_rate, updates - warm_up), warm_up),
+        after_warm_up(cosine, learning_rate, updates, part=0.05),
         weight_decay=weight_decay,
         beta_2=0.99,
         global_clipnorm=1.0,

@@ -1,6 +1,7 @@
 """Learning rates that change: step decay, linear, cosine, with restarts, inverse root, and warm-up before any of them.
 
     rate = WarmUp(cosine(0.1, updates=9000), updates=1000)      # up for 1,000 updates, down for 9,000
+    rate = after_warm_up(cosine, 0.1, updates=10_000)           # the same
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss)
 
 A schedule is a function of the number of updates made so far: the first update has `step` 0.  Where Keras's schedule is
@@ -149,6 +150,25 @@ class InverseRoot(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"rate": self.rate, "updates": self.updates}
+
+
+def after_warm_up(schedule, rate, updates, part=0.1):
+    """`schedule` after a linear warm-up over a part of all updates.
+
+    Args:
+        schedule: a function of (rate, updates), such as `cosine` or `linear`.
+        rate: its first one, to which the warm-up leads.
+        updates: of the whole training.
+        part: of these, for the warm-up, in [0, 1), rounded down.
+
+    Raises:
+        ValueError: a number outside its range.
+    """
+    check_updates(updates=updates)
+    if not 0 <= part < 1:
+        raise ValueError(f"part={part} should be a fraction of the updates, 0 or more and less than 1.")
+    warm_up = int(part * updates)
+    return WarmUp(schedule(rate, updates - warm_up), warm_up)
 
 
 @serializable
