@@ -235,7 +235,7 @@ MINUTES = {
     "tfdl run schedule_learning_rate": 1,
     "tfdl run normalize": 3,
     "tfdl run initialize": 1,
-    "tfdl run transfer": 5,
+    "tfdl run transfer": 3,
     "tfdl run convolve": 1,
     "tfdl run train_rnn": 1,
     "tfdl run watch_gradients": 5,

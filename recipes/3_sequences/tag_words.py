@@ -4,8 +4,9 @@ Stage 3 (sequential data) - BiLSTM: Huang et al. 2015, arXiv:1508.01991; BERT: D
 section 5.3; restoring capitals: Lita et al. 2003, "tRuEcasIng", ACL
 Run:     tfdl run tag_words
          tfdl run tag_words --data /path/to/conll2003 --casing ""
-Expect:  how each word was written most often in 5,381 news items is right for 88.4 % of the words of 1,600 others (mean
-         F1 of the four ways 0.780); networks are not recorded yet
+Expect:  90.8 % of the words of 1,600 news items written as people wrote them after 2 minutes on two CPU cores (one run,
+         seed 0); how each word was written most often in 5,381 others is right for 88.4 %.  The mean F1 of the four
+         ways is 0.766, below that baseline's 0.780: rare ways are few
 """
 
 from dataclasses import dataclass
