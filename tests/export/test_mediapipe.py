@@ -20,9 +20,13 @@ from tests.inference.test_detection import planted as detector
 from tests.inference.test_segmentation import LABELS
 from tests.inference.test_segmentation import TASK as SEGMENTATION
 from tests.inference.test_segmentation import planted as segmenter
+from tests.models.test_blaze_face import PICTURES, WEIGHTS, golden, images_in, with_weights  # noqa: F401 (a fixture)
+from tfdl.core.task import Task
 from tfdl.core.tflite_metadata import read_metadata
+from tfdl.export.card import usage
 from tfdl.export.exporter import export_model
 from tfdl.export.tflite import run_tflite
+from tfdl.learners.supervised.face_detector import FaceDetector
 
 BEGIN = """
 import json, sys
@@ -48,6 +52,16 @@ DETECT = """
             boxes = [(box.origin_x, box.origin_y, box.width, box.height) for box in (one.bounding_box for one in row)]
             best = [(one.categories[0].category_name, one.categories[0].score) for one in row]
             rows.append([first + second for first, second in zip(best, boxes)])
+        print("RESULT", json.dumps(rows))
+"""
+FIND_FACES = """
+    options = vision.FaceDetectorOptions(base_options=base, min_detection_confidence=0.75)
+    with vision.FaceDetector.create_from_options(options) as task:
+        rows = []
+        for found in [task.detect(picture).detections for picture in pictures]:
+            boxes = [(box.origin_x, box.origin_y, box.width, box.height) for box in (one.bounding_box for one in found)]
+            points = [[(point.x, point.y) for point in one.keypoints] for one in found]
+            rows.append([boxes, points])
         print("RESULT", json.dumps(rows))
 """
 SEGMENT = """
@@ -108,6 +122,21 @@ def test_a_detector_s_file_has_boxes_in_parts_of_the_picture(detectors):
         np.testing.assert_allclose(score[:count], found.scores, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "folder, code",
+    [
+        ("detectors", 'ObjectDetector.createFromFile(context, "mediapipe.tflite")'),
+        ("finder", 'FaceDetector.createFromFile(context, "mediapipe.tflite")'),
+        ("segmenters", "ImageSegmenter.createFromOptions"),
+    ],
+)
+def test_the_card_has_the_code_of_the_task(folder, code, request):
+    made = request.getfixturevalue(folder)
+    folder = made if folder == "segmenters" else made[1]
+    text = usage(json.loads((folder / "report.json").read_text()))
+    assert code in text and "ImageClassifier" not in text
+
+
 def test_the_format_is_for_detectors(tmp_path):
     with pytest.raises(ValueError, match="mediapipe is for detectors; of classifiers and segmenters MediaPipe takes"):
         export_model(segmenter(), tmp_path / "export", formats=("mediapipe",), task=SEGMENTATION)
@@ -161,3 +190,41 @@ def test_mediapipe_s_masks_are_the_same(segmenters, tmp_path):
             np.testing.assert_allclose(confidences, share, atol=1e-3)
             decided = np.diff(np.sort(logits, -1)[..., -2:], axis=-1)[..., 0] > 1e-4
             np.testing.assert_array_equal(np.array(mask)[decided], logits.argmax(-1)[decided])
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory):
+    """A FaceDetector's files; its network is the one that others have trained, where it is."""
+    weights = WEIGHTS / "blazeface.pth"
+    network = tfdl.build("blaze_face", weights=weights if weights.is_file() else None, normalize="unit")
+    folder = tmp_path_factory.mktemp("faces") / "export"
+    task = Task(kind="detection", labels=("face",), image_shape=(128, 128, 3), resize="pad")
+    images = np.random.default_rng(2).random((8, 128, 128, 3), dtype="float32")
+    formats = ("tflite", "mediapipe")
+    export_model(FaceDetector(network), folder, formats=formats, representative=images, task=task, progress=None)
+    return network, folder
+
+
+def test_a_face_detector_s_file_has_what_the_network_puts_out(finder):
+    network, folder = finder
+    content = (folder / "mediapipe.tflite").read_bytes()
+    images = np.random.default_rng(4).random((2, 128, 128, 3), dtype="float32")
+    outputs, live = run_tflite(content, {"images": images}), network(images)
+    assert set(outputs) == {"offsets", "scores"}
+    for name, values in outputs.items():
+        np.testing.assert_allclose(values, live[name], atol=1e-3)
+    assert read_metadata(content).std == (255.0,)
+
+
+@pytest.mark.extras
+@with_weights
+def test_mediapipe_finds_the_known_faces(finder, golden, tmp_path):  # noqa: F811 (a fixture)
+    pictures = np.round(255 * images_in(golden)).astype("uint8")
+    (rows,) = answers(FIND_FACES, pictures, [finder[1] / "mediapipe.tflite"], tmp_path)
+    for (boxes, points), (name, count) in zip(rows, PICTURES.items(), strict=True):
+        known = golden[name]["detections"]  # yxyx, six points x y, score; in parts of the picture
+        assert len(boxes) == count == len(known)
+        for box, own, row in zip(boxes, points, known):
+            corner, size = 128 * row[[1, 0]], 128 * (row[[3, 2]] - row[[1, 0]])
+            np.testing.assert_allclose(box, [*corner, *size], atol=1.01)  # MediaPipe gives whole pixels
+            np.testing.assert_allclose(np.array(own), row[4:16].reshape(6, 2), atol=1e-3)

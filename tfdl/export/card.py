@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from tfdl.core.files import write_text
+from tfdl.export.metadata import FACES
 
 PYTHON = """\
 ```python
@@ -24,18 +25,21 @@ ANDROID = """\
 {code}
 ```"""
 TASKS = {
-    "classification": """\
+    "ImageClassifier": """\
 val classifier = ImageClassifier.createFromFile(context, "{file}")
 val result = classifier.classify(BitmapImageBuilder(bitmap).build())
 val best = result.classificationResult().classifications()[0].categories()[0]  // categoryName(), score(): {score}""",
-    "segmentation": """\
+    "ImageSegmenter": """\
 val base = BaseOptions.builder().setModelAssetPath("{file}").build()
 val options = ImageSegmenter.ImageSegmenterOptions.builder().setBaseOptions(base).setOutputCategoryMask(true).build()
 val result = ImageSegmenter.createFromOptions(context, options).segment(BitmapImageBuilder(bitmap).build())
 val classes = result.categoryMask().get()  // a byte a pixel: the number of its class""",
-    "detection": """\
+    "ObjectDetector": """\
 val result = ObjectDetector.createFromFile(context, "{file}").detect(BitmapImageBuilder(bitmap).build())
 val first = result.detections()[0]  // boundingBox() in pixels; categories()[0].categoryName(), score()""",
+    "FaceDetector": """\
+val result = FaceDetector.createFromFile(context, "{file}").detect(BitmapImageBuilder(bitmap).build())
+val first = result.detections()[0]  // boundingBox() in pixels; keypoints(): six of x(), y() in parts of the picture""",
 }
 
 RESIZED = {
@@ -198,9 +202,9 @@ def usage(report, folder=Path("export")):
     if "saved_model" in report["artifacts"]:
         parts.append('TensorFlow: `tf.saved_model.load("saved_model").signatures["serve"]`, any batch size.')
     if any(report["artifacts"][name]["metadata"] for name in files):
-        parts.append(android(report, files[-1]))
-    for name in report.get("mediapipe", ()):
-        parts.append(android(report, name))
+        parts.append(android(report, files[-1], reader_of(report)))
+    for name, row in report.get("mediapipe", {}).items():
+        parts.append(android(report, name, row["reader"]))
     return "\n\n".join(parts)
 
 
@@ -221,15 +225,22 @@ def usage_of_entry_points(report):
     return "\n\n".join(parts)
 
 
-def android(report, file):
-    """What MediaPipe's image tasks do with a file."""
+def reader_of(report):
+    """Which of MediaPipe's tasks takes the TFLite files with metadata."""
+    if set(report["signature"]["outputs"]) == set(FACES):
+        return "FaceDetector"
+    return "ImageSegmenter" if (report["task"] or {}).get("kind") == "segmentation" else "ImageClassifier"
+
+
+def android(report, file, reader):
+    """What one of MediaPipe's image tasks does with a file."""
     if not rgb(report["signature"]["inputs"]):
         return (
             "MediaPipe's image tasks take RGB pictures only and refuse these files, which take gray ones. LiteRT, the "
             "browser and TensorFlow run them. For MediaPipe train with three channels."
         )
     score = "a probability" if report.get("softmax") else "a logit"
-    code = TASKS[(report["task"] or {}).get("kind", "classification")].format(file=file, score=score)
+    code = TASKS[reader].format(file=file, score=score)
     return "Android, with MediaPipe Tasks:\n\n" + ANDROID.format(file=file, code=code)
 
 

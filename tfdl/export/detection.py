@@ -2,12 +2,15 @@
 
 detector.tflite       float32: what is left after non-maximum suppression, ready to be drawn
 detector_int8.tflite  the same with 8 bits inside; boxes and scores are compared and sorted as floats
-mediapipe.tflite      on request: detector.tflite with outputs and metadata for MediaPipe's ObjectDetector
+mediapipe.tflite      on request: detector.tflite with outputs and metadata for MediaPipe's ObjectDetector; of BlazeFace
+                      with its 896 anchors and six points the network itself for MediaPipe's FaceDetector
 
 The suppression is LiteRT's own operator, NON_MAX_SUPPRESSION_V4: no loop, no foreign operator.  Each point counts for
 its best class; boxes of different classes are moved apart, so that they do not suppress each other.
 Shapes: B = 1 picture, A points, C classes, D detections.
 """
+
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -19,11 +22,11 @@ from tfdl.core.files import write_bytes
 from tfdl.core.serial import serializable
 from tfdl.export.finished import finished_files
 from tfdl.export.graph import LoopError, graph
-from tfdl.export.metadata import attach_metadata
+from tfdl.export.metadata import FACES, attach_metadata
 from tfdl.export.objects import NAMES, SHOWN, finds_objects
-from tfdl.export.parity import ExportError
+from tfdl.export.parity import ExportError, check
 from tfdl.export.report import timed
-from tfdl.export.signatures import signature_of
+from tfdl.export.signatures import evaluate, signature_of
 from tfdl.export.tflite import convert_float, operators, run_tflite
 from tfdl.metrics.detection import MeanAveragePrecision
 from tfdl.ops.suppression import non_max_suppression
@@ -214,8 +217,41 @@ def mediapipe_file(path, model, signature, labels, reference, say):
     is_found = np.arange(found["scores"].shape[1]) < outputs["count"].reshape(-1, 1)
     found["labels"] = np.where(is_found, outputs["category"], PADDING).astype("int32")
     classes = 1 + int(max(expected["labels"].max(), found["labels"].max(), 0))
-    row = {"format": "mediapipe", "bytes": len(content), "operators": operators(content)}
+    row = {"format": "mediapipe", "reader": "ObjectDetector", **sizes(content)}
     return {path.name: row | check_agreement(path.name, "tflite", found, expected, classes)}
+
+
+def face_detector_in(model):
+    """images -> `metadata.FACES`, from which MediaPipe's FaceDetector makes faces; None of another network."""
+    outputs = model.output
+    if not isinstance(outputs, dict) or any(
+        tuple(getattr(outputs.get(n), "shape", ())[1:]) != s for n, s in FACES.items()
+    ):
+        return None
+    return keras.Model(model.inputs[0], {name: outputs[name] for name in FACES}, name=model.name)
+
+
+def face_detector_file(path, model, input_range, reference, say):
+    """Writes a network of `face_detector_in` for MediaPipe's FaceDetector; -> {name: row of a report}.
+
+    Args:
+        reference: whose pictures the file and the live model are compared on.
+
+    Raises:
+        ExportError: the file computes something else than the model.
+    """
+    own = signature_of(model, input_range=input_range)
+    with timed(path.name, say):
+        content = attach_metadata(convert_float(graph(model, own)), name=path.stem, signature=own)
+        write_bytes(path, content)
+        live = replace(reference, live=evaluate(model, reference.inputs), wrong=None)
+        row = check(path.name, run_tflite(content, reference.inputs), live, "tflite")
+    return {path.name: {"format": "mediapipe", "reader": "FaceDetector", **sizes(content), **row}}
+
+
+def sizes(content):
+    """What a report says of every TFLite file."""
+    return {"bytes": len(content), "operators": operators(content)}
 
 
 def agreement(found, expected, classes):

@@ -9,7 +9,7 @@ model_dynamic.tflite  weights in 8 bits, computed in float32 or in 8 bits as Lit
 model_int4.tflite     the same in 4 bits, by ai-edge-quantizer (extra `edge`)
 model_int16.tflite    16-bit activations and 8-bit weights ("16x8"), for models that int8 hurts; slower on most CPUs
 detector*.tflite      of detectors: the same networks with non-maximum suppression inside, see `tfdl.export.detection`
-mediapipe.tflite      of detectors: the float32 one with the outputs that MediaPipe's ObjectDetector takes
+mediapipe.tflite      of detectors: a float32 one with the outputs that MediaPipe's detectors take
 pose*.tflite          of heat maps: the same networks with the key points decoded inside, see `tfdl.export.pose`
 labels.txt            a class name a line, where labels are given
 probe.npz             inputs/NAME, live/NAME and FILE/NAME: probe inputs, the live model's and each file's outputs
@@ -26,11 +26,11 @@ from tfdl.core.files import checksums, replaced, write_bytes, write_json, write_
 from tfdl.core.task import Task
 from tfdl.export.benchmark import benchmark_tflite
 from tfdl.export.conversion import ConversionError, start
-from tfdl.export.detection import detector_files, in_use, mediapipe_file
+from tfdl.export.detection import detector_files, face_detector_file, face_detector_in, in_use, mediapipe_file
 from tfdl.export.detection_3d import point_detector_files
 from tfdl.export.entry_points import entry_points, export_entry_points
 from tfdl.export.graph import LoopError, graph
-from tfdl.export.metadata import attach_metadata
+from tfdl.export.metadata import FACES, attach_metadata
 from tfdl.export.objects import finds_objects
 from tfdl.export.parity import ExportError, Reference, check, first, wrong_outputs
 from tfdl.export.pose import pose_files, pose_in_use
@@ -129,6 +129,7 @@ def export_model(
     if "mediapipe" in formats and (task is None or task.kind != "detection"):
         raise ValueError("mediapipe is for detectors; of classifiers and segmenters MediaPipe takes model.tflite.")
     model = functional(model, representative)
+    faces = face_detector_in(model) if "mediapipe" in formats else None
     if task is not None and task.kind in DETECTORS:
         model = in_use(model)
     if task is not None and task.kind == "pose":
@@ -191,9 +192,12 @@ def export_model(
             files = DETECTORS[task.kind](fresh, source, signature, formats, calibration, few, left_out, say)
             report["detectors"] = dict(files)
         if "mediapipe" in formats:
-            few = reference.first(COMPARED)
+            path, few = fresh / "mediapipe.tflite", reference.first(COMPARED)
             try:
-                report["mediapipe"] = mediapipe_file(fresh / "mediapipe.tflite", source, signature, labels, few, say)
+                if faces is not None:
+                    report["mediapipe"] = face_detector_file(path, faces, signature.input_range, few, say)
+                else:
+                    report["mediapipe"] = mediapipe_file(path, source, signature, labels, few, say)
             except LoopError as error:
                 without(["mediapipe"], formats, str(error), say)
                 left_out["mediapipe"] = str(error)
@@ -280,7 +284,8 @@ def saved_model(folder, model, signature, reference):
 def readable(signature, report):
     """Whether one of MediaPipe's tasks can use the TFLite files, which it does with one picture at a time."""
     is_segmenter = len(signature.outputs) == 1 and (report["task"] or {}).get("kind") == "segmentation"
-    return signature.batch_size == 1 and (signature.is_classifier or is_segmenter)
+    finds_faces = signature.is_image_model and signature.outputs == FACES
+    return signature.batch_size == 1 and (signature.is_classifier or is_segmenter or finds_faces)
 
 
 def tflite(path, form, content, *, signature, reference, labels, has_metadata):

@@ -5,6 +5,7 @@
 | ImageClassifier | one (K), shown as it is: logits, or probabilities of files exported with softmax=True          |
 | ImageSegmenter  | one (H, W, K): a softmax is made of it                                                         |
 | ObjectDetector  | `location` (D, 4): y1, x1, y2, x2 in parts of the picture; `category`, `score` (D); `count` () |
+| FaceDetector    | those of `models.pose.blaze_face` for 128 x 128 pixels: it decodes them itself                 |
 
 Source: the schemas `metadata_schema.fbs` and `image_segmenter_metadata_schema.fbs` of TFLite Support and MediaPipe
 Tasks (Apache-2.0).  Slots are written by their number there, with `flatbuffers` alone.  The table is in a model buffer
@@ -30,6 +31,7 @@ IMAGE_PROPERTIES, BOX_PROPERTIES = 2, 3  # members of union ContentProperties
 BOUNDARIES = 1  # enum BoundingBoxType: left, top, right, bottom
 PLACES = (1, 0, 3, 2)  # of left, top, right and bottom in `location`
 SOFTMAX = 2  # enum Activation
+FACES = {"offsets": (896, 16), "scores": (896, 1)}  # FaceDetector knows these anchors, and six points, only
 DETECTIONS = {  # output -> the name that ObjectDetector looks for
     "location": "location",
     "category": "category",
