@@ -97,7 +97,7 @@ SMALLEST = {  # flags with which a comparison takes no time where it computes so
     "train_highway": {"depth": 4},
     "watch_gradients": {"length": 6, "singular_values": (0.9,)},
 }
-OTHERS = ("look_inside", "align_ppo", "generate_text")  # that compare within a task of their own
+OTHERS = ("look_inside", "align_ppo", "distill_text", "generate_text")  # that compare within a task of their own
 COMPARISONS = [name for name, file in RECIPES.items() if "run.compare(" in file.read_text() and name not in OTHERS]
 
 

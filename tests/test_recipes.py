@@ -24,6 +24,7 @@ SMALLEST = {  # flags that make a recipe's smoke run quicker
     "detect_in_3d": ["--variant", "nano", "--points", "512"],
     "detect_objects": ["--data", "shapes", "--variant", "nano", "--image-size", "64"],
     "detect_faces": ["--data", "figures", "--variant", "nano", "--image-size", "64"],
+    "distill_text": ["--data", "reverse", "--teacher", "nano", "--variant", "nano", "--keep", "8"],
     "estimate_pose": ["--data", "figures", "--model", "blaze_pose", "--variant", "nano", "--image-size", "64", "64"],
     "fine_tune": ["--source", "digits", "--model", "lenet", "--variant", "nano"],
     "fine_tune_instructions": ["--data", "add", "--variant", "nano"],

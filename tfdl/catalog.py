@@ -263,6 +263,7 @@ MINUTES = {
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
     "tfdl run detect_objects --model detr": 10,
+    "tfdl run distill_text": 6,
     "tfdl run test_hypotheses": 1,
     "tfdl run average_samples": 1,
     "tfdl run simulate_markov_chains": 1,
@@ -1635,6 +1636,7 @@ TOPICS = (
         6,
         "Optimization",
         prerequisites=("classification", "softmax"),
+        recipe="tfdl run distill_text",
     ),
     Topic(
         "pytorch",
