@@ -74,11 +74,34 @@ which `python tools/bench_text.py` writes.
 SPEED_OF_WRITING = """
 ### Writing tokens with GPT-2's shapes
 
-Ours over theirs: "both" is 32 tokens after prompts of 32, "prefill" reads 63 and writes 1, "decode" reads 1 and writes
-32.  `litert` is our export in LiteRT against keras-hub, `memory` the time of reading all weights for each token, a
-limit.  From [results/bench_generate.json](results/bench_generate.json), which `python tools/bench_generate.py` writes.
+Ours over theirs: "both" is 32 tokens after prompts of 32, "prefill" reads 63 and writes 1, "decode" is what the 31
+tokens after the first take.  `litert` is our export in LiteRT against keras-hub, `memory` the time of reading all
+weights for each token, a limit.  `length` is ours against itself: the time for a token of a text of 224 over that for
+one of 32, and the most memory that its process takes.  From
+[results/bench_generate.json](results/bench_generate.json), which `python tools/bench_generate.py` writes.
 
 | against | part | batch | ratio | target |
+|---|---|---|---|---|
+"""
+
+SPECULATION = """
+### Speculative decoding
+
+Over greedy decoding of the same model by the same compiled loop, one text at a time: a GPT and its draft, both trained
+on Shakespeare's characters, continue held-out pieces.  From
+[results/bench_speculative.json](results/bench_speculative.json), which `python tools/bench_speculative.py` writes.
+
+| guesses | right | weights of the model | of the draft | same texts | ratio | target |
+|---|---|---|---|---|---|---|
+"""
+
+FORMATS = """
+### Smaller files of a trained language model
+
+Perplexity on held-out characters, bytes, and speed of reading over the float32 file's, in LiteRT on one thread.  From
+[results/bench_formats.json](results/bench_formats.json), which `python tools/bench_formats.py` writes.
+
+| weights | bytes | nats | perplexity | speed |
 |---|---|---|---|---|
 """
 
@@ -222,6 +245,10 @@ def page(folder):
         text += SPEED_OF_TEXT + "".join(text_line(row) for row in files["bench_text"]["rows"])
     if "bench_generate" in files:
         text += SPEED_OF_WRITING + "".join(writing_line(row) for row in files["bench_generate"]["rows"])
+    if "bench_speculative" in files:
+        text += SPECULATION + "".join(speculation_line(row) for row in files["bench_speculative"]["rows"])
+    if "bench_formats" in files:
+        text += FORMATS + "".join(format_line(row) for row in files["bench_formats"]["rows"])
     if "bench_detection" in files:
         text += SPEED_OF_DETECTORS + "".join(detector_line(row) for row in files["bench_detection"]["rows"])
     if "bench_data" in files:
@@ -279,7 +306,22 @@ def text_line(row):
 
 def writing_line(row):
     """The same of writing tokens."""
-    return f"| {row['against']} | {row['part']} | {row['batch']} | {ratio(row)} | ≥ {row['target']:g} |\n"
+    memory = [f"{megabytes:,.0f} MB for {tokens} tokens" for tokens, megabytes in row.get("megabytes", {}).items()]
+    cells = (row["against"], row["part"], str(row["batch"]), ", ".join((ratio(row), *memory)))
+    return "| " + " | ".join((*cells, f"≥ {row['target']:g}")) + " |\n"
+
+
+def speculation_line(row):
+    """One number of guesses as a row of the table."""
+    weights = [f"{count:,}" for count in row["weights"]]
+    cells = (str(row["guesses"]), f"{row['accepted']:.0%}", *weights, f"{row['same_texts']} of {row['texts']}")
+    return "| " + " | ".join((*cells, ratio(row), f"≥ {row['target']:g}")) + " |\n"
+
+
+def format_line(row):
+    """One file as a row of the table."""
+    cells = (row["weights"], f"{row['bytes']:,}", f"{row['loss']:.4f}", f"{row['perplexity']:.3f}", ratio(row))
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def detector_line(row):
