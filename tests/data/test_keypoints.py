@@ -12,6 +12,7 @@ from tfdl.core.bodies import BODIES
 from tfdl.data import keypoint_augment
 from tfdl.data.augment import random_brightness
 from tfdl.data.figures import figures
+from tfdl.data.keypoint_files import read
 from tfdl.data.keypoints import load
 
 SIZE = (48, 60)
@@ -203,6 +204,17 @@ def test_crowds_are_counted(tmp_path, capsys):
     assert sum(data.counts.values()) == 5
     assert "1 crowds and people without key points, left out" in data.note
     assert "left out" in capsys.readouterr().err
+
+
+def test_boxes_of_the_same_pictures_in_coco_s_own_folder_are_left_out(tmp_path):
+    file = coco_folder(tmp_path)
+    document = json.loads(file.read_text())
+    file.rename(file.with_name("person_keypoints_train2017.json"))
+    document["categories"] = [{"id": 7, "name": "doll"}, {"id": 8, "name": "car"}]
+    file.with_name("instances_train2017.json").write_text(json.dumps(document))
+    found = read(f"coco:{file.parent}", (32, 32, 3))
+    assert {split: len(records) for split, records in found.splits.items()} == {"train": 6}
+    assert found.notes["files of COCO's other tasks, left out"] == 1
 
 
 def test_other_sets_are_refused(tmp_path):

@@ -26,6 +26,7 @@ from tfdl.core.tflite_metadata import read_metadata
 from tfdl.export.card import usage
 from tfdl.export.exporter import export_model
 from tfdl.export.tflite import run_tflite
+from tfdl.export.verify import verify_export
 from tfdl.learners.supervised.face_detector import FaceDetector
 
 BEGIN = """
@@ -110,6 +111,7 @@ def segmenters(tmp_path_factory):
 def test_a_detector_s_file_has_boxes_in_parts_of_the_picture(detectors):
     report, folder = detectors
     assert report["mediapipe"]["mediapipe.tflite"]["agreement_map50"] > 0.98
+    assert verify_export(folder)["files"]["mediapipe.tflite"] == "ok"
     images = colored(3, seed=4)
     outputs = run_tflite((folder / "mediapipe.tflite").read_bytes(), {"images": images})
     expected = tfdl.load(folder, file="detector.tflite").predict(images)

@@ -21,7 +21,7 @@ ESSENTIAL = (
     "tyro",
     "ai-edge-litert",
 )
-OPTIONAL = ("keras-cv", "keras-nlp", "matplotlib", "safetensors", "torch", "jax", "wandb", "mlflow", "mediapipe")
+OPTIONAL = ("keras-cv", "keras-nlp", "matplotlib", "safetensors", "torch", "jax", "wandb", "mlflow", "mediapipe", "av")
 PYTHONS = ((3, 11), (3, 13))
 ENOUGH_DISK = 2e9  # bytes: a run folder with two checkpoints, TensorBoard and exports stays far below
 

@@ -86,7 +86,9 @@ def frames(path, every=1):
             for number, frame in enumerate(file.decode(video=0) if file.streams.video else ()):
                 if number % every == 0:
                     pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                    yield Frame(path, number, float(frame.time), np.ascontiguousarray(pixels))
+                    # Streams without times of their own have frames at equal distances
+                    time = number / file.streams.video[0].average_rate if frame.time is None else frame.time
+                    yield Frame(path, number, float(time), np.ascontiguousarray(pixels))
     except av.FFmpegError as error:
         where = "it cannot be decoded" if number < 0 else f"it cannot be decoded after frame {number}"
         raise ValueError(f"{where} ({error.strerror.lower()})") from None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from tests.data.annotations.written import SIZE, labelme
+from tests.data.annotations.written import SIZE, counted, labelme, save_picture
 from tfdl.data import instance_maps
 from tfdl.data.annotations.formats import read
 from tfdl.data.annotations.labelme import outline_of
@@ -49,3 +49,11 @@ def test_mistakes_are_named_with_their_place(text, message, tmp_path):
     (tmp_path / "train" / "a.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         read(f"labelme:{tmp_path}")
+
+
+def test_pictures_that_nothing_describes_are_counted(tmp_path):
+    labelme(tmp_path)
+    save_picture(tmp_path / "train" / "d.jpg")
+    found = read(f"labelme:{tmp_path}")
+    assert len(found.splits["train"]) == 3
+    assert counted(found)["pictures without a JSON file, left out"] == 1

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from tfdl.core import pictures
 from tfdl.data.annotations.record import Annotation, Found, entries, json_of, numbers, record_of, split_in
 
 CORNERS = 90  # of the polygon that stands for a circle
@@ -40,7 +41,16 @@ def read(folder, masks=False):
         content = picture_of(file, document)
         record = record_of(str(file), content, objects, stored=stored, notes=notes, masks=masks)
         splits.setdefault(split_in(*file.relative_to(folder).parts[:-1]), []).append(record)
+    used = [record.content for records in splits.values() for record in records]
+    notes["pictures without a JSON file, left out"] += count_others(folder, [file for file, _ in described], used)
     return Found(tuple(labels), splits, notes)
+
+
+def count_others(folder, files, used):
+    """The number of pictures in a folder that no file describes, neither by its content nor by its name."""
+    used, names = {path for path in used if isinstance(path, str)}, {file.with_suffix("") for file in files}
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in pictures.SUFFIXES)
+    return sum(str(path) not in used and path.with_suffix("") not in names for path in paths)
 
 
 def points_of(shape, where):
