@@ -1,7 +1,8 @@
-"""`tfdl predict SOURCE INPUT...`: a trained model's predictions for pictures or texts: a table, JSON, CSV or drawings.
+"""`tfdl predict SOURCE INPUT...`: what a trained model says of pictures, videos or texts: table, JSON, CSV, drawings.
 
 Of pictures and of clouds of points (.npy, .npz, .bin), INPUT is a file, a folder, a pattern, or - for a list of files.
-A video file stands for its frames, clip.mp4#000000 ..., and --out makes a video of it (pip install 'tfdl[video]').
+A video that is named itself stands for its frames, clip.mp4#000000 ..., and --out makes a video of it: pip install
+'tfdl[video]'.
 Of texts, it is a text, a file .txt with one on each line, a file .jsonl with a "text" on each line, or - for lines of
 standard input.  Of questions, each of these is a question on the text of --context FILE; else a question, a tab and its
 paragraph, or in a file .jsonl a "question" and a "context".
@@ -86,8 +87,8 @@ def arguments(argv):
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="picture, folder (with all inside it), pattern in quotes, or - for a list of files on standard input; or"
-        " text, .txt, .jsonl, or - for lines",
+        help="picture, video, folder (with all pictures inside it), pattern in quotes, or - for a list of files on"
+        " standard input; or text, .txt, .jsonl, or - for lines",
     )
     parser.add_argument(
         "--top",
