@@ -12,7 +12,8 @@ Tasks (Apache-2.0).  Slots are written by their number there, with `flatbuffers`
 called TFLITE_METADATA; the label file is zipped behind the flatbuffer, which readers of the model ignore.
 
 MediaPipe's image tasks take RGB pictures only: a file for gray ones has the same table, says GRAYSCALE in it, and is
-refused by them.  They stretch every picture to the size of the input.
+refused by them.  They stretch every picture to the size of the input.  ObjectDetector cuts the sides of boxes to whole
+pixels inside the picture; objects whose boxes are equal then become one with several categories.
 """
 
 import io
