@@ -45,19 +45,19 @@ class Config:
     """passes over all questions and answers, without `source`"""
     first_learning_rate: float = 3e-3
     """peak of that training"""
-    keep: int = 500
+    keep: int = 100
     """training questions of which the students have the answers"""
     prompts: int = 6000
     """further ones that the teacher answers"""
-    temperature: float = 2.0
-    """divides the logits of both where the student learns the teacher's probabilities"""
-    weight: float = 0.9
+    temperature: float = 1.0
+    """divides the logits of both where the student learns the teacher's probabilities; 1 as Kim & Rush have it"""
+    weight: float = 0.5
     """of that part of the loss; the rest is the cross entropy of the text"""
     batch_size: int = 64
     """conversations per update, over all devices"""
     learning_rate: float = 5e-3
     """peak of a linear warm-up over a twentieth of the updates, followed by a cosine to zero"""
-    epochs: int = 8
+    epochs: int = 12
     """passes of the students over the questions; few answers are repeated until there are as many updates"""
     new_tokens: int = 8
     """the most tokens of an answer"""
