@@ -2,13 +2,15 @@
 
 import sys
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
 import tfdl
 from tests.models.language_models import moved
-from tfdl.export.int4 import with_int4_weights
+from tfdl.export.int4 import sharing_buffers, with_int4_weights
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,40 @@ def test_half_the_bytes_of_int8_and_each_weight_once(folder):
 def test_the_file_was_compared_and_wrong_weights_would_have_failed(folder):
     row = tfdl.verify_export(folder)["artifacts"]["model_int4.tflite"]
     assert 1e-3 < row["noise"] < 0.6  # not exact: else nothing was rounded
+
+
+def outside(content):
+    """The same file with all weights behind the table of contents, as the quantizer leaves those of large networks."""
+    model, tail = schema.ModelT.InitFromPackedBuf(content, 0), []
+    for buffer in model.buffers:
+        if buffer.data is not None and len(buffer.data) > 100:
+            tail.append((buffer, bytes(np.asarray(buffer.data, np.uint8))))
+            buffer.data, buffer.offset, buffer.size = None, 2, len(tail[-1][1])  # numbers of the same length
+    for _ in range(2):  # once to learn how long the table is
+        builder = flatbuffers.Builder(len(content))
+        builder.Finish(model.Pack(builder), b"TFL3")
+        table = bytes(builder.Output())
+        place = -(-len(table) // 16) * 16
+        written = table + bytes(place - len(table))
+        for buffer, data in tail:
+            buffer.offset = len(written)
+            written += data + bytes(-len(data) % 16)
+    return written
+
+
+def test_weights_behind_the_table_of_contents_are_kept(folder):
+    content = (folder / "model.tflite").read_bytes()
+    file = sharing_buffers(outside(content))
+    assert sum(map(len, weights_of(file))) == sum(map(len, weights_of(content)))
+    np.testing.assert_array_equal(*(logits_of(version) for version in (content, file)))
+
+
+def logits_of(content):
+    """Of the token 1 at the beginning."""
+    runner = Interpreter(model_content=content).get_signature_runner("step")
+    inputs = {name: np.zeros(row["shape"], row["dtype"]) for name, row in runner.get_input_details().items()}
+    inputs["tokens"][:] = 1
+    return runner(**inputs)["logits"]
 
 
 def test_it_is_not_made_unasked():

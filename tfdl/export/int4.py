@@ -35,6 +35,9 @@ def sharing_buffers(content):
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     places, kept, first = {}, [], {}
     for i, buffer in enumerate(model.buffers):
+        if buffer.offset > 1:  # of a large file the data stand behind the table of contents; 0 and 1 say nothing
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
         data = None if buffer.data is None else np.asarray(buffer.data, np.uint8)
         key = i if data is None or not data.size else hashlib.sha256(data).digest()
         if key not in first:
