@@ -82,7 +82,7 @@ def following(topic):
     return TOPICS[place] if place < len(TOPICS) else None
 
 
-def build(key: str, variant=None, *, weights=None, adapt_channels=False, **kwargs):
+def build(key: str, variant=None, *, weights=None, backbone_weights=None, adapt_channels=False, **kwargs):
     """The network of topic `key`, with random or given weights, and with fused BatchNorm on TensorFlow.
 
     Args:
@@ -91,6 +91,8 @@ def build(key: str, variant=None, *, weights=None, adapt_channels=False, **kwarg
         weights: as for `load_weights`: the name of published weights (`tfdl show KEY` lists them), a file, or the
             folder of a run.  The model has their number of classes, unless `num_classes` is given: then all weights
             except the classifier's are loaded.
+        backbone_weights: of detectors and segmenters on a classifier's family: a classifier trained before, as a run
+            folder, a file, or a name of published weights.  A sentence says how many weights were taken.
         adapt_channels: convert weights for three channels to a model with another number: see `load_weights`.
         **kwargs: passed to the builder: `image_shape`, `num_classes`, `normalize`, `name` for vision models.
 
@@ -98,7 +100,8 @@ def build(key: str, variant=None, *, weights=None, adapt_channels=False, **kwarg
         a `keras.Model`.
 
     Raises:
-        ValueError: no such topic, not built yet, or not a model; or the weights do not fit.
+        ValueError: no such topic, not built yet, or not a model; the weights do not fit; or both `weights` and
+            `backbone_weights` are given.
         FileNotFoundError, ConnectionError: the weights cannot be found or downloaded.
     """
     topic = find(key)
@@ -113,11 +116,18 @@ def build(key: str, variant=None, *, weights=None, adapt_channels=False, **kwarg
             f"{topic.title} ({key!r}) is not a model, so it cannot be built; `tfdl show {key}` says where its code is."
         )
     builder = getattr(importlib.import_module(topic.module), topic.key)
+    if weights and backbone_weights:
+        raise ValueError(
+            f"weights is {weights!r} and backbone_weights {backbone_weights!r}; give one: the first has a backbone too."
+        )
     if weights:
         interop = importlib.import_module("tfdl.interop.weights")
         model = interop.build(builder, topic.key, variant, weights, kwargs, adapt_channels)
     else:
         model = builder(**kwargs) if variant is None else builder(variant, **kwargs)
+    if backbone_weights:
+        backbones = importlib.import_module("tfdl.interop.backbones")
+        print(backbones.load_backbone(model, builder, variant, backbone_weights))
     if importlib.import_module("keras").config.backend() == "tensorflow":
         importlib.import_module("tfdl.core.fused_norms").fuse_batch_norms(model)
     return model

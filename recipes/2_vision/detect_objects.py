@@ -61,6 +61,8 @@ class Config:
     """row of the model's VARIANTS: tfdl show MODEL"""
     weights: str = ""
     """weights to start from: a run folder or a file; empty: random"""
+    backbone_weights: str = ""
+    """a classifier whose weights the backbone gets: a run folder, a file or a published name; empty: random"""
     image_size: int = 96
     """side of the model's square input in pixels, a multiple of 32"""
     skip_broken: bool = False
@@ -113,6 +115,7 @@ def main(config: Config):
             image_shape=data.image_shape,
             num_classes=data.num_classes,
             weights=config.weights or None,
+            backbone_weights=config.backbone_weights or None,
             **options,
         )
         learner = LEARNERS[config.model]

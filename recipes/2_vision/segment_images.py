@@ -41,6 +41,8 @@ class Config:
     """row of the model's VARIANTS: tfdl show MODEL"""
     weights: str = ""
     """weights to start from: a run folder or a file; empty: random"""
+    backbone_weights: str = ""
+    """a classifier whose weights the backbone gets: a run folder, a file or a published name; empty: random"""
     image_size: tuple[int, int] = (96, 96)
     """height and width of the model's input in pixels, multiples of 32"""
     resize: Literal["stretch", "pad"] = "stretch"
@@ -80,6 +82,7 @@ def main(config: Config):
             image_shape=data.image_shape,
             num_classes=data.num_classes,
             weights=config.weights or None,
+            backbone_weights=config.backbone_weights or None,
         )
         learning_rate = after_warm_up(cosine, config.learning_rate, run.updates(data, config.epochs))
         model.compile(

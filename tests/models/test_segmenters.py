@@ -78,7 +78,7 @@ def test_fcn_begins_as_its_coarsest_network():
     """Section 4.2: scores of finer maps begin at zero."""
     keras.utils.set_random_seed(0)
     fine, images = fcn("nano", image_shape=SHAPE, num_classes=3), images_of(1, *SHAPE)
-    coarse = fcn(FCNConfig(backbone="nano", finest=32), image_shape=SHAPE, num_classes=3)
+    coarse = fcn(FCNConfig(backbone=RESNETS["nano"], finest=32), image_shape=SHAPE, num_classes=3)
     by_path = {w.path: w for w in fine.weights}
     for weight in coarse.weights:
         weight.assign(by_path[weight.path])
@@ -143,6 +143,6 @@ def test_wrong_sizes_are_refused():
     with pytest.raises(ValueError, match="rates above 1 and channels"):
         DeepLabConfig(backbone=RESNETS["nano"], rates=())
     with pytest.raises(ValueError, match="finest must be 8, 16 or 32, not 4"):
-        FCNConfig(backbone="18", finest=4)
+        FCNConfig(backbone=RESNETS["18"], finest=4)
     with pytest.raises(ValueError, match="two levels"):
         UNetConfig(levels=1)

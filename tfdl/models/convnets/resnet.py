@@ -55,6 +55,12 @@ VARIANTS = {
     "50_keras": ResNetConfig(blocks=(3, 4, 6, 3), **KERAS),
     "101_keras": ResNetConfig(blocks=(3, 4, 23, 3), **KERAS),
     "152_keras": ResNetConfig(blocks=(3, 8, 36, 3), **KERAS),
+    # Ours, the backbones of small detectors and segmenters, with half and a quarter of the channels; _small for
+    # small images.
+    "10_half": ResNetConfig(blocks=(1, 1, 1, 1), channels=32),
+    "18_half": ResNetConfig(blocks=(2, 2, 2, 2), channels=32),
+    "18_quarter": ResNetConfig(blocks=(2, 2, 2, 2), channels=16),
+    "18_quarter_small": ResNetConfig(blocks=(2, 2, 2, 2), channels=16, large_images=False),
     # 6n + 2 layers for images of 32 pixels a side; those with _a use option A, the others projections.
     "cifar20": ResNetConfig(blocks=(3, 3, 3), **CIFAR),
     "cifar56": ResNetConfig(blocks=(9, 9, 9), **CIFAR),

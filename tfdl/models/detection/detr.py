@@ -10,6 +10,8 @@ Shapes: B batch, H W height and width of the picture, h w of the map, D width, Q
 classes.
 """
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -50,7 +52,7 @@ class DETRConfig:
             )
 
 
-SMALL_RESNET = ResNetConfig(blocks=(1, 1, 1), channels=32)  # a map of stride 16
+SMALL_RESNET = replace(RESNETS["10_half"], blocks=(1, 1, 1))  # up to a map of stride 16
 
 VARIANTS = {
     "nano": DETRConfig(  # ours, for tests

@@ -65,7 +65,7 @@ VARIANTS = {
         pretrained=False,
     ),
     "small_images": FasterRCNNConfig(  # ours, for pictures of about 100 pixels and two CPU cores
-        backbone=ResNetConfig(blocks=(2, 2, 2, 2), channels=16),
+        backbone=RESNETS["18_quarter"],
         channels=48,
         inner=256,
         anchors=(12.0, 24.0, 48.0, 72.0, 96.0),

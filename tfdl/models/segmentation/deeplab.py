@@ -18,7 +18,6 @@ from tfdl.layers.pixels import image_input
 from tfdl.models.backbones import backbone_of
 from tfdl.models.convnets.mobilenet import VARIANTS as MOBILENETS
 from tfdl.models.convnets.resnet import VARIANTS as RESNETS
-from tfdl.models.convnets.resnet import ResNetConfig
 
 
 @config
@@ -47,7 +46,7 @@ VARIANTS = {
     "nano": DeepLabConfig(backbone=dilated_resnet("nano"), rates=(2, 3), channels=8, low_channels=4),  # for tests
     # Ours, for pictures of about 100 pixels a side: every map has half of the usual stride, and is narrow.
     "small_images": DeepLabConfig(
-        backbone=ResNetConfig(blocks=(2, 2, 2, 2), channels=16, large_images=False),
+        backbone=RESNETS["18_quarter_small"],
         stride=8,
         rates=(2, 4),
         channels=64,

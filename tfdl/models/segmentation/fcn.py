@@ -10,14 +10,15 @@ from keras import layers
 
 from tfdl.core.config import check_num_classes, choose_variant, config
 from tfdl.layers.pixels import image_input
-from tfdl.models.convnets.resnet import resnet
+from tfdl.models.convnets.resnet import VARIANTS as RESNETS
+from tfdl.models.convnets.resnet import ResNetConfig, resnet
 
 
 @config
 class FCNConfig:
     """One network: a ResNet, and the finest of its maps that is used."""
 
-    backbone: str  # row of resnet's VARIANTS
+    backbone: ResNetConfig
     finest: int = 8  # stride: 32, 16 or 8, as in the names FCN-32s, FCN-16s, FCN-8s
 
     def __post_init__(self):
@@ -26,11 +27,11 @@ class FCNConfig:
 
 
 VARIANTS = {
-    "nano": FCNConfig(backbone="nano"),  # ours, for tests
-    "32s_resnet18": FCNConfig(backbone="18", finest=32),
-    "16s_resnet18": FCNConfig(backbone="18", finest=16),
-    "8s_resnet18": FCNConfig(backbone="18"),
-    "8s_resnet50": FCNConfig(backbone="50"),
+    "nano": FCNConfig(backbone=RESNETS["nano"]),  # ours, for tests
+    "32s_resnet18": FCNConfig(backbone=RESNETS["18"], finest=32),
+    "16s_resnet18": FCNConfig(backbone=RESNETS["18"], finest=16),
+    "8s_resnet18": FCNConfig(backbone=RESNETS["18"]),
+    "8s_resnet50": FCNConfig(backbone=RESNETS["50"]),
 }
 
 

@@ -14,6 +14,7 @@ of all levels, C channels or classes, D detections.
 """
 
 import math
+from dataclasses import replace
 
 import keras
 from keras import layers, ops
@@ -25,7 +26,6 @@ from tfdl.layers.grid_cells import GridCells, GridObjects
 from tfdl.layers.pixels import image_input
 from tfdl.models.backbones import backbone_of, freeze
 from tfdl.models.convnets.resnet import VARIANTS as RESNETS
-from tfdl.models.convnets.resnet import ResNetConfig
 from tfdl.ops.mask_suppression import levels_of
 
 FINEST = 4  # stride of the first map of the pyramid, P2
@@ -75,7 +75,7 @@ VARIANTS = {
     ),
     # Ours, for pictures of about 100 pixels a side with objects of 8 to 60, trained from scratch.
     "small_images": SOLOConfig(
-        backbone=ResNetConfig(blocks=(2, 2, 2), channels=32),
+        backbone=replace(RESNETS["18_half"], blocks=(2, 2, 2)),
         strides=(4, 8, 8),
         grids=(12, 10, 8),
         scales=((1, 24), (16, 40), (32, 1024)),
