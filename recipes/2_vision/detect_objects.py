@@ -26,6 +26,7 @@ from tfdl.data import detection
 from tfdl.data.anchors import anchors_of
 from tfdl.data.detection_augment import chain, random_affine, random_color, random_flip, random_mosaic
 from tfdl.figures.detections import detection_grid, precision_recall
+from tfdl.inference.detection_scores import evaluate
 from tfdl.learners.supervised.anchor_detector import AnchorDetector
 from tfdl.learners.supervised.detector import Detector
 from tfdl.learners.supervised.grid_segmenter import GridSegmenter
@@ -139,7 +140,10 @@ def main(config: Config):
     images = images[:8]
     title = "the first test pictures; true boxes are white"
     run.show("predictions", detection_grid(images, model.detect(images), data.labels, truth=truth, title=title))
-    run.export(model, data)
+    report = run.export(model, data)
+    if "detector_int8.tflite" in report.get("detectors", {}):
+        phone = tfdl.load(run.folder / "export", file="detector_int8.tflite")
+        metrics["int8_map50"] = evaluate(phone, data.test.as_numpy_iterator(), data.labels).metrics["map50"]
     return run.finish(model, metrics)
 
 

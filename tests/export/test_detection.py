@@ -9,8 +9,13 @@ from tests.inference.test_detection import CELLS, COLORS, SIDE, planted
 from tfdl.core.task import Task
 from tfdl.export import detection
 from tfdl.export.exporter import export_model
+from tfdl.export.graph import graph
 from tfdl.export.parity import ExportError
+from tfdl.export.quantize import convert_int8, with_pixels
+from tfdl.export.signatures import signature_of
+from tfdl.export.tflite import operators, run_tflite
 from tfdl.export.verify import verify_export
+from tfdl.layers.box_distribution import BoxDistribution
 from tfdl.ops.suppression import non_max_suppression
 
 TASK = Task(kind="detection", labels=COLORS, image_shape=(SIDE, SIDE, 3), resize="pad")
@@ -58,6 +63,34 @@ def test_every_file_answers_as_the_model(exported, file):
         assert sorted(found.numbers) == sorted(expected.numbers)
         pairs = zip(sorted(map(tuple, found.boxes)), sorted(map(tuple, expected.boxes)))
         assert all(np.allclose(a, b, atol=0.5) for a, b in pairs)
+
+
+def distributed():
+    """A network of four points, whose boxes are decoded from distributions, as YOLOv8 has them."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((SIDE, SIDE, 3), name="images")
+    maps = keras.layers.Conv2D(8, 4, 4, activation="relu")(images)
+    spread = keras.initializers.RandomNormal(stddev=0.3, seed=1)
+    logits = keras.layers.Conv2D(64, 4, 4, kernel_initializer=spread, name="box")(maps)
+    boxes = BoxDistribution((SIDE, SIDE, 3), (16,), 16)(keras.layers.Reshape((4, 64))(logits))
+    scores = keras.layers.Reshape((4, 3))(keras.layers.Conv2D(3, 4, 4, name="class")(maps))
+    return keras.Model(images, {"boxes": boxes, "scores": scores}, name="distributed")
+
+
+def test_boxes_are_decoded_in_float_from_integers():
+    """In 8 bits throughout, the mean over the bins would be wrong by pixels, and so would the boxes."""
+    model, images = distributed(), np.random.default_rng(0).random((24, SIDE, SIDE, 3), dtype="float32")
+    signature = signature_of(model, input_range=(0, 1))
+    live = model.predict(images, verbose=0)["boxes"]
+    assert np.ptp(live[..., 2] - live[..., 0]) > 16, "boxes of many sizes"
+    made = graph(model, signature, integers=True)
+    files = [convert_int8(made, signature, {"images": images}, decoding=decoding) for decoding in (False, True)]
+    rough, fine = (np.abs(run_tflite(file, {"images": images})["boxes"] - live).max() for file in files)
+    assert fine < 1.0 and rough > 4 * fine
+    assert operators(files[1])["DEQUANTIZE"] == 2, "the outputs of both heads, which are integers"
+    pixels = np.round(255 * images)
+    answers = run_tflite(with_pixels(files[1], decoding=True), {"images": pixels / 255})
+    assert np.abs(answers["boxes"] - live).max() < 1.0
 
 
 def test_folder_is_verified_with_its_detectors(exported):

@@ -54,12 +54,10 @@ def test_every_weight_of_the_backbone_is_the_classifier_s(key, run, theirs, caps
     assert f"The backbone, a resnet, {said}" in capsys.readouterr().out
 
 
-def test_names_of_other_libraries_are_known(tmp_path):
-    source = classifier(num_classes=7)
-    save_weights(source, tmp_path / "theirs.safetensors", layout="torchvision")
-    model = tfdl.build(
-        "fcn", "nano", image_shape=SHAPE, num_classes=2, backbone_weights=tmp_path / "theirs.safetensors"
-    )
+def test_names_of_other_libraries_are_known(trained, tmp_path):
+    file = tmp_path / "theirs.safetensors"
+    save_weights(trained, file, layout="torchvision")
+    model = tfdl.build("fcn", "nano", image_shape=SHAPE, num_classes=2, backbone_weights=file)
     for path in ("stem_conv", "stage4_block0_conv3_norm"):
         pairs = zip(model.get_layer(path).weights, trained.get_layer(path).weights)
         assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)

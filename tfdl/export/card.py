@@ -265,5 +265,8 @@ def known_limits(report):
     if report["labels"] and not report.get("softmax"):
         limits.append("Scores are logits; take the softmax for percentages.")
     if "model_uint8.tflite" in report["artifacts"]:
-        limits.append("`model_uint8.tflite` takes pixels in [0, 255] and gives integers with a scale and a zero point.")
+        answers = "integers with a scale and a zero point"
+        if report["task"] and report["task"]["kind"] == "detection":
+            answers = "boxes and scores in float32"
+        limits.append(f"`model_uint8.tflite` takes pixels in [0, 255] and gives {answers}.")
     return limits

@@ -55,7 +55,7 @@ def converted(source, kind, samples=None):
     """TFLite bytes of a `tfdl.export.graph.Source`; see `converted` in converter_process.py for kinds.
 
     Args:
-        samples: {input name: array (N, ...)} for "int8" and "int16".
+        samples: {input name: array (N, ...)} for "int8", "int8_decoding" and "int16".
 
     Raises:
         ConversionError: TensorFlow cannot convert the graph, or the converter's process has ended.

@@ -17,11 +17,24 @@ if __name__ == "__main__":
 
 import numpy as np  # noqa: E402 (after what TensorFlow reads when it loads)
 import tensorflow as tf  # noqa: E402
+from tensorflow.lite.python import schema_py_generated as schema  # noqa: E402
+
+# The converter ends with this function too; tf.lite.experimental.QuantizationDebugger, which is public and takes nodes
+# to leave alone as well, would quantize twice.
+from tensorflow.lite.python.convert import mlir_quantize  # noqa: E402
 
 IDLE = 60  # seconds without a job, after which the process ends; it holds half a gigabyte
 INTEGERS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "int8_decoding": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
     "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
+PRODUCTS = {  # operators in which networks spend their time
+    schema.BuiltinOperator.BATCH_MATMUL,
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+    schema.BuiltinOperator.FULLY_CONNECTED,
+    schema.BuiltinOperator.TRANSPOSE_CONV,
 }
 
 
@@ -52,8 +65,9 @@ def converted(folder, names, batch, kind, samples):
 
     Args:
         folder, names, batch: see `tfdl.export.graph.Source`.
-        kind: "float32"; "float16" weights; "weights" in 8 bits, computed in float32; "int8"; "int16" with int8 weights.
-        samples: an .npz file of {input name: array (N, ...)} that calibrates the last two; None for the others.
+        kind: "float32"; "float16" weights; "weights" in 8 bits, computed in float32; "int8"; "int8_decoding", int8 with
+            a decoding in float32, see `decoding_of`; "int16" with int8 weights.
+        samples: an .npz file of {input name: array (N, ...)} that calibrates the last three; None for the others.
     """
     if names:
         setup = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=names)
@@ -70,7 +84,32 @@ def converted(folder, names, batch, kind, samples):
         with np.load(samples) as stored:
             arrays = {name: stored[name] for name in stored.files}
         setup.representative_dataset = lambda: batches(arrays, batch)
-    return setup.convert()
+    if kind != "int8_decoding":
+        return setup.convert()
+    setup._experimental_calibrate_only = True
+    calibrated = setup.convert()
+    return mlir_quantize(calibrated, denylisted_nodes=decoding_of(calibrated))
+
+
+def decoding_of(content):
+    """Names of the tensors that operators after the last products with weights compute: the decoding of the outputs.
+
+    Where a network ends with a computation, such as the mean of a distribution and the place of a point in the picture,
+    each of its steps would round to 256 numbers.  In float32 they take no time that counts.
+    """
+    model = schema.Model.GetRootAsModel(content, 0)
+    graph = model.Subgraphs(0)
+    names, used_by_products = [], set()  # numbers of tensors from which a product is still to come
+    for i in reversed(range(graph.OperatorsLength())):
+        operator = graph.Operators(i)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        is_product = max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) in PRODUCTS
+        results = operator.OutputsAsNumpy().tolist()
+        if is_product or used_by_products.intersection(results):
+            used_by_products.update(operator.InputsAsNumpy().tolist())
+        else:
+            names += [graph.Tensors(number).Name().decode() for number in results]
+    return names
 
 
 def batches(arrays, size):

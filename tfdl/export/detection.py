@@ -1,7 +1,9 @@
 """What of a detector goes into files: boxes and scores, and in a file of its own also the suppression.
 
 detector.tflite       float32: what is left after non-maximum suppression, ready to be drawn
-detector_int8.tflite  the same with 8 bits inside; boxes and scores are compared and sorted as floats
+detector_int8.tflite  the same with 8 bits up to the last convolutions; boxes and scores are computed, compared and
+                      sorted as floats.  With all of it in 8 bits each step from distances to boxes would round to 256
+                      numbers: a YOLOv8n with a mAP50 of 0.678 on shapes was left with 0.379, and so has 0.685
 mediapipe.tflite      on request: detector.tflite with outputs and metadata for MediaPipe's ObjectDetector; of BlazeFace
                       with its 896 anchors and six points the network itself for MediaPipe's FaceDetector
 

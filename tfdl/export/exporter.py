@@ -3,8 +3,10 @@
 saved_model/          dynamic batch; signatures `serve` and, for pictures, `serve_uint8`
 model.tflite          float32
 model_float16.tflite  weights in float16, half the bytes; float32 inputs and outputs
-model_int8.tflite     8 bits inside, float32 inputs and outputs: takes the place of model.tflite
-model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels as they are (pictures only)
+model_int8.tflite     8 bits inside, float32 inputs and outputs: takes the place of model.tflite; of detectors, boxes
+                      and scores are computed in float32 from what the last convolutions give in 8 bits
+model_uint8.tflite    the same with uint8 inputs and outputs: a camera's pixels as they are (pictures only); boxes and
+                      scores of detectors stay float32
 model_dynamic.tflite  weights in 8 bits, computed in float32 or in 8 bits as LiteRT sees fit; needs no samples
 model_int4.tflite     the same in 4 bits, by ai-edge-quantizer (extra `edge`)
 model_int16.tflite    16-bit activations and 8-bit weights ("16x8"), for models that int8 hurts; slower on most CPUs
@@ -218,6 +220,7 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
     """Writes each file and yields (name, its row of the report, its outputs for the reference's inputs)."""
     few = reference.first(COMPARED)
     write = functools.partial(tflite, signature=signature, labels=labels, has_metadata=readable(signature, report))
+    has_decoding = (report["task"] or {}).get("kind") == "detection"
     if "savedmodel" in formats:
         with timed("SavedModel", say):
             result = saved_model(folder / "saved_model", model, signature, few)
@@ -234,7 +237,8 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
         try:
             source = graph(model, signature, integers=True)
             with timed(title, say):
-                content = convert_int8(source, signature, calibration, wide=form == "tflite_int16")
+                wide = form == "tflite_int16"
+                content = convert_int8(source, signature, calibration, wide=wide, decoding=has_decoding)
                 result = write(folder / file, form, content, reference=reference)
         except (LoopError, ConversionError, ExportError, RuntimeError) as error:
             # A loop, the converter, integers too coarse for this model, or LiteRT: other files are as good without it
@@ -246,7 +250,7 @@ def artifacts(folder, model, signature, formats, calibration, reference, labels,
         if form == "tflite_int8" and signature.is_image_model:
             with timed("TFLite uint8", say):
                 path = folder / "model_uint8.tflite"
-                result = write(path, form, with_pixels(content), reference=reference)
+                result = write(path, form, with_pixels(content, decoding=has_decoding), reference=reference)
             yield result
 
 

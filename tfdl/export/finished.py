@@ -31,7 +31,10 @@ def finished_files(folder, source, signature, files, formats, calibration, input
             continue
         with timed(name, say):
             made = graph(source, signature, integers=form == "tflite_int8")
-            content = convert_float(made) if form == "tflite" else convert_int8(made, signature, calibration)
+            if form == "tflite":
+                content = convert_float(made)
+            else:
+                content = convert_int8(made, signature, calibration, decoding=True)
             write_bytes(folder / name, content)
             row = {"format": form, "bytes": len(content), "operators": operators(content)}
             try:

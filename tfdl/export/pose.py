@@ -3,7 +3,7 @@
 model*.tflite      heatmaps (1, h, w, K), or of a network of coordinates keypoints (1, K, 2) x, y in pixels of the
                    network's pictures, and scores (1, K, 1), the probabilities of being visible
 pose.tflite        float32, of a network of heat maps: the same outputs; the scores are the heights of the peaks
-pose_int8.tflite   the same with 8 bits inside: coordinates are exact to 1/256 of the picture
+pose_int8.tflite   the same with 8 bits up to the heat maps, and their decoding in float32
 
 The decoding is that of `ops.heatmaps`, in LiteRT's own operators.  A network of coordinates needs none, and is left
 without what only its training needed.

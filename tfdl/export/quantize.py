@@ -184,19 +184,26 @@ def checked_range(samples, signature):
     )
 
 
-def convert_int8(source, signature, calibration, *, wide=False):
-    """TFLite bytes with 8-bit weights and activations, `wide` with 16-bit activations; float32 inputs and outputs."""
+def convert_int8(source, signature, calibration, *, wide=False, decoding=False):
+    """TFLite bytes with 8-bit weights and activations; float32 inputs and outputs.
+
+    Args:
+        wide: 16-bit activations.
+        decoding: what follows the last convolutions and dense layers is a decoding of their outputs, and is computed in
+            float32.
+    """
     samples = spanning(calibration, signature.input_range) if signature.is_image_model else calibration
-    return refuse_foreign(converted(source, "int16" if wide else "int8", samples))
+    integers = "int8_decoding" if decoding else "int8"
+    return refuse_foreign(converted(source, "int16" if wide else integers, samples))
 
 
-def with_pixels(content):
+def with_pixels(content, *, decoding=False):
     """The int8 file of a model of pictures with uint8 inputs and outputs: pixels as they are, in [0, 255].
 
     For a model of pixels in [0, 1] the input's scale is 1/255 and its zero point 0, because the calibration samples are
-    made to span the whole range.
+    made to span the whole range.  With a decoding in float32 the outputs stay float32.
     """
-    return bytes(modify_model_io_type(content, tf.uint8, tf.uint8))
+    return bytes(modify_model_io_type(content, tf.uint8, tf.float32 if decoding else tf.uint8))
 
 
 def spanning(images, limits):
