@@ -1,6 +1,6 @@
 """Speed of our detectors against other libraries' on this machine, as ratios: above 1 ours is faster.
 
-    python tools/bench_detection.py                          all that is installed (6 minutes on two cores)
+    python tools/bench_detection.py                          all that is installed (8 minutes on two cores)
     python tools/bench_detection.py --rows step suppression  some rows
     python tools/bench_detection.py --busy                   while other programs run too
     python tools/bench_detection.py --quick                  a look: small pictures, few pairs, nothing kept
@@ -9,6 +9,9 @@ Ours and theirs run in turns, and each pair gives a ratio, so that a slow moment
 quartiles of the ratios are printed and kept in results/bench_detection.json, seconds never.
 
     step          a training step of YOLOv8n, of ours by the step of a `tfdl.Run`, against keras-cv's YOLOV8Detector
+    two_stage     a training step of Faster R-CNN with ResNet-50, of ours as above, against torchvision's in eager mode,
+                  where it is installed with its compiled operators: 1,000 regions proposed, 512 learned from, the stem,
+                  the first stage and all norms frozen, in both
     phone         YOLOv8n's TFLite file at 320 pixels on one thread, without suppression, against keras-cv's network
     suppression   8 x 2,100 boxes of 20 classes to 100 detections, as our detectors do it, against keras-cv's layer
     alignment     features of 8 x 100 boxes, one sample in a bin, against TensorFlow's kernel `crop_and_resize`:
@@ -20,7 +23,9 @@ one class for each box, ours any number.
 """
 
 import argparse
+import importlib.util
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -33,6 +38,7 @@ from tfdl.core.provenance import commit
 from tfdl.data import detection
 from tfdl.data.detection_augment import chain, random_affine, random_color, random_flip, random_mosaic
 from tfdl.learners.supervised.detector import Detector
+from tfdl.learners.supervised.two_stage_detector import TwoStageDetector
 from tfdl.ops.roi_align import roi_align
 from tfdl.ops.suppression import non_max_suppression
 from tfdl.train.step import exact
@@ -56,6 +62,7 @@ TITLE = "Speed of our detectors over others': medians and quartiles of paired ra
 KEYS = ("measure", "against", "batch", "image")
 CLASSES = 20
 BATCH = 8
+TWO_STAGE_BATCH = 2  # as torchvision's own training has it for each device
 BOXES, DETECTIONS = 2100, 100  # of YOLOv8 at 320 pixels
 STRIDE, CHANNELS, BINS = 8, 64, 7
 SEVERAL = 8  # batches
@@ -75,6 +82,9 @@ def main(argv=None):
         setting = on_one_thread(setting)
     circumstances, rows = surroundings(args.busy, ()), []
     for name in args.rows:
+        if name == "two_stage" and not has_torchvision():
+            print("torchvision with its operators is not installed (extra `parity`): nothing is compared with it.")
+            continue
         row = compared(name, setting)
         print(line(row), flush=True)
         rows.append(row | {"commit": commit()})
@@ -110,7 +120,34 @@ def steps(setting):
     theirs.optimizer.build(theirs.trainable_variables)
     their_truth = {"boxes": truth["boxes"], "classes": tf.cast(truth["labels"], tf.float32)}
     their_step = tf.function(lambda x, y: theirs.train_step((x, y))["loss"])
-    return (our_step(setting.side, images, truth), called(their_step, images, their_truth)), "keras-cv", batch
+    ours = our_step(Detector(yolo(setting.side)), images, truth)
+    return (ours, called(their_step, images, their_truth)), "keras-cv", batch
+
+
+def two_stage(setting):
+    import torch
+
+    images, truth = pictures(TWO_STAGE_BATCH, setting.side)
+    network = tfdl.build("faster_rcnn", "r50_fpn", image_shape=(setting.side, setting.side, 3), num_classes=CLASSES)
+    theirs = faster_rcnn_of_torchvision(setting.side)
+    parameters = [parameter for parameter in theirs.parameters() if parameter.requires_grad]
+    updates = torch.optim.AdamW(parameters, 1e-4)
+    channels_first = list(torch.from_numpy(images.numpy().transpose(0, 3, 1, 2).copy()))
+    targets = [
+        {"boxes": torch.from_numpy(boxes), "labels": 1 + torch.from_numpy(labels).long()}
+        for boxes, labels in zip(truth["boxes"].numpy(), truth["labels"].numpy())
+    ]
+
+    def their_step():
+        updates.zero_grad()
+        loss = sum(theirs(channels_first, targets).values())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+        updates.step()
+        return loss.item()
+
+    ours = our_step(TwoStageDetector(network), images, truth)
+    return (ours, their_step), f"torchvision {version('torchvision')}", TWO_STAGE_BATCH
 
 
 def phone(setting):
@@ -162,7 +199,7 @@ def pipeline(setting):
     augment = chain(random_mosaic(1.0), random_affine(0.3, shift=0.1), random_color(), random_flip())
     data = detection.load("shapes", image_size=setting.side, batch_size=batch, augment=augment)
     batches = data.train.take(SEVERAL)
-    step = our_step(setting.side, *pictures(batch, setting.side))
+    step = our_step(Detector(yolo(setting.side)), *pictures(batch, setting.side))
 
     def read():  # anew each time, so that nothing is read while a step is measured
         for _ in batches:
@@ -173,6 +210,7 @@ def pipeline(setting):
 
 ROWS = {
     "step": steps,
+    "two_stage": two_stage,
     "phone": phone,
     "suppression": suppression,
     "alignment": alignment,
@@ -205,8 +243,32 @@ def optimizer():
     return keras.optimizers.AdamW(1e-4, global_clipnorm=10.0)
 
 
-def our_step(side, images, truth):
-    model = Detector(yolo(side))
+def has_torchvision():
+    """Whether it is installed, and its compiled operators fit the PyTorch beside it."""
+    if not (importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision")):
+        return False
+    try:
+        import torchvision
+    except RuntimeError:  # "operator torchvision::nms does not exist"
+        return False
+    return torchvision.extension._has_ops()
+
+
+def faster_rcnn_of_torchvision(side):
+    """Their `fasterrcnn_resnet50_fpn` as it is trained from published weights, with as many regions as ours."""
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=3
+    )
+    regions = dict(rpn_pre_nms_top_n_train=1000, rpn_post_nms_top_n_train=1000)
+    return FasterRCNN(backbone, num_classes=1 + CLASSES, min_size=side, max_size=side, **regions).train()
+
+
+def our_step(model, images, truth):
+    """A call for a training step of a learner."""
     model.compile(optimizer())
     model = exact(model)
     model.optimizer.build(model.trainable_variables)
