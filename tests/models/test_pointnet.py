@@ -10,7 +10,7 @@ from tfdl.core.outline import parameters
 from tfdl.export.graph import graph
 from tfdl.export.signatures import signature_of
 from tfdl.export.tflite import convert_float, run_tflite
-from tfdl.models.three_d.pointnet import NearRotation, PointNetConfig, pointnet
+from tfdl.models.three_d.pointnet import CANONICAL, NearRotation, PointNetConfig, pointnet
 from tfdl.train.step import exact
 
 
@@ -28,6 +28,32 @@ def moved(model, seed=0):
 
 def test_count_is_the_published_one():
     assert parameters(outline(pointnet, points=64, num_classes=10)) == 3_472_339
+
+
+def test_count_of_the_network_for_parts_is_that_of_its_figure():
+    """Fig. 9: widths 64, 128, 128, T-Net, 512, 2048, the maximum; 3,024 numbers of a point; 256, 256, 128, 50."""
+
+    def units(*widths):  # kernel, bias, and two of the normalization
+        return sum(i * o + 3 * o for i, o in zip(widths, widths[1:]))
+
+    turns = sum(units(size, 64, 128, 1024, 512, 256) + 257 * size**2 for size in (3, 128))
+    points = units(3, 64, 128, 128) + units(128, 512, 2048)
+    assert 64 + 128 + 128 + 128 + 512 + 2048 + 16 == 3024
+    expected = turns + points + units(3024, 256, 256, 128) + 129 * 50
+    assert parameters(outline(pointnet, "part_segmentation", **CANONICAL["part_segmentation"])) == expected
+
+
+def test_parts_depend_on_the_category_and_follow_their_points():
+    model, x = moved(pointnet("nano_parts", points=12, num_classes=4, categories=3)), clouds()
+    order, category = np.random.default_rng(1).permutation(12), np.eye(3, dtype="float32")
+    logits = np.array(model({"points": x, "category": category}))
+    assert logits.shape == (3, 12, 4)
+    np.testing.assert_allclose(model({"points": x[:, order], "category": category}), logits[:, order], atol=1e-5)
+    other = np.array(model({"points": x, "category": category[[1, 2, 0]]}))
+    assert np.abs(other - logits).max() > 1e-3
+    assert outline(pointnet, "nano_parts", num_classes=4).input_shape == (None, 1024, 3)
+    with pytest.raises(ValueError, match="categories is 3; give 0, or for a variant for segmentation"):
+        pointnet("nano", categories=3)
 
 
 @pytest.mark.parametrize("variant", ["nano", "classification"])
