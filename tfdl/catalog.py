@@ -234,6 +234,7 @@ MINUTES = {
     "tfdl run fine_tune_instructions": 7,
     "tfdl run fine_tune_lora": 8,
     "tfdl run align_ppo": 10,
+    "tfdl run distill_text": 8,
     "tfdl run explore_linear_algebra": 1,
     "tfdl run differentiate": 1,
     "tfdl run estimate_parameters": 1,
@@ -275,7 +276,6 @@ MINUTES = {
 # Estimates for recipes that are not recorded, from similar ones.
 ESTIMATED_MINUTES = {
     "tfdl run detect_objects --model detr": 10,
-    "tfdl run distill_text": 6,
     "tfdl run test_hypotheses": 1,
     "tfdl run average_samples": 1,
     "tfdl run simulate_markov_chains": 1,

@@ -4,7 +4,9 @@ Stage 4 (transformers) - the teacher's texts: Kim & Rush 2016, arXiv:1606.07947,
 et al. 2015, arXiv:1503.02531
 Run:     tfdl run distill_text
          tfdl run distill_text --source runs/my_gpt --data reverse,sort --keep 1000
-Expect:  the students of a teacher answer more of 500 held-out questions than the one that sees few answers
+Expect:  of 500 held-out questions a student with an eighth of the teacher's weights answers 0.13 after 100 answers,
+         0.52 after the teacher's texts, and 0.98 after its probabilities too, as many updates each; 8 minutes on two
+         CPU cores that other programs shared (one run, seed 0)
 """
 
 from dataclasses import dataclass
