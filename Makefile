@@ -25,7 +25,7 @@ help:
 	@echo "make test-backends   every model on Keras's JAX and PyTorch backends, in the same environment"
 	@echo "make test-extras     the same on PyTorch alone, and JAX's layouts, Ray and MediaPipe"
 	@echo "make lint       ruff, ruff format --check, import-linter, mypy on the public names"
-	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (60 minutes)"
+	@echo "make bench      speed, as ratios against plain Keras, other libraries, and one worker (80 minutes)"
 	@echo "make venv       only install into .venv"
 	@echo "make clean      delete caches and build files (not the environments, not runs)"
 
@@ -89,6 +89,7 @@ bench: .venv/installed
 	$(BIN)/python tools/bench_vision.py
 	$(BIN)/python tools/bench_text.py
 	$(BIN)/python tools/bench_generate.py
+	$(BIN)/python tools/bench_speculative.py
 	$(BIN)/python tools/bench_detection.py
 	$(BIN)/python tools/bench_data.py
 	$(BIN)/python tools/bench_scaling.py

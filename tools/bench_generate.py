@@ -1,6 +1,6 @@
 """Speed of writing with GPT-2's shapes against other libraries on this machine, as ratios: above 1 ours is faster.
 
-    python tools/bench_generate.py                       all that is installed (10 minutes on two cores)
+    python tools/bench_generate.py                       all that is installed (25 minutes on two cores)
     python tools/bench_generate.py --against keras_hub --batches 1
     python tools/bench_generate.py --busy                while other programs run too
     python tools/bench_generate.py --quick               a look: a small model, few pairs, nothing kept

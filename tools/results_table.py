@@ -98,7 +98,8 @@ on Shakespeare's characters, continue held-out pieces.  From
 FORMATS = """
 ### Smaller files of a trained language model
 
-Perplexity on held-out characters, bytes, and speed of reading over the float32 file's, in LiteRT on one thread.  From
+Of `tfdl run train_gpt --epochs 1`: perplexity on held-out characters, bytes, and speed of reading over the float32
+file's, in LiteRT on one thread.  From
 [results/bench_formats.json](results/bench_formats.json), which `python tools/bench_formats.py` writes.
 
 | weights | bytes | nats | perplexity | speed |
