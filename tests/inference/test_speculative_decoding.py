@@ -46,6 +46,11 @@ def test_a_draft_that_is_the_model_is_always_right(gpt):
     assert texts(answer) == texts(gpt.generate(PROMPTS, new_tokens=10, compiled=False)) and answer.accepted == [1, 1, 1]
 
 
+def test_the_first_guess_after_a_prompt_of_one_token_sees_that_token_alone(gpt):
+    answer = gpt.speculate(gpt, [[token] for token in range(1, 13)], new_tokens=3, guesses=2, compiled=False)
+    assert answer.accepted == [1] * 12
+
+
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.3, top_k=20)], ids=["greedy", "drawn"])
 def test_xla_gives_the_same_tokens(sampling, gpt, draft):
     plain, compiled = (speculate(gpt, draft, sampling=sampling, seed=3, compiled=c) for c in (False, True))
