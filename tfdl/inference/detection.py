@@ -104,7 +104,7 @@ class Reader:
         self.labels = task.labels or tuple(map(str, range(self.num_classes)))
 
     def __call__(self, outputs):
-        found = self.found(outputs, score_threshold=self.threshold, iou_threshold=SAME)
+        found = self.found(outputs, score_threshold=self.threshold)
         results = []
         for i, (boxes, scores, numbers) in enumerate(zip(found["boxes"], found["scores"], found["labels"])):
             here = numbers >= 0
@@ -120,7 +120,7 @@ class Reader:
             )
         return results
 
-    def found(self, outputs, *, score_threshold=SURE, iou_threshold=0.7):
+    def found(self, outputs, *, score_threshold=SURE):
         """The detections in pixels of the network's pictures, padded: NumPy boxes (B, D, 4), scores (B, D), labels; and
         masks (B, D, H, W) in [0, 1] from a network that has any.
 
@@ -139,7 +139,7 @@ class Reader:
             found = best_classes(boxes, scores, score_threshold=score_threshold)
         else:
             found = non_max_suppression(
-                boxes, scores, score_threshold=score_threshold, iou_threshold=iou_threshold, candidates=300
+                boxes, scores, score_threshold=score_threshold, iou_threshold=SAME, candidates=300
             )
         return {name: ops.convert_to_numpy(values) for name, values in found.items()}
 

@@ -15,12 +15,12 @@ class BoxLearner(NetworkLearner):
 
     OUTPUTS = ("boxes", "scores")
 
-    def detect(self, images, *, score_threshold=0.001, iou_threshold=0.7, max_detections=100):
+    def detect(self, images, *, score_threshold=0.001, iou_threshold=0.5, max_detections=100):
         """What is in the pictures: dict of boxes (B, D, 4) xyxy in pixels, scores (B, D) and labels (B, D), -1 where
         padded; see `non_max_suppression`.
 
-        The thresholds are those for mean average precision, which wants doubtful detections too; a person rather wants
-        those above 0.25.
+        The threshold of scores is that for mean average precision, which wants doubtful detections too; a person rather
+        wants those above 0.25.  That of the IoU is the exported files'.
         """
         outputs = self(images, training=False)
         return non_max_suppression(
