@@ -4,10 +4,11 @@ Stage 4 (transformers) - SQuAD: Rajpurkar et al. 2016, arXiv:1606.05250; BERT: D
 section 4.2; questions without an answer: section 4.3
 Run:     tfdl run answer_questions
          tfdl run answer_questions --weights /path/to/all-MiniLM-L6-v2 --variant minilm_l6 --length 256 \\
-             --batch-size 16 --learning-rate 1e-4 --epochs 3
+             --batch-size 16 --learning-rate 1e-4 --epochs 6
          tfdl run answer_questions --data /path/to/squad --weights hf:google-bert/bert-base-uncased ...
-Expect:  on 130 questions on other paragraphs of XQuAD the logistic regression has 29 % exact matches and an F1 of 36 %
-         (seed 0); networks are not recorded yet
+Expect:  on 130 questions on other paragraphs of XQuAD, 46 % exact matches and an F1 of 54 % with the second command,
+         after 23 minutes on two CPU cores that other programs shared (one run, seed 0); the logistic regression has
+         29 % and 36 %
 """
 
 from dataclasses import dataclass
