@@ -42,6 +42,8 @@ class Config:
     """tokens of a tokenizer that is made here"""
     length: int | None = None
     """tokens that the model reads at once"""
+    rate: float | None = None
+    """share of the tokens that are damaged; default: the papers', 0.15 for T5 and 0.3 for BART"""
     batch_size: int | None = None
     """examples per update, over all devices"""
     learning_rate: float | None = None
@@ -65,7 +67,12 @@ def main(config: Config):
         vocabulary_size = len(data.target_tokenizer)
     else:
         data = corrupted_text.load(
-            config.data, config.model, column=config.column, tokenizer=config.tokenizer, **options
+            config.data,
+            config.model,
+            column=config.column,
+            tokenizer=config.tokenizer,
+            rate=config.rate,
+            **options,
         )
         vocabulary_size = data.vocabulary_size
 

@@ -88,6 +88,21 @@ def test_batches_keep_the_contract_and_the_models_numbers(model, loaded):
                 assert inputs["source"].shape[1] <= 20
 
 
+@pytest.mark.parametrize("model, usual", [("bert", 0.15), ("roberta", 0.15), ("t5", 0.15), ("bart", 0.3)])
+def test_rate_is_the_share_of_tokens_that_are_damaged(model, usual, loaded, file):
+    def damaged(data):
+        inputs, targets = arrays(data.test.unbatch().batch(1000))[0]
+        if not isinstance(inputs, dict):
+            return np.mean(targets[inputs != data.tokenizer.special["padding"]] >= 0)
+        last = len(data.tokenizer) - 1 if model == "t5" else np.inf
+        written = np.sum((targets >= 0) & (targets <= last))
+        read = np.isin(inputs["source"], [*data.tokenizer.special.values()], invert=True) & (inputs["source"] <= last)
+        return written / (written + np.sum(read)) if model == "t5" else 1 - np.sum(read) / written
+
+    for rate, data in ((usual, loaded[model]), (0.5, load(file, model, **OPTIONS, rate=0.5))):
+        assert damaged(data) == pytest.approx(rate, abs=0.08), rate
+
+
 def test_spans_have_sentinels_from_the_end_of_the_vocabulary(loaded):
     (inputs, targets), *_ = arrays(loaded["t5"].test)
     assert loaded["t5"].vocabulary_size == len(loaded["t5"].tokenizer) + 100
@@ -166,6 +181,7 @@ def test_published_tokenizer_brings_its_own_special_tokens(loaded, file, tmp_pat
     "options, message",
     [
         ({"masking": "sometimes"}, "masking is 'sometimes'; choose dynamic or static"),
+        ({"rate": 1}, "rate is 1; give the share of damaged tokens, more than 0 and less than 1"),
         ({"length": 7}, "length is 7; give 8 or more"),
         ({"length": 9999}, "The split 'train' of .* has fewer than 9997 tokens; give a shorter length"),
     ],

@@ -36,7 +36,8 @@ SENTINELS = 100  # behind a vocabulary that has none of its own, as behind T5's 
 class Kind:
     """What a model learns from: its damage, and its vocabulary where one is made from the training text."""
 
-    damage: object  # (tokens (B, T), seed (2), tokenizer) -> inputs and targets of the model
+    damage: object  # (tokens (B, T), seed (2), tokenizer, rate) -> inputs and targets of the model
+    rate: float  # the paper's share of tokens that are damaged
     pieces: str  # a kind of `Pieces.trained`
     special: tuple[str, ...]  # its special tokens, so that padding has the model's number
     needed: tuple[str, ...]  # keys of `special` that a tokenizer must have
@@ -119,6 +120,7 @@ def load(
     tokenizer=None,
     vocabulary_size=2000,
     masking="dynamic",
+    rate=None,
     run=None,
     seed=0,
     position=None,
@@ -140,6 +142,8 @@ def load(
             and byte pairs for the others.
         vocabulary_size: pieces in a tokenizer that is made here.
         masking: "dynamic" damages an example anew in each epoch, "static" does it once for all epochs.
+        rate: share of the tokens that are masked or lie in a span, in (0, 1); None is the paper's, 0.3 for BART and
+            0.15 for the others.
         run: a session, whose seed, position and limit are taken in place of the arguments.
         seed: of order and damage.
         position: an int64 variable (2) to start epochs from, made here if None.
@@ -155,6 +159,9 @@ def load(
     seed, position, limit = of_run(run, seed, position, limit)
     check(model, masking, {"batch_size": (batch_size, 1), "limit": (limit, 1), "length": (length, 8)})
     kind = KINDS[model]
+    rate = kind.rate if rate is None else rate
+    if not 0 < rate < 1:
+        raise ValueError(f"rate is {rate}; give the share of damaged tokens, more than 0 and less than 1.")
     texts = read(str(name), column, data_dir, download)
     if tokenizer is None:
         lines = (line for text in texts["train"] for line in text.splitlines())
@@ -175,7 +182,7 @@ def load(
     with tf.device("CPU:0"):
 
         def damaged(tokens, seed):
-            return kind.damage(tokens, seed, tokenizer)
+            return kind.damage(tokens, seed, tokenizer, rate)
 
         def at_once(key, seed):
             return damaged(tf.constant(examples[key]), tf.constant(seed, tf.int64))
@@ -246,26 +253,26 @@ def rows(texts, tokenizer, width):
 # Damage
 
 
-def masked(tokens, seed, tokenizer):
+def masked(tokens, seed, tokenizer, rate):
     """BERT's and RoBERTa's: [CLS] text [SEP], some of it masked."""
     special = tokenizer.special
     ordinary = np.isin(np.arange(len(tokenizer)), [*special.values()], invert=True)
-    return mask_tokens(framed(tokens, tokenizer), seed, mask=special["mask"], ordinary=ordinary)
+    return mask_tokens(framed(tokens, tokenizer), seed, mask=special["mask"], ordinary=ordinary, rate=rate)
 
 
-def without_spans(tokens, seed, tokenizer):
+def without_spans(tokens, seed, tokenizer, rate):
     """T5's: the text without its spans, and the spans; the decoder starts with padding."""
     padding = tokenizer.special["padding"]
-    source, target = corrupt_spans(tokens, seed, padding=padding, sentinel=first_sentinel(tokenizer))
+    source, target = corrupt_spans(tokens, seed, padding=padding, sentinel=first_sentinel(tokenizer), rate=rate)
     return to_write(source, tf.pad(target, [[0, 0], [1, 0]], constant_values=padding), padding)
 
 
-def infilled(tokens, seed, tokenizer):
+def infilled(tokens, seed, tokenizer, rate):
     """BART's, section 5.1: spans infilled and sentences permuted, and the whole text to write."""
     seeds = tf.random.experimental.stateless_split(seed, 2)
     special = tokenizer.special
     mixed = permute_sentences(tokens, seeds[0], stops=full_stops(tokenizer), padding=special["padding"])
-    source = infill(mixed, seeds[1], mask=special["mask"], padding=special["padding"])
+    source = infill(mixed, seeds[1], mask=special["mask"], padding=special["padding"], rate=rate)
     return to_write(framed(source, tokenizer), framed(tokens, tokenizer), special["padding"])
 
 
@@ -294,8 +301,8 @@ def full_stops(tokenizer):
 MASKED = ("bert", "roberta")  # which fill in masks
 AROUND = ("padding", "start", "end", "mask")
 KINDS = {
-    "bert": Kind(masked, "word_pieces", (), AROUND),
-    "roberta": Kind(masked, "byte_pairs", BART_TOKENS, AROUND),
-    "t5": Kind(without_spans, "byte_pairs", T5_TOKENS, ("padding",)),
-    "bart": Kind(infilled, "byte_pairs", BART_TOKENS, AROUND),
+    "bert": Kind(masked, 0.15, "word_pieces", (), AROUND),
+    "roberta": Kind(masked, 0.15, "byte_pairs", BART_TOKENS, AROUND),
+    "t5": Kind(without_spans, 0.15, "byte_pairs", T5_TOKENS, ("padding",)),
+    "bart": Kind(infilled, 0.3, "byte_pairs", BART_TOKENS, AROUND),
 }
