@@ -2,11 +2,12 @@
 
 Stage 4 (transformers) - T5: Raffel et al. 2019, arXiv:1910.10683, section 3.1.4; BART: Lewis et al. 2019,
 arXiv:1910.13461, section 2.2
-Run:     tfdl run pretrain_denoising --data multi30k_en_de --column 0
+Run:     tfdl run pretrain_denoising --data multi30k_en_de --column 0 --rate 0.15
          tfdl run pretrain_denoising --model t5
          tfdl run pretrain_denoising --model t5 --data reverse
-Expect:  T5 writes all strings of digits backwards (the tokens before given) after 7 minutes on two CPU cores that other
-         programs shared (one run, seed 0); T5 and BART on texts are not recorded yet
+Expect:  on two CPU cores, one run each, seed 0: BART writes 90 % of the tokens of held-out captions of which 15 % were
+         damaged (the tokens before given), 83 % with the paper's 30 %, each after 5 minutes; T5 writes all
+         strings of digits backwards after 7, shared with other programs.  T5 on texts is not recorded yet
 """
 
 from dataclasses import dataclass
