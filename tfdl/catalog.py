@@ -224,7 +224,7 @@ MINUTES = {
     "tfdl run estimate_pose --model blaze_pose": 4,
     "tfdl run classify_points": 23,
     "tfdl run detect_in_3d": 2,
-    "tfdl run detect_objects": 6,
+    "tfdl run detect_objects": 5,
     "tfdl run detect_objects --model faster_rcnn": 5,
     "tfdl run detect_objects --model mask_rcnn": 8,
     "tfdl run generate_text": 2,
