@@ -2,7 +2,7 @@
 
 Stage 1 (foundation) - Rumelhart et al. 1986, Nature 323; 800 hidden units: Simard et al. 2003, ICDAR (1.6 % error)
 Run:     tfdl run train_mlp
-Expect:  test error 0.0162 on MNIST in 3 minutes on two CPU cores (seeds 1, 2; --variant simard_800: 0.0174)
+Expect:  test error 0.0162 on MNIST in 2 minutes on two CPU cores (seeds 1, 2; --variant simard_800: 0.0174)
 """
 
 from dataclasses import dataclass
